@@ -1,0 +1,19 @@
+"""Random numbers that belong to an item, so that no result depends on batch size, order or number of devices."""
+
+import numpy as np
+import torch
+
+
+def item_seed(*key: int) -> int:
+    """A 63-bit seed from non-negative integers, such as (seed, epoch, index); near keys give unrelated seeds."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def item_generator(*key: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A torch generator that starts from `item_seed(*key)`."""
+    return torch.Generator(device).manual_seed(item_seed(*key))
+
+
+def normal_per_item(generators: list[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise (b, *shape) on the generators' device: row i comes from generator i alone."""
+    return torch.stack([torch.randn(shape, generator=g, device=g.device) for g in generators])
