@@ -1,0 +1,181 @@
+"""Audio in and out: files at any rate → mono waveform (n,) → log-mel (frames, n_mels), and waveform → WAV."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import librosa
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import nn
+
+from synctrack.errors import InputError
+from synctrack.files import atomic_path
+
+LOG_FLOOR = 1e-5
+# Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
+RESAMPLE_MARGIN_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """The audio a model sees; also a node of the typed config. One segment is `frames` mel frames long."""
+
+    sample_rate: int = 16000  # Hz
+    n_fft: int = 1024  # samples in a window of the Fourier transform
+    hop_length: int = 160  # samples from one mel frame to the next
+    n_mels: int = 64
+    f_min: float = 0.0  # Hz
+    f_max: float = 8000.0  # Hz
+    frames: int = 1024
+
+    @property
+    def segment_samples(self) -> int:
+        return self.frames * self.hop_length
+
+    @property
+    def segment_seconds(self) -> float:
+        return self.segment_samples / self.sample_rate
+
+
+class AudioInfo(NamedTuple):
+    """What a file holds: `frames` samples per channel at `sample_rate` Hz."""
+
+    sample_rate: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.sample_rate
+
+    def frames_at(self, sample_rate: int) -> int:
+        """Whole samples that the file gives at another rate."""
+        return self.frames * sample_rate // self.sample_rate
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Rate and length of an audio file, checked to be all there without reading it.
+
+    Raises:
+        InputError: missing, no audio, empty, or shorter than its header promises.
+    """
+    with _open(path) as file:
+        # libsndfile quietly shortens a cut WAV to what is there; only its log tells. A length near
+        # 0xFFFFFFFF is no promise: programs that write to a pipe put it there.
+        claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+        if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
+            raise _truncated(path)
+        if not 0 < file.frames < 2**40:
+            raise InputError(f"{path}: holds no audio of known length; replace it or leave it out")
+        # A cut FLAC keeps its promised length: only its last sample shows whether it is all there.
+        _read_frames(file, path, file.frames - 1, 1)
+        return AudioInfo(file.samplerate, file.frames)
+
+
+def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> np.ndarray:
+    """Read `samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (samples,).
+
+    Channels are averaged. Only the frames needed are read; the result equals a slice of the
+    whole file resampled. Where rounding between the rates makes the file end one sample early, that one is zero.
+
+    Raises:
+        InputError: missing, no audio, cut off, or shorter than `start + samples`.
+    """
+    with _open(path) as file:
+        first, last, skip = _source_range(start, samples, file.samplerate, sample_rate)
+        source = _read_frames(file, path, first, min(last, file.frames) - first)
+        mono = source.mean(axis=1)
+        if file.samplerate != sample_rate:
+            mono = soxr.resample(mono, file.samplerate, sample_rate)
+    wave = mono[skip : skip + samples]
+    if len(wave) < samples - 1:
+        missing = (samples - len(wave)) / sample_rate
+        raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
+    return np.pad(wave, (0, samples - len(wave)))
+
+
+def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write a waveform (n,) as a mono 16-bit WAV, clipped to [-1, 1], whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            soundfile.write(temporary, np.clip(waveform, -1.0, 1.0), sample_rate, subtype="PCM_16")
+        except soundfile.SoundFileError as error:
+            raise OSError(str(error)) from error
+
+
+class LogMel(nn.Module):
+    """Waveform (..., n) → natural log of mel magnitudes (..., n // hop_length, n_mels).
+
+    As the published VAE expects it: reflect padding of half a window, periodic Hann window, Slaney mel bands.
+    Always float32, also under autocast. Needs n > n_fft / 2.
+    """
+
+    def __init__(self, audio: AudioFormat):
+        super().__init__()
+        self.audio = audio
+        bands = librosa.filters.mel(
+            sr=audio.sample_rate, n_fft=audio.n_fft, n_mels=audio.n_mels, fmin=audio.f_min, fmax=audio.f_max
+        )
+        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
+        self.register_buffer("window", torch.hann_window(audio.n_fft), persistent=False)
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        *batch, samples = waveform.shape
+        with torch.autocast(waveform.device.type, enabled=False):
+            spectrum = torch.stft(
+                waveform.float().reshape(-1, samples),
+                self.audio.n_fft,
+                self.audio.hop_length,
+                window=self.window,
+                pad_mode="reflect",
+                return_complex=True,
+            )
+            mel = (self.bands @ spectrum.abs()).clamp(min=LOG_FLOOR).log()
+        mel = mel[..., : samples // self.audio.hop_length]
+        return mel.transpose(-1, -2).reshape(*batch, -1, self.audio.n_mels)
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, OSError) as error:
+        reason = "is not there" if not Path(path).exists() else "is no readable audio file"
+        raise InputError(f"{path}: {reason}; replace it or leave it out") from error
+
+
+def _truncated(path: str | Path) -> InputError:
+    return InputError(f"{path}: is cut off or damaged (holds less than promised); replace it or leave it out")
+
+
+def _read_frames(file: soundfile.SoundFile, path: str | Path, first: int, count: int) -> np.ndarray:
+    """Frames [first, first + count) as float32 (count, channels)."""
+    try:
+        file.seek(min(first, file.frames))
+        source = file.read(max(count, 0), dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise _truncated(path) from error
+    if len(source) < count:
+        raise _truncated(path)
+    return source
+
+
+def _source_range(start: int, samples: int, source_rate: int, rate: int) -> tuple[int, int, int]:
+    """Source frames [first, last) that give `samples` samples from `start`, after `skip` samples of margin.
+
+    Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
+    """
+    if source_rate == rate:
+        return start, start + samples, 0
+    common = math.gcd(source_rate, rate)
+    up, down = rate // common, source_rate // common
+    block = max(0, (start - math.ceil(RESAMPLE_MARGIN_SECONDS * rate)) // up)
+    last = math.ceil(((start + samples) / rate + RESAMPLE_MARGIN_SECONDS) * source_rate)
+    return block * down, last, start - block * up
