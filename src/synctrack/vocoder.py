@@ -1,0 +1,106 @@
+"""Log-mel -> waveform: HiFi-GAN (trained), or Griffin-Lim (needs no weights)."""
+
+from dataclasses import dataclass, field
+
+import librosa
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from synctrack.audio import AudioFormat
+
+LEAKY_SLOPE = 0.1
+
+
+@dataclass(frozen=True)
+class HiFiGANConfig:
+    """Size of the HiFi-GAN generator; the defaults are the published 16 kHz vocoder (55 M parameters)."""
+
+    upsample_rates: list[int] = field(default_factory=lambda: [5, 4, 2, 2, 2])
+    upsample_kernel_sizes: list[int] = field(default_factory=lambda: [16, 16, 8, 4, 4])
+    upsample_initial_channel: int = 1024
+    resblock_kernel_sizes: list[int] = field(default_factory=lambda: [3, 7, 11])
+    resblock_dilations: list[int] = field(default_factory=lambda: [1, 3, 5])
+
+
+class DilatedResBlock(nn.Module):
+    """Pairs of convolutions, the first of each pair dilated, each pair with a residual (Kong et al., 2020)."""
+
+    def __init__(self, channels: int, kernel_size: int, dilations: list[int]) -> None:
+        super().__init__()
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(channels, channels, kernel_size, dilation=d, padding="same") for d in dilations
+        )
+        self.plain = nn.ModuleList(nn.Conv1d(channels, channels, kernel_size, padding="same") for _ in dilations)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for dilated, plain in zip(self.dilated, self.plain, strict=True):
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, LEAKY_SLOPE)), LEAKY_SLOPE))
+        return x
+
+
+class HiFiGAN(nn.Module):
+    """The HiFi-GAN generator (Kong et al., 2020), its weight norm folded into the weights."""
+
+    def __init__(self, config: HiFiGANConfig, audio: AudioFormat) -> None:
+        super().__init__()
+        hop = int(np.prod(config.upsample_rates))
+        if hop != audio.hop_length:
+            raise ValueError(f"upsample_rates multiply to {hop}, the mel's hop_length is {audio.hop_length}")
+        channels = config.upsample_initial_channel
+        self.conv_pre = nn.Conv1d(audio.n_mels, channels, 7, padding=3)
+        self.upsamplers, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        for rate, kernel_size in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+            padding = (kernel_size - rate) // 2
+            self.upsamplers.append(nn.ConvTranspose1d(channels, channels // 2, kernel_size, rate, padding))
+            channels //= 2
+            self.resblocks.append(
+                nn.ModuleList(
+                    DilatedResBlock(channels, size, config.resblock_dilations) for size in config.resblock_kernel_sizes
+                )
+            )
+        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel (b, s, m, f) -> waveform in [-1, 1] (b, s, n), n = hop_length * m plus a few odd samples."""
+        x = self.conv_pre(rearrange(mel, "b s m f -> (b s) f m"))
+        for upsample, resblocks in zip(self.upsamplers, self.resblocks, strict=True):
+            x = upsample(F.leaky_relu(x, LEAKY_SLOPE))
+            x = sum(block(x) for block in resblocks) / len(resblocks)
+        # The default slope of 0.01 here, not 0.1: HiFi-GAN was published and trained so.
+        waveform = torch.tanh(self.conv_post(F.leaky_relu(x)))
+        return rearrange(waveform, "(b s) 1 n -> b s n", s=mel.shape[1])
+
+
+class GriffinLim(nn.Module):
+    """Phase by Griffin-Lim (librosa) from the mel's least-squares spectrum: no weights, modest quality."""
+
+    def __init__(self, audio: AudioFormat, iterations: int = 32) -> None:
+        super().__init__()
+        self.audio = audio
+        self.iterations = iterations
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel (b, s, m, f) -> waveform (b, s, hop_length * m)."""
+        rows = rearrange(mel.float().cpu().numpy(), "b s m f -> (b s) f m")
+        waveform = torch.from_numpy(np.stack([self._row(row) for row in rows])).to(mel.device)
+        return rearrange(waveform, "(b s) n -> b s n", s=mel.shape[1])
+
+    def _row(self, mel: np.ndarray) -> np.ndarray:
+        audio = self.audio
+        basis = librosa.filters.mel(
+            sr=audio.sample_rate, n_fft=audio.n_fft, n_mels=audio.n_mels, fmin=audio.f_min, fmax=audio.f_max
+        )
+        magnitude = np.maximum(np.linalg.pinv(basis) @ np.exp(mel), 0.0)
+        # The last frame again: n samples have one frame more than n / hop_length.
+        magnitude = np.pad(magnitude, ((0, 0), (0, 1)), mode="edge")
+        return librosa.griffinlim(
+            magnitude,
+            n_iter=self.iterations,
+            hop_length=audio.hop_length,
+            n_fft=audio.n_fft,
+            length=mel.shape[1] * audio.hop_length,
+            random_state=0,
+        ).astype(np.float32)
