@@ -80,7 +80,7 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
     """Read `samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (samples,).
 
     Channels are averaged. Only the frames needed are read; the result equals a slice of the
-    whole file resampled. Where rounding between the rates makes the file end one sample early, that one is zero.
+    whole file resampled. Where rounding between the rates makes the file end one sample early, it is zero.
 
     Raises:
         InputError: missing, no audio, cut off, or shorter than `start + samples`.

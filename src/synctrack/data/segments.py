@@ -1,0 +1,27 @@
+"""Where a song's segments lie: non-overlapping from its start, shifted by up to half a segment in training.
+
+All positions are samples at the model's rate. The rules are those of the published training data (not in the
+paper); `tests/fixtures/golden_segments.json` holds their outcomes.
+"""
+
+
+def segment_starts(song_samples: int, segment_samples: int) -> range:
+    """First samples of a song's segments; the tail that fills no segment is dropped."""
+    return range(0, song_samples - segment_samples + 1, segment_samples)
+
+
+def shifted_start(start: int, shift: int, song_samples: int, segment_samples: int) -> int:
+    """First sample of a segment moved by `shift`, in [-segment_samples / 2, segment_samples / 2).
+
+    A shift past the song's end is moved back by half a segment (not to the end: so the published data were
+    made), one before its start begins at 0.
+    """
+    start += shift
+    if start > song_samples - segment_samples:
+        start -= segment_samples // 2
+    return max(start, 0)
+
+
+def segment_name(track: str, start: int, sample_rate: int) -> str:
+    """`<track>_from_<seconds>`, with leading zeros so that names sort by time."""
+    return f"{track}_from_{start / sample_rate:07.2f}"

@@ -1,0 +1,138 @@
+"""Finds the songs of a data set: root folders of track folders, each with one file per stem."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from synctrack.audio import AudioFormat, AudioInfo
+from synctrack.data.audio_index import AudioIndex
+from synctrack.errors import InputError
+
+STEM_SUFFIXES = (".wav", ".flac")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One song: a file per stem (None is silence) and how many samples all have at the model's rate."""
+
+    name: str
+    files: tuple[Path | None, ...]
+    samples: int
+
+
+@dataclass
+class ScanReport:
+    """What a scan kept and what it left out: a count for each reason and one line for each track."""
+
+    tracks: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    lines: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+        return f"{self.tracks} tracks" + (f"; left out: {counts}" if counts else "")
+
+
+@dataclass(frozen=True)
+class TrackRules:
+    """Which tracks a data set takes."""
+
+    stems: Sequence[str]
+    audio: AudioFormat
+    missing_stem: Literal["skip", "silent"]
+    unreadable: Literal["skip", "refuse"]
+    max_seconds: float
+
+
+def find_tracks(roots: Sequence[Path], rules: TrackRules) -> tuple[list[Track], ScanReport]:
+    """Tracks that hold a segment or more, in the order of the roots and then by name.
+
+    Where roots share a track name, all names are preceded by their root's position, from 1.
+
+    Raises:
+        InputError: a root is missing or holds no track that the rules take; a track's stems differ in length;
+            a stem is there twice; a file is unreadable and the rules refuse it.
+    """
+    if not roots:
+        raise InputError("no data folder is named; name one or more folders of track folders")
+    folders = [_track_folders(root) for root in roots]
+    names = [folder.name for of_root in folders for folder in of_root]
+    shared = len(set(names)) < len(names)
+    tracks, report = [], ScanReport()
+    with tqdm(total=len(names), desc="scanning tracks", unit="track", delay=1.0) as bar:
+        for position, (root, of_root) in enumerate(zip(roots, folders, strict=True), start=1):
+            index, before = AudioIndex(root), len(tracks)
+            for folder in of_root:
+                name = f"{position}_{folder.name}" if shared else folder.name
+                try:
+                    tracks.append(_read_track(name, folder, index, rules))
+                except _LeftOutError as reason:
+                    report.left_out[reason.kind] += 1
+                    report.lines.append(str(reason))
+                bar.update()
+            index.save()
+            if len(tracks) == before:
+                raise InputError(f"{root}: none of its {len(of_root)} folders is usable ({report.lines[-1]})")
+    report.tracks = len(tracks)
+    return tracks, report
+
+
+class _LeftOutError(Exception):
+    def __init__(self, kind: str, line: str):
+        super().__init__(line)
+        self.kind = kind
+
+
+def _track_folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise InputError(f"{root}: is no folder; name a folder of track folders")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise InputError(f"{root}: holds no track folder; each song needs a folder with a file for each stem")
+    return folders
+
+
+def _read_track(name: str, folder: Path, index: AudioIndex, rules: TrackRules) -> Track:
+    files = tuple(_stem_file(folder, stem) for stem in rules.stems)
+    missing = [stem for stem, file in zip(rules.stems, files, strict=True) if file is None]
+    if missing and (rules.missing_stem == "skip" or len(missing) == len(files)):
+        raise _LeftOutError("with missing stems", f"{folder}: has no {', '.join(missing)}")
+    try:
+        infos = {file.stem: index.info(file) for file in files if file is not None}
+    except InputError as error:
+        if rules.unreadable == "refuse":
+            raise
+        logger.warning("%s is left out: %s", folder, error)
+        raise _LeftOutError("unreadable", str(error)) from error
+    _check_lengths(folder, infos)
+    seconds = min(info.seconds for info in infos.values())
+    samples = min(info.frames_at(rules.audio.sample_rate) for info in infos.values())
+    if samples < rules.audio.segment_samples:
+        shortest = rules.audio.segment_seconds
+        raise _LeftOutError("too short", f"{folder}: {seconds:.2f} s, a segment has {shortest:g} s")
+    if seconds >= rules.max_seconds:
+        raise _LeftOutError("too long", f"{folder}: {seconds:.2f} s, the limit is {rules.max_seconds:g} s")
+    return Track(name, files, samples)
+
+
+def _stem_file(folder: Path, stem: str) -> Path | None:
+    files = [file for suffix in STEM_SUFFIXES if (file := folder / f"{stem}{suffix}").is_file()]
+    if len(files) > 1:
+        raise InputError(f"{folder}: holds {stem} twice ({', '.join(f.name for f in files)}); remove one")
+    return files[0] if files else None
+
+
+def _check_lengths(folder: Path, infos: dict[str, AudioInfo]) -> None:
+    """Stems may have different rates, hence lengths that differ by less than a sample of the lowest."""
+    seconds = {stem: info.seconds for stem, info in infos.items()}
+    tolerance = 1.0 / min(info.sample_rate for info in infos.values())
+    if max(seconds.values()) - min(seconds.values()) > tolerance:
+        listed = ", ".join(f"{stem} {length:.4f} s" for stem, length in seconds.items())
+        raise InputError(f"{folder}: its stems differ in length ({listed}); cut or pad them to one length")
