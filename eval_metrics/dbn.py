@@ -1,0 +1,229 @@
+"""Exact decoding of beat activations: madmom's dynamic Bayesian network, searched over beat boundaries alone.
+
+States are (beat of the bar, tempo, position inside the beat). Inside a beat the position moves on by one frame with
+probability 1; only at the beat's end is there a choice, of the next tempo. So nothing is compared inside a beat: the
+running log probabilities of all the beats under way lie in ring buffers, one per beat of the bar and tempo, to which
+each frame adds its log density, and only beat starts are maximised over and remembered. The additions follow the
+order of the full Viterbi recursion, so that path and log probability equal madmom's to the last bit, ties included.
+
+Source: F. Krebs, S. Böck, G. Widmer, "An efficient state space model for joint tempo and meter tracking", ISMIR 2015;
+S. Böck, F. Krebs, G. Widmer, "Joint beat and downbeat tracking with recurrent neural networks", ISMIR 2016.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numba
+import numpy as np
+
+BEATS_PER_BAR = (3, 4)
+MIN_BPM, MAX_BPM = 30.0, 300.0
+NUM_TEMPI = 60
+TRANSITION_LAMBDA = 100.0
+OBSERVATION_LAMBDA = 16
+THRESHOLD = 0.05
+
+
+@dataclass(frozen=True)
+class BarModel:
+    """State space and transitions of bars of `num_beats` beats.
+
+    Attributes:
+        num_beats: beats of the bar.
+        inter_beat_intervals: (tempi,) int, lengths of a beat in frames, ascending.
+        onset_widths: (num_beats, tempi) int, how many positions from the start of a beat count as "on the beat".
+        log_transitions: (from tempo, to tempo), -inf where madmom has no transition.
+        reachable: (tempi, 2) int, the range of tempi that can follow each.
+    """
+
+    num_beats: int
+    inter_beat_intervals: np.ndarray
+    onset_widths: np.ndarray
+    log_transitions: np.ndarray
+    reachable: np.ndarray
+
+    @property
+    def num_states(self) -> int:
+        return self.num_beats * int(self.inter_beat_intervals.sum())
+
+
+def tempo_intervals(fps: float) -> np.ndarray:
+    """At least NUM_TEMPI beat lengths in whole frames, spaced logarithmically from MAX_BPM to MIN_BPM."""
+    shortest, longest = 60.0 * fps / MAX_BPM, 60.0 * fps / MIN_BPM
+    count = NUM_TEMPI
+    while True:
+        intervals = np.unique(np.round(np.logspace(np.log2(shortest), np.log2(longest), count, base=2)))
+        if len(intervals) >= NUM_TEMPI:
+            return intervals.astype(np.int64)
+        count += 1
+
+
+@cache
+def bar_model(num_beats: int, fps: float) -> BarModel:
+    """The model for bars of `num_beats` beats at `fps` activations per second."""
+    intervals = tempo_intervals(fps)
+    ratio = intervals[None, :] / intervals[:, None].astype(float)
+    probability = np.exp(-TRANSITION_LAMBDA * abs(ratio - 1.0))
+    probability[probability <= np.spacing(1)] = 0
+    probability /= probability.sum(axis=1)[:, None]
+    possible = probability > 0
+    first = possible.argmax(axis=1)
+    # The count of positions below 1/16 is taken from rounded numbers, since madmom's are rounded as well.
+    positions = [np.linspace(0, 1, length, endpoint=False) for length in intervals]
+    widths = [[np.sum((p + beat) % 1 < 1.0 / OBSERVATION_LAMBDA) for p in positions] for beat in range(num_beats)]
+    with np.errstate(divide="ignore"):
+        log_transitions = np.log(probability)
+    reachable = np.stack([first, first + possible.sum(axis=1)], axis=1)
+    return BarModel(num_beats, intervals, np.array(widths), log_transitions, reachable)
+
+
+def log_densities(activations: np.ndarray) -> np.ndarray:
+    """Log densities (frames, 3) of no beat, beat and downbeat for activations (frames, 2) of beat and downbeat."""
+    densities = np.empty((len(activations), 3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        densities[:, 0] = np.log((1.0 - np.sum(activations, axis=1)) / (OBSERVATION_LAMBDA - 1))
+        densities[:, 1] = np.log(activations[:, 0])
+        densities[:, 2] = np.log(activations[:, 1])
+    # Rounding can take the sum of the activations above 1; madmom's comparisons then never choose the state.
+    return np.where(np.isnan(densities), -np.inf, densities)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(ring, begin, end, value):
+    """Add `value` to ring[begin:end], where a negative `begin` wraps around."""
+    if begin < 0:
+        for slot in range(begin + len(ring), min(end, 0) + len(ring)):
+            ring[slot] += value
+    for slot in range(max(begin, 0), end):
+        ring[slot] += value
+
+
+@numba.njit(cache=True, nogil=True)
+def _start_beats(ended, log_transitions, reachable, density, best, origin):
+    """Best log probability of starting a beat at each tempo, and the tempo of the beat that came before it."""
+    best[:] = -np.inf
+    for before in range(len(ended)):
+        value = ended[before]
+        for after in range(reachable[before, 0], reachable[before, 1]):
+            candidate = value + log_transitions[before, after] + density
+            if candidate > best[after]:
+                best[after] = candidate
+                origin[after] = before
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(densities, num_beats, intervals, onset_widths, log_transitions, reachable, rings, origins):
+    """Fill `rings` with the log probabilities of the last frame and `origins` with the choices at each beat start.
+
+    The slot of position k at frame t is (t - k) mod length: a beat keeps its slot from its first frame to its last,
+    and the slot of a beat that has just ended is the one that the beat starting now takes.
+    """
+    num_tempi = len(intervals)
+    offsets = np.zeros(num_tempi + 1, np.int64)
+    offsets[1:] = np.cumsum(intervals)
+    ended = np.empty((num_beats, num_tempi))
+    started = np.empty(num_tempi)
+    for frame in range(len(densities)):
+        for beat in range(num_beats):
+            for tempo in range(num_tempi):
+                ended[beat, tempo] = rings[beat, offsets[tempo] + frame % intervals[tempo]]
+        for beat in range(num_beats):
+            on_beat = densities[frame, 2 if beat == 0 else 1]
+            _start_beats(ended[beat - 1], log_transitions, reachable, on_beat, started, origins[frame, beat])
+            for tempo in range(num_tempi):
+                length = intervals[tempo]
+                ring = rings[beat, offsets[tempo] : offsets[tempo + 1]]
+                head = frame % length
+                onset = head - onset_widths[beat, tempo] + 1
+                _add(ring, onset, head, on_beat)
+                _add(ring, head + 1 - length, onset, densities[frame, 0])
+                ring[head] = started[tempo]
+
+
+@numba.njit(cache=True, nogil=True)
+def _trace(num_frames, num_beats, intervals, rings, origins, path):
+    """Write the best state of every frame to `path`; returns the log probability (-inf: there is no path)."""
+    num_tempi = len(intervals)
+    offsets = np.zeros(num_tempi + 1, np.int64)
+    offsets[1:] = np.cumsum(intervals)
+    best = -np.inf
+    beat = tempo = position = 0
+    for b in range(num_beats):
+        for i in range(num_tempi):
+            for k in range(intervals[i]):
+                value = rings[b, offsets[i] + (num_frames - 1 - k) % intervals[i]]
+                if value > best:
+                    best, beat, tempo, position = value, b, i, k
+    for frame in range(num_frames - 1, -1, -1):
+        path[frame] = beat * offsets[num_tempi] + offsets[tempo] + position
+        if position > 0:
+            position -= 1
+        else:
+            tempo = origins[frame, beat, tempo]
+            beat = (beat - 1) % num_beats
+            position = intervals[tempo] - 1
+    return best
+
+
+def best_path(activations: np.ndarray, model: BarModel) -> tuple[np.ndarray, float]:
+    """The most probable state path.
+
+    Args:
+        activations: (frames, 2) probabilities of beat and downbeat, at least one frame.
+        model: bars to decode into.
+
+    Returns:
+        State of every frame, numbered as madmom's BarStateSpace does (by beat, then tempo, then position), and the
+        log probability of the path; an empty path and -inf where no path is possible.
+    """
+    states_per_beat = model.num_states // model.num_beats
+    rings = np.full((model.num_beats, states_per_beat), np.log(np.float64(1.0) / model.num_states))
+    num_tempi = len(model.inter_beat_intervals)
+    origins = np.zeros((len(activations), model.num_beats, num_tempi), np.int64)
+    path = np.empty(len(activations), np.int64)
+    _search(
+        log_densities(activations),
+        model.num_beats,
+        model.inter_beat_intervals,
+        model.onset_widths,
+        model.log_transitions,
+        model.reachable,
+        rings,
+        origins,
+    )
+    log_probability = _trace(len(activations), model.num_beats, model.inter_beat_intervals, rings, origins, path)
+    return (path, log_probability) if np.isfinite(log_probability) else (path[:0], log_probability)
+
+
+def _on_beat(path: np.ndarray, model: BarModel) -> np.ndarray:
+    """Whether each state of the path lies within the first sixteenth of its beat."""
+    lengths = model.inter_beat_intervals
+    offsets = np.cumsum(lengths) - lengths
+    beat, within = np.divmod(path, lengths.sum())
+    tempo = np.searchsorted(offsets, within, side="right") - 1
+    return within - offsets[tempo] < model.onset_widths[beat, tempo]
+
+
+def decode_beats(activations: np.ndarray, fps: float) -> np.ndarray:
+    """Beat times in seconds from activations, as madmom's DBNDownBeatTrackingProcessor gives them.
+
+    Args:
+        activations: (frames, 2) probabilities of beat and downbeat.
+        fps: frames per second that the decoder is told; times and tempo limits follow from it.
+
+    Returns:
+        (beats,) ascending times: of every beat of the best path, the frame of its highest activation.
+    """
+    above = np.nonzero(activations >= THRESHOLD)[0]
+    # madmom takes frame 0 alone for no activation at all.
+    if not above.any():
+        return np.empty(0)
+    first, last = above.min(), above.max() + 1
+    activations = activations[first:last]
+    models = [bar_model(num_beats, fps) for num_beats in BEATS_PER_BAR]
+    paths = [best_path(activations, model) for model in models]
+    best = int(np.argmax([log_probability for _, log_probability in paths]))
+    on_beat = _on_beat(paths[best][0], models[best])
+    edges = np.flatnonzero(np.diff(on_beat, prepend=False, append=False))
+    frames = [np.argmax(activations[a:b]) // 2 + a for a, b in edges.reshape(-1, 2)]
+    return (np.array(frames, float) + first) / fps
