@@ -127,7 +127,6 @@ class VAE(nn.Module):
         self.decoder = Decoder(config)
         self.quant_conv = Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
         self.post_quant_conv = Conv2d(config.latent_channels, config.latent_channels, 1)
-        self.to(memory_format=torch.channels_last)
 
     def encode(self, mel: torch.Tensor) -> Posterior:
         """Log-mel (b, s, m, f) -> posterior over latents."""

@@ -27,13 +27,26 @@ class Track:
     samples: int
 
 
+class LeftOutError(Exception):
+    """A track that the data set does without: of which kind, and a line that names it and says why."""
+
+    def __init__(self, kind: str, line: str):
+        super().__init__(kind, line)
+        self.kind = kind
+        self.line = line
+
+
 @dataclass
-class ScanReport:
-    """What a scan kept and what it left out: a count for each reason and one line for each track."""
+class TrackReport:
+    """What was kept and what was left out: a count for each kind and one line for each track."""
 
     tracks: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
+
+    def leave_out(self, reason: LeftOutError) -> None:
+        self.left_out[reason.kind] += 1
+        self.lines.append(reason.line)
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
@@ -51,7 +64,7 @@ class TrackRules:
     max_seconds: float
 
 
-def find_tracks(roots: Sequence[Path], rules: TrackRules) -> tuple[list[Track], ScanReport]:
+def find_tracks(roots: Sequence[Path], rules: TrackRules) -> tuple[list[Track], TrackReport]:
     """Tracks that hold a segment or more, in the order of the roots and then by name.
 
     Where roots share a track name, all names are preceded by their root's position, from 1.
@@ -65,7 +78,7 @@ def find_tracks(roots: Sequence[Path], rules: TrackRules) -> tuple[list[Track], 
     folders = [_track_folders(root) for root in roots]
     names = [folder.name for of_root in folders for folder in of_root]
     shared = len(set(names)) < len(names)
-    tracks, report = [], ScanReport()
+    tracks, report = [], TrackReport()
     with tqdm(total=len(names), desc="scanning tracks", unit="track", delay=1.0) as bar:
         for position, (root, of_root) in enumerate(zip(roots, folders, strict=True), start=1):
             index, before = AudioIndex(root), len(tracks)
@@ -73,21 +86,14 @@ def find_tracks(roots: Sequence[Path], rules: TrackRules) -> tuple[list[Track], 
                 name = f"{position}_{folder.name}" if shared else folder.name
                 try:
                     tracks.append(_read_track(name, folder, index, rules))
-                except _LeftOutError as reason:
-                    report.left_out[reason.kind] += 1
-                    report.lines.append(str(reason))
+                except LeftOutError as reason:
+                    report.leave_out(reason)
                 bar.update()
             index.save()
             if len(tracks) == before:
                 raise InputError(f"{root}: none of its {len(of_root)} folders is usable ({report.lines[-1]})")
     report.tracks = len(tracks)
     return tracks, report
-
-
-class _LeftOutError(Exception):
-    def __init__(self, kind: str, line: str):
-        super().__init__(line)
-        self.kind = kind
 
 
 def _track_folders(root: Path) -> list[Path]:
@@ -103,22 +109,22 @@ def _read_track(name: str, folder: Path, index: AudioIndex, rules: TrackRules) -
     files = tuple(_stem_file(folder, stem) for stem in rules.stems)
     missing = [stem for stem, file in zip(rules.stems, files, strict=True) if file is None]
     if missing and (rules.missing_stem == "skip" or len(missing) == len(files)):
-        raise _LeftOutError("with missing stems", f"{folder}: has no {', '.join(missing)}")
+        raise LeftOutError("with missing stems", f"{folder}: has no {', '.join(missing)}")
     try:
         infos = {file.stem: index.info(file) for file in files if file is not None}
     except InputError as error:
         if rules.unreadable == "refuse":
             raise
         logger.warning("%s is left out: %s", folder, error)
-        raise _LeftOutError("unreadable", str(error)) from error
+        raise LeftOutError("unreadable", str(error)) from error
     _check_lengths(folder, infos)
     seconds = min(info.seconds for info in infos.values())
     samples = min(info.frames_at(rules.audio.sample_rate) for info in infos.values())
     if samples < rules.audio.segment_samples:
         shortest = rules.audio.segment_seconds
-        raise _LeftOutError("too short", f"{folder}: {seconds:.2f} s, a segment has {shortest:g} s")
+        raise LeftOutError("too short", f"{folder}: {seconds:.2f} s, a segment has {shortest:g} s")
     if seconds >= rules.max_seconds:
-        raise _LeftOutError("too long", f"{folder}: {seconds:.2f} s, the limit is {rules.max_seconds:g} s")
+        raise LeftOutError("too long", f"{folder}: {seconds:.2f} s, the limit is {rules.max_seconds:g} s")
     return Track(name, files, samples)
 
 
