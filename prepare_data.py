@@ -1,0 +1,43 @@
+"""Make data sets for training: `python prepare_data.py COMMAND --help` tells what each command needs."""
+
+import argparse
+
+from synctrack.data import grooves
+from synctrack.data.tracks import TrackReport
+from synctrack.errors import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
+    arguments = vars(parser.parse_args())
+    report = arguments.pop("run")(**arguments)
+    _print(report)
+
+
+def _add_synthetic(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument("--songs", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each song (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same songs (%(default)s)")
+    parser.add_argument("--tracks", nargs="+", default=grooves.FOUR_TRACKS, help=f"some of {' '.join(grooves.TRACKS)}")
+    parser.add_argument("--meter", dest="meters", type=int, nargs="+", default=grooves.METERS, help="3, 4 or both")
+    parser.add_argument("--drift", type=float, default=0.0, help="share by which the tempo wanders, such as 0.05")
+    parser.set_defaults(run=grooves.write_grooves)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, help="folder to make; what is complete in it is kept")
+    parser.add_argument("--rate", dest="sample_rate", type=int, default=16000, help="Hz (%(default)s)")
+    parser.add_argument("--workers", type=int, help="processes (one for each CPU core)")
+
+
+def _print(report: TrackReport) -> None:
+    for line in report.lines:
+        print(line)
+    print(report)
+
+
+if __name__ == "__main__":
+    run_command(main)

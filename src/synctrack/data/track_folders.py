@@ -1,0 +1,120 @@
+"""Writes data sets: one folder per track, whole or not at all, several at a time, resumed where it stopped."""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from synctrack.data.tracks import LeftOutError, TrackReport
+from synctrack.errors import InputError
+from synctrack.files import write_json
+
+MANIFEST = "manifest.json"
+Job = TypeVar("Job")
+
+
+def write_tracks(
+    out: str | Path,
+    settings: dict[str, Any],
+    jobs: Mapping[str, Job],
+    write: Callable[[Path, Job], None],
+    workers: int | None = None,
+) -> TrackReport:
+    """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in a worker process.
+
+    What is complete stays as it is. `out`/manifest.json holds the settings, the names of the tracks and what was
+    left out; a run with other settings is refused, since it would mix two data sets.
+
+    Args:
+        settings: what decides the content, as JSON.
+        write: picklable; raises `LeftOutError` for a track to do without.
+        workers: processes; None is one for each CPU core.
+
+    Raises:
+        InputError: `out` cannot be written, holds something else, or was made with other settings.
+    """
+    out = Path(out)
+    _claim(out, settings)
+    report = TrackReport()
+    with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
+        outcomes = pool.map(partial(_write_track, out, write), jobs.keys(), jobs.values())
+        for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="track"):
+            if reason:
+                report.leave_out(reason)
+    names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
+    report.tracks = len(names)
+    write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
+    return report
+
+
+def write_beats(folder: Path, beats: np.ndarray, downbeats: np.ndarray, facts: dict[str, Any]) -> None:
+    """Write beats.json: beats and downbeats in seconds from the stems' first sample, and what else is known."""
+    times = {"beats": beats.round(6).tolist(), "downbeats": downbeats.round(6).tolist()}
+    write_json(folder / "beats.json", facts | times)
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Write a manifest that says what is being made here, or check the one of an earlier run."""
+    manifest = out / MANIFEST
+    settings = json.loads(json.dumps(settings))
+    if manifest.exists():
+        try:
+            made = json.loads(manifest.read_text())["settings"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
+        changed = [key for key in {**made, **settings} if made.get(key) != settings.get(key)]
+        if changed:
+            listed = ", ".join(f"{key} {made.get(key)}, now {settings.get(key)}" for key in changed)
+            raise InputError(f"{out}: was made otherwise ({listed}); remove it or choose another folder")
+        return
+    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise InputError(f"{out}: holds files of another origin; choose a new or empty folder")
+    write_json(manifest, {"settings": settings})
+
+
+def _write_track(out: Path, write: Callable[[Path, Job], None], name: str, job: Job) -> LeftOutError | None:
+    folder = out / name
+    if not folder.exists():
+        try:
+            with _atomic_folder(folder) as temporary:
+                write(temporary, job)
+        except LeftOutError as reason:
+            return reason
+    return None
+
+
+@contextmanager
+def _atomic_folder(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        # A killed run leaves its unfinished folder behind.
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); free or choose another place"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is killed, which tells nobody: it would go on writing, unseen."""
+
+    def watch() -> None:
+        connection.wait([parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

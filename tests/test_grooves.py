@@ -1,0 +1,157 @@
+"""Grooves: the same for the same seed, in time with the beats they state, in tune, below full scale, fast."""
+
+import time
+
+import librosa
+import numpy as np
+import pytest
+
+from synctrack.data.groove_patterns import DRUMS, PLAYED
+from synctrack.data.grooves import FOUR_TRACKS, TRACKS, render_groove
+from synctrack.data.synthesis import VOICES, tone
+from synctrack.errors import InputError
+
+
+def _struck(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> float:
+    """Share of `times` (seconds) at which the wave suddenly grows: its energy in the 20 ms after and before."""
+    width = sample_rate // 50
+    energy = np.concatenate([[0.0], np.cumsum(wave.astype(np.float64) ** 2)])
+    at = np.round(times * sample_rate).astype(int)
+    at = at[(at >= width) & (at + width < len(energy))]
+    before, after = energy[at] - energy[at - width], energy[at + width] - energy[at]
+    return float(np.mean(after > 2.0 * before))
+
+
+def test_seed_decides_everything():
+    first, again, other = (render_groove(seed, 5.0, 16000) for seed in (7, 7, 8))
+    assert tuple(first.stems) == FOUR_TRACKS
+    for track, wave in first.stems.items():
+        assert wave.dtype == np.float32
+        assert wave.shape == (80000,)
+        np.testing.assert_array_equal(wave, again.stems[track])
+        assert np.abs(wave).max() > 0.05
+        assert not np.array_equal(wave, other.stems[track])
+    assert (first.bpm, first.key) != (other.bpm, other.key)
+
+
+def test_a_track_is_the_same_in_any_company():
+    four, two, six = (render_groove(5, 8.0, 16000, tracks) for tracks in (FOUR_TRACKS, ("piano", "bass"), TRACKS))
+    assert set(six.stems) == {"bass", "drums", "guitar", "piano", "strings", "lead"}
+    for other in (two, six):
+        ratio = np.abs(four.stems["piano"]).max() / np.abs(other.stems["piano"]).max()
+        np.testing.assert_allclose(other.stems["piano"] * ratio, four.stems["piano"], atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_drums_are_struck_on_the_beats(seed):
+    groove = render_groove(seed, 20.0, 16000, tracks=["drums"], drift=0.04)
+    drums = groove.stems["drums"]
+    assert _struck(drums, groove.beats) > 0.9
+    assert _struck(drums, groove.downbeats) > 0.9
+    # A grid that is wrong by a third of a sixteenth must not pass as well.
+    assert _struck(drums, groove.beats + 5.0 / groove.bpm) < 0.2
+
+
+def _changed(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> float:
+    """How unlike (0 to 1) the spectra of the 64 ms before and after each of `times` are, on average."""
+    width = 1024 * sample_rate // 16000
+    unlike = []
+    for at in np.round(times * sample_rate).astype(int):
+        if width <= at < len(wave) - width:
+            before, after = np.abs(np.fft.rfft(np.stack([wave[at - width : at], wave[at : at + width]])))
+            unlike.append(1 - before @ after / (np.linalg.norm(before) * np.linalg.norm(after) + 1e-9))
+    return float(np.mean(unlike))
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_all_tracks_begin_their_bars_together(track):
+    groove = render_groove(3, 20.0, 16000, tracks=[track])
+    wave = groove.stems[track]
+    late = groove.downbeats + 1 / 8 * 60 / groove.bpm
+    assert _changed(wave, groove.downbeats) > 1.5 * _changed(wave, late)
+
+
+def test_tempo_is_steady_unless_it_drifts():
+    steady = np.diff(render_groove(2, 60.0, 8000, ["bass"]).beats)
+    np.testing.assert_allclose(steady, steady[0], rtol=1e-6)
+    drifting = render_groove(2, 60.0, 8000, ["bass"], drift=0.05)
+    intervals = np.diff(drifting.beats)
+    assert 0.01 < intervals.std() / intervals.mean() < 0.05
+    assert intervals.max() / intervals.min() < 1.05 / 0.95
+    assert 60.0 / intervals.mean() == pytest.approx(drifting.bpm, rel=1e-3)
+
+
+def test_tempi_meters_and_swing_vary_within_their_ranges():
+    grooves = [render_groove(seed, 4.0, 8000, ["bass"]) for seed in range(300)]
+    tempi = [groove.bpm for groove in grooves]
+    assert 70 <= min(tempi) < 80
+    assert 140 < max(tempi) <= 160
+    assert {groove.meter for groove in grooves} == {3, 4}
+    assert 0.25 < np.mean([groove.swing > 0.5 for groove in grooves]) < 0.45
+    assert len({groove.key for groove in grooves}) > 15
+    assert {render_groove(seed, 2.0, 8000, ["bass"], meters=[3]).meter for seed in range(8)} == {3}
+
+
+def test_every_bar_has_its_meter_of_beats():
+    groove = render_groove(4, 30.0, 8000, ["bass"], meters=[3])
+    assert groove.beats[0] == groove.downbeats[0] < 0.5
+    assert groove.beats[-1] < 30.0
+    np.testing.assert_array_equal(groove.beats[::3], groove.downbeats)
+
+
+def test_swing_delays_the_second_eighth():
+    seed = next(seed for seed in range(50) if render_groove(seed, 1.0, 8000, ["bass"]).swing > 0.6)
+    groove = render_groove(seed, 20.0, 16000, tracks=["drums"])
+    beat = 60.0 / groove.bpm
+    assert _struck(groove.stems["drums"], groove.beats + groove.swing * beat) > 0.6
+    assert _struck(groove.stems["drums"], groove.beats + 0.5 * beat) < 0.2
+
+
+def test_nothing_clips_alone_or_mixed():
+    for seed in range(3):
+        stems = render_groove(seed, 10.0, 16000, TRACKS).stems
+        assert max(np.abs(wave).max() for wave in [*stems.values(), sum(stems.values())]) == pytest.approx(
+            0.9, abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("instrument", VOICES)
+@pytest.mark.parametrize("pitch", [45, 69])
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_voices_are_in_tune(instrument, pitch, rate):
+    wave = tone(instrument, pitch, rate)
+    assert np.abs(wave).max() == pytest.approx(1.0)
+    heard = librosa.yin(wave[: rate // 2], fmin=60, fmax=700, sr=rate, frame_length=4096)
+    assert np.median(heard) == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=0.012)
+
+
+def test_patterns_fill_their_bars():
+    for meter in (3, 4):
+        lines = [line for kit in DRUMS[meter] for line in kit.values()]
+        lines += [pattern for patterns in PLAYED.values() for pattern in patterns[meter]]
+        assert {len(line) for line in lines} == {4 * meter}
+        assert all(kit["kick"][0] == "x" for kit in DRUMS[meter])
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_rendering_takes_less_than_a_thirtieth_of_real_time(rate):
+    tone.cache_clear()
+    start = time.process_time()
+    render_groove(11, 60.0, rate)
+    assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tracks": ("bass", "kazoo")}, "tracks: bass, kazoo: choose"),
+        ({"tracks": ("bass", "bass")}, "each once"),
+        ({"tracks": ()}, "tracks: none"),
+        ({"meters": (5,)}, "meters: 5"),
+        ({"drift": 0.7}, r"drift: 0\.7"),
+        ({"seconds": 0.0}, r"0\.0 s at 16000 Hz"),
+    ],
+)
+def test_impossible_grooves_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        render_groove(**{"seed": 0, "seconds": 5.0, "sample_rate": 16000} | arguments)
