@@ -99,7 +99,7 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
 
 
 def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
-    """Write a waveform (n,) as a mono 16-bit WAV, clipped to [-1, 1], whole or not at all.
+    """Write a waveform (n,) as a mono 16-bit WAV (FLAC by its suffix), clipped to [-1, 1], whole or not at all.
 
     Raises:
         InputError: the place cannot be written.

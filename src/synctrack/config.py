@@ -116,7 +116,7 @@ class ModelSection:
 class FirstStageConfig:
     """How `train_first_stage.py` trains the VAE."""
 
-    learning_rate: float = 4.5e-6
+    learning_rate: float = 1e-4
     kl_weight: float = 1e-6
     crop_frames: int | None = None
 

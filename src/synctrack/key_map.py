@@ -4,6 +4,7 @@ Each map is a list of `Entry`, one for each tensor of our module, in the order o
 the module itself, so that it holds for every size. Files, prefixes and strictness are `checkpoint.py`'s.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -36,8 +37,16 @@ class Entry:
         """Our tensor -> published tensors."""
         if self.image and tensor.dim() == 2:
             tensor = tensor[..., None, None]
-        return list(tensor.chunk(len(self.published)))
+        return list(tensor.chunk(len(self.published))) if len(self.published) > 1 else [tensor]
 
+
+PUBLISHED_UNET = "model.diffusion_model."
+PUBLISHED_EMA = "model_ema."
+PUBLISHED_VAE = "first_stage_model."
+PUBLISHED_VOCODER = "first_stage_model.vocoder."
+
+NEW_IN_SYNCTRACK = (".prior.", ".norm_global.", ".global_.", ".time.")
+"""What names of the U-Net's tensors hold where MusicLDM has no such tensor."""
 
 UNET_RES = {
     "norm1": ("in_layers.0",),
@@ -95,8 +104,28 @@ VAE_ATTENTION = {
 }
 
 
+def is_new_in_synctrack(ours: str) -> bool:
+    """Whether the U-Net's tensor `ours` has no counterpart in MusicLDM."""
+    return any(mark in f".{ours}" for mark in NEW_IN_SYNCTRACK)
+
+
+def is_published_synctrack(names: Iterable[str]) -> bool:
+    """Whether the published names are SyncTrack's and not MusicLDM's, which has no attention across tracks."""
+    return any(mark in name for name in names for mark in ("switcher", "attn_cross_track", "attn_beat"))
+
+
+def average_name(published: str) -> str:
+    """The published name of a U-Net tensor's moving average: the dots of the module path are gone.
+
+    The frozen one-hot of the instrument prior is not averaged; the tensor itself stands for its average.
+    """
+    if published == "switcher":
+        return f"{PUBLISHED_UNET}{published}"
+    return PUBLISHED_EMA + f"diffusion_model.{published}".replace(".", "")
+
+
 def unet_map(unet: UNet) -> list[Entry]:
-    """The published names are relative to `model.diffusion_model.`."""
+    """The published names are relative to `PUBLISHED_UNET`."""
     places = {"conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2"}
     places |= {f"time_embed.{i}": f"time_embed.{i}" for i in (0, 2)}
     places |= {f"prior.mlp.{i}": f"switcher_transform.{i}" for i in (0, 2)}
@@ -126,7 +155,7 @@ def unet_map(unet: UNet) -> list[Entry]:
 
 
 def vae_map(vae: VAE) -> list[Entry]:
-    """The published names are relative to `first_stage_model.`."""
+    """The published names are relative to `PUBLISHED_VAE`."""
     renames = {name: (name,) for name in ("quant_conv", "post_quant_conv")}
     levels = len(vae.config.channel_mult)
     for side, module, order in (

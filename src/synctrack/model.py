@@ -1,4 +1,4 @@
-"""SyncTrack whole: waveform -> mel -> latent -> U-Net -> latent -> mel -> waveform. One class to train and to evaluate."""
+"""SyncTrack whole: waveform -> mel -> latent -> U-Net -> latent -> mel -> waveform, to train and to evaluate."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -3,6 +3,9 @@
 import numpy as np
 import torch
 
+# Keeps the streams of random numbers apart that belong to one item.
+TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION = range(5)
+
 
 def item_seed(*key: int) -> int:
     """A 63-bit seed from non-negative integers, such as (seed, epoch, index); near keys give unrelated seeds."""

@@ -1,0 +1,48 @@
+"""Generate a test set's stems: python eval_synctrack.py --config config/synctrack_eval.yaml [key=value ...]"""
+
+import logging
+
+from synctrack import checkpoint
+from synctrack.config import Config, parse_command_line
+from synctrack.data.datamodule import StemDataModule
+from synctrack.errors import InputError, run_command
+from synctrack.generation import Generation
+from synctrack.lightning_module import SyncTrackModule
+from synctrack.training import build_trainer, start_logging
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    config = parse_command_line("Generate one clip of stems for each segment of a test set.")
+    start_logging()
+    if config.mode != "test":
+        raise InputError(f"mode: {config.mode} does not generate; set mode=test, or run train_synctrack.py")
+    if not config.model.params.ckpt_path:
+        raise InputError("model.params.ckpt_path: is not set; name a SyncTrack checkpoint")
+    data = StemDataModule(config)
+    data.require("valid")
+    module = SyncTrackModule(config)
+    weights = checkpoint.load_for_evaluation(module.model, config.model.params.ckpt_path)
+    module.generation = Generation(config, weights.manifest(), data.valid_names)
+    generate(config, module, data)
+
+
+def generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> None:
+    """Make the clips that are not there yet, on every configured device, then finish the manifest."""
+    generation = module.generation
+    generation.claim()
+    data.complete = generation.complete()
+    clips = len(generation.names)
+    logger.info("%d clips in %s, %d of them there already", clips, config.evaluation.out, len(data.complete))
+    trainer = build_trainer(config)
+    if len(data.complete) < clips:
+        trainer.test(module, datamodule=data, verbose=False)
+        trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        generation.finish()
+        logger.info("generated: %s  targets: %s", generation.generated.root, generation.targets.root)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,225 @@
+"""Weights in and out: from our checkpoints and the published ones, matched strictly, into a model."""
+
+import hashlib
+import logging
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synctrack.checkpoint_files import CheckpointFile, model_header, read_file
+from synctrack.checkpoint_parts import Weights, all_parts, match, vae_part, vocoder_part
+from synctrack.config import Config, ModelParams
+from synctrack.ema import EMA
+from synctrack.errors import InputError
+from synctrack.key_map import is_new_in_synctrack, unet_map
+from synctrack.model import ModelConfig, SyncTrack
+from synctrack.vae import VAE
+from synctrack.vocoder import HiFiGAN
+
+log = logging.getLogger(__name__)
+
+MAY_DIFFER = ("unet.gradient_checkpointing", "vocoder.kind")
+"""Configuration under which the same weights give the same latents."""
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """Where a model's weights came from.
+
+    Attributes:
+        path: the file as it was named.
+        kind: what it is, such as "published SyncTrack checkpoint, step 320000".
+        sha256: of the whole file, hexadecimal.
+        step: optimiser steps behind the weights, where the file says so.
+    """
+
+    path: str
+    kind: str
+    sha256: str
+    step: int | None
+
+
+def header(kind: str, config: Config) -> dict[str, Any]:
+    """What our training checkpoints store under the top-level key `synctrack`: format, kind, model and stems.
+
+    Args:
+        kind: `synctrack` or, from the training of the first stage, `vae`.
+        config: of the run.
+    """
+    return model_header(kind, config.model.params, config.data.params.path.stems)
+
+
+def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
+    """Fill a model before training.
+
+    U-Net, its average, VAE, vocoder and scale factor come from `params.ckpt_path` (ours, published SyncTrack or
+    MusicLDM); then `params.vae_ckpt_path` and `params.vocoder_ckpt_path`, which may name any checkpoint with such a
+    part, take precedence for VAE and vocoder. What MusicLDM does not have keeps its first values. The average is the
+    file's, with its count of updates; where there is none, it is a copy of the U-Net. Without a file the U-Net keeps
+    its first values, and the scale factor is not set.
+
+    Raises:
+        InputError: a file does not fit, or there is no VAE, or no vocoder for a model that needs one.
+    """
+    found: set[str] = set()
+    if params.ckpt_path:
+        found = _start_from(model, ema, params.ckpt_path)
+    else:
+        ema.module.load_state_dict(model.unet.state_dict())
+    if params.vae_ckpt_path:
+        load_vae(model.vae, params.vae_ckpt_path)
+    elif "vae" not in found:
+        raise InputError(
+            "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
+            "or model.params.ckpt_path to a checkpoint that holds them"
+        )
+    _load_vocoder(model, params.vocoder_ckpt_path, found)
+
+
+def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | Path | None = None) -> CheckpointInfo:
+    """Fill a model for generation: averaged U-Net, VAE, vocoder and scale factor.
+
+    Args:
+        model: filled in place.
+        path: our training checkpoint, our exported file or the published SyncTrack checkpoint.
+        vocoder_path: a checkpoint whose vocoder takes precedence over that of `path`.
+
+    Raises:
+        InputError: the file does not fit, was trained with another configuration or other stems, or is the published
+            one and the model's `time_attention_scope` is not `bin`; or no vocoder for a model that needs one.
+    """
+    file = read_file(path)
+    if file.kind != "synctrack":
+        raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
+    if different := differing_keys(file, model.config, model.stems):
+        raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
+    weights = _match_all(file, model)
+    _require(file, weights, "ema", "vae", "scale_factor")
+    weights.fill(model.unet, "ema.module.")
+    weights.fill(model.vae, "vae.")
+    _set_scale_factor(model, file, weights)
+    _fill_vocoder(model, weights)
+    _load_vocoder(model, vocoder_path, set(weights.parts))
+    return CheckpointInfo(str(path), file.description, sha256(path), file.step)
+
+
+def load_vae(vae: VAE, path: str | Path) -> None:
+    """Fill a VAE from any checkpoint that holds one, published or ours.
+
+    Raises:
+        InputError: the file holds none, or one of another size.
+    """
+    file = read_file(path)
+    weights = match(file, [vae_part(file, vae)], whole=file.kind == "vae")
+    _require(file, weights, "vae")
+    weights.fill(vae, "vae.")
+    log.info("%s: VAE taken from the %s", path, file.description)
+
+
+def sha256(path: str | Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def differing_keys(file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...]) -> list[str]:
+    """What the file says of its model and `config` and `stems` say otherwise, as "key: … in the file, … here".
+
+    Of a published file, which says nothing, only `time_attention_scope` is known: its weights learnt `bin`.
+    """
+    stored_config, stored_stems = file.stored_model()
+    stored, own = (
+        _flat(model_header("", each, names)) for each, names in ((stored_config, stored_stems), (config, stems))
+    )
+    if file.header is None:
+        stored = {key: stored[key] for key in ("model.params.unet.time_attention_scope",)}
+    return [f"{key}: {value} in the file, {own[key]} here" for key, value in stored.items() if own[key] != value]
+
+
+def _flat(header: dict[str, Any]) -> dict[str, Any]:
+    """Header -> the configuration's full keys and their values."""
+
+    def walk(node: Any, key: str) -> dict[str, Any]:
+        if not isinstance(node, dict):
+            return {key: node}
+        return {k: v for name, child in node.items() for k, v in walk(child, f"{key}.{name}").items()}
+
+    flat = walk(header["config"], "model.params") | {"data.params.path.stems": header["stems"]}
+    return {key: value for key, value in flat.items() if key.removeprefix("model.params.") not in MAY_DIFFER}
+
+
+def _start_from(model: SyncTrack, ema: EMA, path: str) -> set[str]:
+    """Fill everything that the file at `path` holds -> names of the parts that it holds."""
+    file = read_file(path)
+    if file.kind not in ("synctrack", "musicldm"):
+        raise InputError(
+            f"{path}: is a {file.description}, not one to start from; name it as model.params.{file.kind}_ckpt_path"
+        )
+    weights = _match_all(file, model)
+    # Our exported files hold the average alone.
+    _require(file, weights, "unet" if "unet" in weights.parts else "ema")
+    weights.fill(model.unet, "unet." if "unet" in weights.parts else "ema.module.")
+    ema.module.load_state_dict(model.unet.state_dict())
+    weights.fill(ema, "ema.")
+    weights.fill(model.vae, "vae.")
+    _fill_vocoder(model, weights)
+    if "scale_factor" in weights:
+        _set_scale_factor(model, file, weights)
+    log.info("%s: %s taken from the %s", path, ", ".join(weights.parts), file.description)
+    if file.kind == "musicldm":
+        _log_new_keys(model)
+    for difference in differing_keys(file, model.config, model.stems):
+        log.warning("%s: %s", path, difference)
+    return set(weights.parts)
+
+
+def _log_new_keys(model: SyncTrack) -> None:
+    """Say which modules MusicLDM has not, with the number of their tensors as published."""
+    new = Counter()
+    for entry in unet_map(model.unet):
+        if is_new_in_synctrack(entry.ours):
+            block, _, rest = entry.ours.partition("block.")
+            new[f"{block}block.{rest.partition('.')[0]}" if rest else "prior"] += len(entry.published)
+    listed = ", ".join(f"{module} ({count})" for module, count in new.items())
+    log.info("%d keys of the U-Net are not in MusicLDM and start new: %s", new.total(), listed)
+
+
+def _match_all(file: CheckpointFile, model: SyncTrack) -> Weights:
+    return match(file, all_parts(file, model.config, len(model.stems)))
+
+
+def _require(file: CheckpointFile, weights: Weights, *parts: str) -> None:
+    for part in parts:
+        if part not in weights.parts:
+            raise InputError(f"{file.path}: the {file.description} holds no {part}; name another file")
+
+
+def _set_scale_factor(model: SyncTrack, file: CheckpointFile, weights: Weights) -> None:
+    value = weights["scale_factor"].item()
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{file.path}: its scale_factor is {value}; get or make it again")
+    model.scale_factor.fill_(value)
+
+
+def _fill_vocoder(model: SyncTrack, weights: Weights) -> None:
+    if isinstance(model.vocoder, HiFiGAN):
+        weights.fill(model.vocoder, "vocoder.")
+
+
+def _load_vocoder(model: SyncTrack, path: str | Path | None, found: set[str]) -> None:
+    """Fill the vocoder, if the model has one with weights, from `path`; without, it must be among those `found`."""
+    if not isinstance(model.vocoder, HiFiGAN):
+        return
+    if path:
+        file = read_file(path)
+        weights = match(file, [vocoder_part(file, model.vocoder)], whole=file.kind == "vocoder")
+        _require(file, weights, "vocoder")
+        _fill_vocoder(model, weights)
+        log.info("%s: vocoder taken from the %s", path, file.description)
+    elif "vocoder" not in found:
+        raise InputError(
+            "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
+            "model.params.vocoder.kind=griffin_lim"
+        )

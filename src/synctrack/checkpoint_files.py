@@ -1,0 +1,174 @@
+"""Checkpoint files as they lie on the disk: read without running anything in them, recognised by what they hold."""
+
+import json
+import pickle
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError, safe_open
+
+from synctrack.errors import InputError
+from synctrack.key_map import PUBLISHED_UNET, is_published_synctrack
+from synctrack.model import ModelConfig
+from synctrack.unet import UNetConfig
+
+HEADER = "synctrack"
+"""Top-level key of our header in a torch file, and in the metadata of a safetensors file."""
+FORMAT = 1
+KINDS = ("synctrack", "musicldm", "vae", "vocoder")
+
+PUBLISHED_CONFIG = ModelConfig(unet=UNetConfig(time_attention_scope="bin"))
+"""The model that the paper's authors published."""
+PUBLISHED_STEMS = ("bass", "drums", "guitar", "piano")
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """What a file holds, its tensors under the file's own names.
+
+    Attributes:
+        path: where it lies.
+        kind: one of `KINDS`.
+        published: whether the tensors have the published names, or ours.
+        tensors: by name, memory-mapped where the file's format allows; ours without a leading `model.`.
+        header: see `model_header`; None where the file was not written by this project.
+        step: optimiser steps behind the weights, where the file says so.
+    """
+
+    path: Path
+    kind: str
+    published: bool
+    tensors: dict[str, torch.Tensor]
+    header: dict[str, Any] | None
+    step: int | None
+
+    @property
+    def description(self) -> str:
+        """Such as "published SyncTrack checkpoint, step 320000"."""
+        names = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
+        origin = "published" if self.published else "our"
+        return f"{origin} {names[self.kind]} checkpoint" + ("" if self.step is None else f", step {self.step}")
+
+    def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
+        """The model's configuration and stems: from the header, or the published ones where there is none.
+
+        Raises:
+            InputError: the header's configuration is none of this version.
+        """
+        if self.header is None:
+            return PUBLISHED_CONFIG, PUBLISHED_STEMS
+        try:
+            config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), self.header["config"]))
+        except (OmegaConfBaseException, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self.path}: its stored configuration is none of this version ({reason})") from error
+        return config, tuple(self.header["stems"])
+
+
+def model_header(kind: str, config: ModelConfig, stems: Sequence[str]) -> dict[str, Any]:
+    """What our files say of the model whose weights they hold; plain dictionaries, lists and values."""
+    tree = {field.name: asdict(getattr(config, field.name)) for field in fields(ModelConfig)}
+    return {"format": FORMAT, "kind": kind, "config": tree, "stems": list(stems)}
+
+
+def read_file(path: str | Path) -> CheckpointFile:
+    """Open a checkpoint of any kind that this project knows. Nothing in the file is executed.
+
+    Raises:
+        InputError: missing, truncated, no checkpoint, holds other Python objects than tensors and plain values,
+            or is of no known kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; ckpt/README.md says which checkpoints there are")
+    with path.open("rb") as stream:
+        is_safetensors = stream.read(9)[8:] == b"{"
+    return _read_safetensors(path) if is_safetensors else _read_torch(path)
+
+
+def _read_safetensors(path: Path) -> CheckpointFile:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = _checked_header(path, json.loads(metadata.get(HEADER, "null")))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: is truncated or damaged ({error}); get or make it again") from error
+    if header is None:
+        raise InputError(f"{path}: was not written by synctrack.checkpoint convert (no {HEADER!r} in its metadata)")
+    return CheckpointFile(path, header["kind"], False, tensors, header, header.get("step"))
+
+
+def _read_torch(path: Path) -> CheckpointFile:
+    content = _load(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is no checkpoint (holds a {type(content).__name__}, not a state_dict)")
+    header = _checked_header(path, content.get(HEADER))
+    step = content.get("global_step")
+    tensors = content.get("generator", content.get("state_dict", content))
+    if not isinstance(tensors, dict) or not tensors:
+        raise InputError(f"{path}: is no checkpoint (its state_dict is empty or none)")
+    strange = [str(name) for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    if strange:
+        raise InputError(f"{path}: is no checkpoint; these entries are no tensors: {', '.join(strange)}")
+    kind, published = _recognise(path, tensors)
+    if not published:
+        if header is None:
+            raise InputError(f"{path}: has our names but no {HEADER!r} entry; was it saved by train_synctrack.py?")
+        tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    return CheckpointFile(path, kind, published, tensors, header, step if isinstance(step, int) else None)
+
+
+def _load(path: Path) -> Any:
+    with path.open("rb") as stream:
+        is_zip = stream.read(4) == b"PK\x03\x04"
+    try:
+        # Files of torch before 1.6 are no zip archives and cannot be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise InputError(
+                f"{path}: refused, nothing was executed: it holds Python objects ({name[1]}), which can run code; "
+                "get a file that holds tensors only"
+            ) from error
+        raise InputError(f"{path}: is no checkpoint, or is damaged; get or make it again") from error
+    except Exception as error:
+        # A broken pickle makes the reader stumble in any way there is; it is always the file's fault.
+        raise InputError(f"{path}: is truncated, damaged or no checkpoint; get or make it again") from error
+
+
+def _recognise(path: Path, names: Sequence[str] | dict[str, Any]) -> tuple[str, bool]:
+    """-> (kind, published) by the beginnings of names."""
+
+    def any_begins(prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in names)
+
+    if any_begins("model.unet."):
+        return "synctrack", False
+    if any_begins(PUBLISHED_UNET):
+        return ("synctrack" if is_published_synctrack(names) else "musicldm"), True
+    if any_begins("vae."):
+        return "vae", False
+    if any_begins("encoder.") and any_begins("decoder."):
+        return "vae", True
+    if any_begins("conv_pre."):
+        return "vocoder", True
+    first = next(iter(names))
+    raise InputError(f"{path}: is none of the checkpoints this project knows (its first key is {first!r})")
+
+
+def _checked_header(path: Path, header: Any) -> dict[str, Any] | None:
+    if header is None:
+        return None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError(f"{path}: was written by another version of this project (format {FORMAT} is known)")
+    expected = {"kind": str, "config": dict, "stems": list}
+    if any(not isinstance(header.get(key), kind) for key, kind in expected.items()) or header["kind"] not in KINDS:
+        raise InputError(f"{path}: its header is damaged; get or make it again")
+    return header

@@ -1,0 +1,60 @@
+"""Which items make up which batch on which device: pure functions of the seed and of how many batches went before."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from synctrack.seeding import item_seed
+
+
+class TrainBatches(Sampler[list[tuple[int, int]]]):
+    """Shuffled batches of (epoch, index), one epoch long, that go on from wherever training stands.
+
+    The global batch k is the same for any number of devices: each takes every `world_size`-th item of it. Items that
+    do not fill a global batch at the end of an epoch are left out of that epoch.
+
+    Args:
+        items: number of items in the data set.
+        batch_size: items of one device's batch.
+        seed: seed of the order.
+        batches_before: how many batches training has had, asked whenever an iteration starts.
+        rank: which device this is.
+        world_size: number of devices.
+
+    Raises:
+        ValueError: there are fewer items than one global batch needs.
+    """
+
+    def __init__(
+        self,
+        items: int,
+        batch_size: int,
+        seed: int,
+        batches_before: Callable[[], int],
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.items, self.seed, self.batches_before = items, seed, batches_before
+        self.rank, self.world_size = rank, world_size
+        self.global_batch_size = batch_size * world_size
+        if not len(self):
+            raise ValueError(f"{items} segments do not fill a batch of {batch_size} on each of {world_size} devices")
+
+    def __len__(self) -> int:
+        return self.items // self.global_batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        first, order_of = self.batches_before(), None
+        for k in range(first, first + len(self)):
+            epoch, batch = divmod(k, len(self))
+            if epoch != order_of:
+                order, order_of = np.random.default_rng(item_seed(self.seed, epoch)).permutation(self.items), epoch
+            start = batch * self.global_batch_size
+            mine = order[start + self.rank : start + self.global_batch_size : self.world_size]
+            yield [(epoch, int(index)) for index in mine]
+
+
+def share(indices: Sequence[int], rank: int, world_size: int) -> Sequence[int]:
+    """Every `world_size`-th of `indices`: each belongs to one device."""
+    return indices[rank::world_size]

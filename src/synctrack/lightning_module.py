@@ -1,0 +1,126 @@
+"""SyncTrack under Lightning: training, validation and generation steps, optimiser, warm-up, average and logging."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from tqdm import tqdm
+
+from synctrack import checkpoint
+from synctrack.config import Config
+from synctrack.ema import EMA
+from synctrack.generation import Generation, StemTree
+from synctrack.model import SyncTrack
+from synctrack.plots import plot_mels
+from synctrack.seeding import (
+    GENERATION,
+    TRAIN,
+    VALIDATION_CLIP,
+    VALIDATION_LATENT,
+    VALIDATION_LOSS,
+    item_generator,
+)
+
+SCALE_FACTOR_SEGMENTS = 16
+
+
+def warm_up(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Learning rate from 0 at the first step to its base after `steps`, then constant."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / steps) if steps else 1.0)
+
+
+class SyncTrackModule(pl.LightningModule):
+    """Trains and evaluates a `SyncTrack`; `ema` is the averaged U-Net that generation uses.
+
+    Args:
+        config: the whole configuration.
+        generation: where test clips go; training needs none.
+    """
+
+    def __init__(self, config: Config, generation: Generation | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.generation = generation
+        self.model = SyncTrack(config.model.params, config.data.params.path.stems)
+        self.ema = EMA(self.model.unet, config.model.params.ema_decay)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        params = self.config.model.params
+        weights = [p for p in self.model.unet.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=params.base_learning_rate, weight_decay=params.weight_decay)
+        schedule = {"scheduler": warm_up(optimizer, params.warmup_steps), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def generators(self, batch: dict[str, Any], *stream: int) -> list[torch.Generator]:
+        """One generator for each item of a batch, for the stream of this name."""
+        keys = zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True)
+        seed = self.config.seed
+        return [item_generator(seed, *stream, epoch, index, device=self.device) for epoch, index in keys]
+
+    def on_fit_start(self) -> None:
+        if self.model.scale_factor.isnan():
+            self._estimate_scale_factor()
+
+    def _estimate_scale_factor(self) -> None:
+        """From segments spread over the training data, the same on every device."""
+        data = self.trainer.datamodule.train
+        indices = torch.linspace(0, len(data) - 1, min(SCALE_FACTOR_SEGMENTS, len(data))).long().tolist()
+        latents = []
+        for index in tqdm(indices, desc="scale factor", disable=not self.trainer.is_global_zero, leave=False):
+            waveform = data[0, index]["waveform"][None].to(self.device)
+            generator = item_generator(self.config.seed, TRAIN, index, device=self.device)
+            latents.append(self.model.encode(waveform, [generator]))
+        self.model.set_scale_factor(torch.cat(latents))
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+        generators = self.generators(batch, TRAIN)
+        latent = self.model.encode(batch["waveform"], generators)
+        loss = self.model.loss(latent, generators).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
+        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=len(latent))
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.ema.update(self.model.unet)
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        latent = self.model.encode(batch["waveform"], self.generators(batch, VALIDATION_LATENT))
+        for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
+            # Fresh generators of the same seeds: both see the same noise at the same time steps.
+            loss = self.model.loss(latent, self.generators(batch, VALIDATION_LOSS), unet).mean()
+            self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
+
+    def on_validation_epoch_end(self) -> None:
+        """Write a few clips, spread over the devices, the same seeds every time."""
+        if self.trainer.sanity_checking:
+            return
+        settings, audio = self.config.validation, self.config.model.params.audio
+        folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
+        tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
+        for clip in range(self.trainer.global_rank, settings.clips, self.trainer.world_size):
+            generator = item_generator(self.config.seed, VALIDATION_CLIP, clip)
+            latent = self.model.generate(
+                [generator], settings.steps, settings.eta, self.ema.module, self._progress(f"clip {clip}")
+            )
+            waveform = self.model.decode(latent)[0].cpu().numpy()
+            tree.write(f"clip_{clip}", waveform)
+            plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Write one generated clip and its target for each item."""
+        settings, seed = self.config.evaluation, self.config.seed
+        generators = [item_generator(seed, GENERATION, index) for index in batch["index"].tolist()]
+        latent = self.model.generate(generators, settings.steps, settings.eta, progress=self._progress("denoising"))
+        waveform = self.model.decode(latent).cpu().numpy()
+        for clip in zip(batch["name"], waveform, batch["waveform"].cpu().numpy(), strict=True):
+            self.generation.write(*clip)
+
+    def _progress(self, description: str) -> functools.partial:
+        show = self.trainer.is_global_zero
+        return functools.partial(tqdm, desc=description, leave=False, disable=not show, position=2)
+
+    def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
+        checkpoint_file["synctrack"] = checkpoint.header("synctrack", self.config)

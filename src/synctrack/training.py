@@ -1,0 +1,152 @@
+"""From a configuration to a Lightning Trainer: devices, loggers, checkpoints, run folder and resuming."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from synctrack.config import Config, save_config
+from synctrack.errors import InputError
+
+LAST = "last"
+
+
+class SaveAtEnd(Callback):
+    """Writes the last checkpoint when training ends between two regular ones."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+def start_logging() -> None:
+    """Log as a script does, without Lightning's advice on what our own samplers and seeds settle."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for advice in (
+        ".*does not have many workers.*",
+        ".*dataloader is not resumable.*",
+        ".*smaller than the logging interval.*",
+        ".*in eval mode at the start of training.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*'pin_memory' argument is set as true but no accelerator.*",
+    ):
+        warnings.filterwarnings("ignore", advice)
+
+
+def seed_everything(config: Config) -> None:
+    """Seed what our per-item generators do not draw: the initial weights."""
+    pl.seed_everything(config.seed % 2**32, verbose=False)
+
+
+def build_trainer(config: Config, **how: Any) -> pl.Trainer:
+    """A Trainer on the configured devices; `how` adds to or replaces its arguments.
+
+    Raises:
+        InputError: the devices, accelerator or precision are not to be had here.
+    """
+    settings = config.trainer
+    common = {
+        "devices": settings.devices,
+        "num_nodes": settings.num_nodes,
+        "accelerator": settings.accelerator,
+        "precision": settings.precision,
+        "limit_val_batches": settings.limit_val_batches,
+        # Our samplers share the items out over the devices, so that no item is doubled.
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+        "enable_model_summary": False,
+        "callbacks": [TQDMProgressBar(refresh_rate=1)],
+        "logger": False,
+        "enable_checkpointing": False,
+    }
+    try:
+        return pl.Trainer(**common | how)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise InputError(f"trainer: {error}") from error
+
+
+def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Trainer:
+    """A Trainer that logs, validates and keeps checkpoints in `config.run_dir`.
+
+    Args:
+        config: the whole configuration.
+        monitor: the logged value whose lowest `save_top_k` checkpoints are kept.
+        validate: whether there are validation data.
+    """
+    settings, folder = config.trainer, Path(config.run_dir) / "checkpoints"
+    last = ModelCheckpoint(
+        folder, LAST, every_n_train_steps=settings.save_checkpoint_every_n_steps, enable_version_counter=False
+    )
+    callbacks = [TQDMProgressBar(refresh_rate=1), last, SaveAtEnd(folder / f"{LAST}.ckpt")]
+    if validate and settings.save_top_k:
+        callbacks.append(
+            ModelCheckpoint(
+                folder, "{step:07d}", monitor=monitor, save_top_k=settings.save_top_k, save_on_train_epoch_end=False
+            )
+        )
+    return build_trainer(
+        config,
+        max_epochs=settings.max_epochs,
+        max_steps=settings.max_steps,
+        limit_train_batches=settings.limit_train_batches,
+        val_check_interval=settings.validation_every_n_steps * settings.accumulate_grad_batches if validate else None,
+        check_val_every_n_epoch=None if validate else 1,
+        accumulate_grad_batches=settings.accumulate_grad_batches,
+        gradient_clip_val=settings.gradient_clip_val,
+        log_every_n_steps=settings.log_every_n_steps,
+        callbacks=callbacks,
+        logger=_loggers(config),
+        enable_checkpointing=True,
+    )
+
+
+def _loggers(config: Config) -> list[Logger]:
+    loggers: list[Logger] = [CSVLogger(config.run_dir, "csv"), TensorBoardLogger(config.run_dir, "tensorboard")]
+    if config.trainer.wandb_project:
+        try:
+            loggers.append(WandbLogger(project=config.trainer.wandb_project, save_dir=config.run_dir))
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "trainer.wandb_project: wandb is not installed; pip install wandb, or remove it"
+            ) from error
+    return loggers
+
+
+def checkpoint_to_resume(config: Config) -> Path | None:
+    """The checkpoint that `trainer.resume` names: a file, or `last` for the run folder's newest; None for a new run.
+
+    Raises:
+        InputError: it is not there, or a new run would overwrite what the run folder holds.
+    """
+    last, resume = Path(config.run_dir) / "checkpoints" / f"{LAST}.ckpt", config.trainer.resume
+    if not resume:
+        if last.exists():
+            raise InputError(
+                f"{config.run_dir}: holds a run already; set trainer.resume=last to go on or another run_dir"
+            )
+        return None
+    path = last if resume == "last" else Path(resume)
+    if not path.is_file():
+        raise InputError(f"trainer.resume: {path} is not there; name a checkpoint of a run, or leave it out")
+    return path
+
+
+def fit(config: Config, module: pl.LightningModule, data: pl.LightningDataModule, monitor: str) -> None:
+    """Train from the beginning, or go on from `trainer.resume`; saves the resolved configuration first.
+
+    Raises:
+        InputError: the run folder, the devices or the checkpoint to resume do not fit the configuration.
+    """
+    resume = checkpoint_to_resume(config)
+    trainer = build_fit_trainer(config, monitor, validate=data.valid is not None)
+    if trainer.is_global_zero:
+        save_config(config, Path(config.run_dir) / "config.yaml")
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

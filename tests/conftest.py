@@ -1,0 +1,80 @@
+"""Small models, small data sets and the real commands, shared by the tests."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from synctrack.audio import AudioFormat
+from synctrack.data.grooves import write_grooves
+from synctrack.model import ModelConfig, SyncTrack, VocoderConfig
+from synctrack.unet import UNetConfig
+from synctrack.vae import VAEConfig
+
+ROOT = Path(__file__).parent.parent
+STEMS = ("bass", "drums", "guitar", "piano")
+SMALL_AUDIO = AudioFormat(sample_rate=8000, n_fft=512, hop_length=160, n_mels=32, f_max=4000.0, frames=64)
+SMALL_VAE = VAEConfig(channels=32, channel_mult=[1, 1], num_res_blocks=1, latent_channels=4)
+SMALL_UNET = {"model_channels": 32, "channel_mult": [1, 2], "num_res_blocks": 1, "attention_resolutions": [2]}
+SMALL_KEYS = [
+    "model.params.audio={sample_rate: 8000, n_fft: 512, hop_length: 160, n_mels: 32, f_max: 4000.0, frames: 64}",
+    "model.params.vae={channels: 32, channel_mult: [1, 1], num_res_blocks: 1, latent_channels: 4}",
+    "model.params.unet={model_channels: 32, channel_mult: [1, 2], num_res_blocks: 1, attention_resolutions: [2]}",
+    "model.params.vocoder.kind=griffin_lim",
+    "trainer.accelerator=cpu",
+    "trainer.devices=1",
+    "data.params.num_workers=0",
+    "data.params.batch_size=2",
+]
+"""The same small model as key=value pairs for the commands."""
+
+
+def small_config(**unet: object) -> ModelConfig:
+    """A model of 1.28 s segments at 8 kHz, small enough to train in seconds."""
+    return ModelConfig(SMALL_AUDIO, SMALL_VAE, UNetConfig(**SMALL_UNET | unet), vocoder=VocoderConfig("griffin_lim"))
+
+
+def awaken(module: torch.nn.Module) -> torch.nn.Module:
+    """Give the layers that start at zero random weights, or outputs would not depend on inputs."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in module.parameters():
+        if parameter.requires_grad and parameter.abs().max() == 0:
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    return module
+
+
+@pytest.fixture
+def small_model() -> SyncTrack:
+    torch.manual_seed(0)
+    model = awaken(SyncTrack(small_config(), STEMS))
+    model.scale_factor.fill_(1.0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def grooves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `train` of three songs of four segments, `valid` of one, at the small model's rate."""
+    folder = tmp_path_factory.mktemp("grooves")
+    seconds = 4.5 * SMALL_AUDIO.segment_seconds
+    write_grooves(folder / "train", songs=3, seconds=seconds, sample_rate=SMALL_AUDIO.sample_rate, seed=0)
+    write_grooves(folder / "valid", songs=1, seconds=seconds, sample_rate=SMALL_AUDIO.sample_rate, seed=1)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Run one of the commands in a folder of its own, as a user would: run("train_synctrack.py", "--config", ...)."""
+
+    def run_script(script: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+        result = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        assert not check or result.returncode == 0, result.stderr[-4000:]
+        return result
+
+    return run_script
