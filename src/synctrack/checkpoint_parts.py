@@ -22,21 +22,11 @@ from synctrack.vocoder import HiFiGAN
 KEPT = "published."
 """Our files keep under it what we ignore of a published file, for the way back."""
 
-_SCHEDULE = tuple(
-    [
-        "betas",
-        "alphas_cumprod",
-        "alphas_cumprod_prev",
-        "sqrt_alphas_cumprod",
-        "sqrt_one_minus_alphas_cumprod",
-        "log_one_minus_alphas_cumprod",
-        "sqrt_recip_alphas_cumprod",
-        "sqrt_recipm1_alphas_cumprod",
-        "posterior_variance",
-        "posterior_log_variance_clipped",
-        "posterior_mean_coef1",
-        "posterior_mean_coef2",
-    ]
+_SCHEDULE = (
+    "betas",
+    *("alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod"),
+    *("log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod"),
+    *("posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2"),
 )
 _IGNORED_OF_LIGHTNING = {
     "noise schedule, which the configuration gives": _SCHEDULE,
