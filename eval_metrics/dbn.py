@@ -22,6 +22,8 @@ NUM_TEMPI = 60
 TRANSITION_LAMBDA = 100.0
 OBSERVATION_LAMBDA = 16
 THRESHOLD = 0.05
+# No tempo has more successors than this; a constant, so that the loop over them is unrolled.
+BAND = 24
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,16 @@ class BarModel:
     Attributes:
         num_beats: beats of the bar.
         inter_beat_intervals: (tempi,) int, lengths of a beat in frames, ascending.
-        onset_widths: (num_beats, tempi) int, how many positions from the start of a beat count as "on the beat".
-        log_transitions: (from tempo, to tempo), -inf where madmom has no transition.
-        reachable: (tempi, 2) int, the range of tempi that can follow each.
+        onset_widths: (tempi,) int, how many positions from the start of a beat count as "on the beat".
+        first_successors: (tempi,) int, the first tempo that can follow each.
+        log_transitions: (tempi, BAND), to the first successor and the tempi after it; -inf where there is none.
     """
 
     num_beats: int
     inter_beat_intervals: np.ndarray
     onset_widths: np.ndarray
+    first_successors: np.ndarray
     log_transitions: np.ndarray
-    reachable: np.ndarray
 
     @property
     def num_states(self) -> int:
@@ -66,15 +68,13 @@ def bar_model(num_beats: int, fps: float) -> BarModel:
     probability = np.exp(-TRANSITION_LAMBDA * abs(ratio - 1.0))
     probability[probability <= np.spacing(1)] = 0
     probability /= probability.sum(axis=1)[:, None]
-    possible = probability > 0
-    first = possible.argmax(axis=1)
-    # The count of positions below 1/16 is taken from rounded numbers, since madmom's are rounded as well.
-    positions = [np.linspace(0, 1, length, endpoint=False) for length in intervals]
-    widths = [[np.sum((p + beat) % 1 < 1.0 / OBSERVATION_LAMBDA) for p in positions] for beat in range(num_beats)]
+    first = (probability > 0).argmax(axis=1)
+    padded = np.pad(probability, [(0, 0), (0, BAND)])
     with np.errstate(divide="ignore"):
-        log_transitions = np.log(probability)
-    reachable = np.stack([first, first + possible.sum(axis=1)], axis=1)
-    return BarModel(num_beats, intervals, np.array(widths), log_transitions, reachable)
+        banded = np.log(np.array([row[begin : begin + BAND] for row, begin in zip(padded, first, strict=True)]))
+    # Counted from rounded positions, since madmom's are rounded as well.
+    widths = [np.sum(np.linspace(0, 1, length, endpoint=False) < 1 / OBSERVATION_LAMBDA) for length in intervals]
+    return BarModel(num_beats, intervals, np.array(widths), first, banded)
 
 
 def log_densities(activations: np.ndarray) -> np.ndarray:
@@ -88,62 +88,84 @@ def log_densities(activations: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(densities), -np.inf, densities)
 
 
-@numba.njit(cache=True, nogil=True)
-def _add(ring, begin, end, value):
-    """Add `value` to ring[begin:end], where a negative `begin` wraps around."""
-    if begin < 0:
-        for slot in range(begin + len(ring), min(end, 0) + len(ring)):
-            ring[slot] += value
-    for slot in range(max(begin, 0), end):
-        ring[slot] += value
+@numba.njit(cache=True, nogil=True, inline="always")
+def _add_everywhere(slots, addend):
+    flat = slots.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] += addend
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _add_by_beat(slots, addends):
+    for slot in range(len(slots)):
+        for beat in range(len(addends)):
+            slots[slot, beat] += addends[beat]
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _advance(ring, head, onset_width, on_beat, off_beat):
+    """Add their log densities to the beats under way in a ring, but for the slot `head`, where others start.
+
+    The beats of the last `onset_width` - 1 frames lie in the slots before `head` and are still on the beat.
+    """
+    onset = head - onset_width + 1
+    if onset >= 0:
+        _add_everywhere(ring[:onset], off_beat)
+        _add_by_beat(ring[onset:head], on_beat)
+        _add_everywhere(ring[head + 1 :], off_beat)
+    else:
+        _add_by_beat(ring[:head], on_beat)
+        _add_everywhere(ring[head + 1 : onset + len(ring)], off_beat)
+        _add_by_beat(ring[onset + len(ring) :], on_beat)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _follow(ended, log_transitions, density, before, best, origin):
+    """Let the beat that ended at tempo `before` be followed by others, where that is the best so far."""
+    for i in range(BAND):
+        candidate = ended + log_transitions[i] + density
+        better = candidate > best[i]
+        best[i] = candidate if better else best[i]
+        origin[i] = before if better else origin[i]
 
 
 @numba.njit(cache=True, nogil=True)
-def _start_beats(ended, log_transitions, reachable, density, best, origin):
-    """Best log probability of starting a beat at each tempo, and the tempo of the beat that came before it."""
-    best[:] = -np.inf
-    for before in range(len(ended)):
-        value = ended[before]
-        for after in range(reachable[before, 0], reachable[before, 1]):
-            candidate = value + log_transitions[before, after] + density
-            if candidate > best[after]:
-                best[after] = candidate
-                origin[after] = before
-
-
-@numba.njit(cache=True, nogil=True)
-def _search(densities, num_beats, intervals, onset_widths, log_transitions, reachable, rings, origins):
+def _search(densities, intervals, onset_widths, first_successors, log_transitions, rings, origins):
     """Fill `rings` with the log probabilities of the last frame and `origins` with the choices at each beat start.
 
     The slot of position k at frame t is (t - k) mod length: a beat keeps its slot from its first frame to its last,
     and the slot of a beat that has just ended is the one that the beat starting now takes.
     """
-    num_tempi = len(intervals)
+    num_tempi, num_beats = len(intervals), rings.shape[1]
     offsets = np.zeros(num_tempi + 1, np.int64)
     offsets[1:] = np.cumsum(intervals)
-    ended = np.empty((num_beats, num_tempi))
-    started = np.empty(num_tempi)
+    heads = np.zeros(num_tempi, np.int64)
+    on_beat = np.empty(num_beats)
+    best = np.empty((num_beats, num_tempi + BAND))
     for frame in range(len(densities)):
-        for beat in range(num_beats):
-            for tempo in range(num_tempi):
-                ended[beat, tempo] = rings[beat, offsets[tempo] + frame % intervals[tempo]]
-        for beat in range(num_beats):
-            on_beat = densities[frame, 2 if beat == 0 else 1]
-            _start_beats(ended[beat - 1], log_transitions, reachable, on_beat, started, origins[frame, beat])
-            for tempo in range(num_tempi):
-                length = intervals[tempo]
-                ring = rings[beat, offsets[tempo] : offsets[tempo + 1]]
-                head = frame % length
-                onset = head - onset_widths[beat, tempo] + 1
-                _add(ring, onset, head, on_beat)
-                _add(ring, head + 1 - length, onset, densities[frame, 0])
-                ring[head] = started[tempo]
+        on_beat[0] = densities[frame, 2]
+        on_beat[1:] = densities[frame, 1]
+        best[:] = -np.inf
+        for before in range(num_tempi):
+            first = first_successors[before]
+            for beat in range(num_beats):
+                ended = rings[offsets[before] + heads[before], beat - 1 if beat > 0 else num_beats - 1]
+                choices = origins[frame, beat, first : first + BAND]
+                _follow(
+                    ended, log_transitions[before], on_beat[beat], before, best[beat, first : first + BAND], choices
+                )
+        for tempo in range(num_tempi):
+            ring = rings[offsets[tempo] : offsets[tempo + 1]]
+            _advance(ring, heads[tempo], onset_widths[tempo], on_beat, densities[frame, 0])
+            for beat in range(num_beats):
+                ring[heads[tempo], beat] = best[beat, tempo]
+            heads[tempo] = heads[tempo] + 1 if heads[tempo] + 1 < intervals[tempo] else 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _trace(num_frames, num_beats, intervals, rings, origins, path):
+def _trace(intervals, rings, origins, path):
     """Write the best state of every frame to `path`; returns the log probability (-inf: there is no path)."""
-    num_tempi = len(intervals)
+    num_frames, num_tempi, num_beats = len(path), len(intervals), rings.shape[1]
     offsets = np.zeros(num_tempi + 1, np.int64)
     offsets[1:] = np.cumsum(intervals)
     best = -np.inf
@@ -151,7 +173,7 @@ def _trace(num_frames, num_beats, intervals, rings, origins, path):
     for b in range(num_beats):
         for i in range(num_tempi):
             for k in range(intervals[i]):
-                value = rings[b, offsets[i] + (num_frames - 1 - k) % intervals[i]]
+                value = rings[offsets[i] + (num_frames - 1 - k) % intervals[i], b]
                 if value > best:
                     best, beat, tempo, position = value, b, i, k
     for frame in range(num_frames - 1, -1, -1):
@@ -176,22 +198,13 @@ def best_path(activations: np.ndarray, model: BarModel) -> tuple[np.ndarray, flo
         State of every frame, numbered as madmom's BarStateSpace does (by beat, then tempo, then position), and the
         log probability of the path; an empty path and -inf where no path is possible.
     """
-    states_per_beat = model.num_states // model.num_beats
-    rings = np.full((model.num_beats, states_per_beat), np.log(np.float64(1.0) / model.num_states))
-    num_tempi = len(model.inter_beat_intervals)
-    origins = np.zeros((len(activations), model.num_beats, num_tempi), np.int64)
+    intervals = model.inter_beat_intervals
+    rings = np.full((intervals.sum(), model.num_beats), np.log(np.float64(1.0) / model.num_states))
+    origins = np.zeros((len(activations), model.num_beats, len(intervals) + BAND), np.int64)
     path = np.empty(len(activations), np.int64)
-    _search(
-        log_densities(activations),
-        model.num_beats,
-        model.inter_beat_intervals,
-        model.onset_widths,
-        model.log_transitions,
-        model.reachable,
-        rings,
-        origins,
-    )
-    log_probability = _trace(len(activations), model.num_beats, model.inter_beat_intervals, rings, origins, path)
+    densities = log_densities(activations)
+    _search(densities, intervals, model.onset_widths, model.first_successors, model.log_transitions, rings, origins)
+    log_probability = _trace(intervals, rings, origins, path)
     return (path, log_probability) if np.isfinite(log_probability) else (path[:0], log_probability)
 
 
@@ -199,9 +212,9 @@ def _on_beat(path: np.ndarray, model: BarModel) -> np.ndarray:
     """Whether each state of the path lies within the first sixteenth of its beat."""
     lengths = model.inter_beat_intervals
     offsets = np.cumsum(lengths) - lengths
-    beat, within = np.divmod(path, lengths.sum())
+    within = path % lengths.sum()
     tempo = np.searchsorted(offsets, within, side="right") - 1
-    return within - offsets[tempo] < model.onset_widths[beat, tempo]
+    return within - offsets[tempo] < model.onset_widths[tempo]
 
 
 def decode_beats(activations: np.ndarray, fps: float) -> np.ndarray:

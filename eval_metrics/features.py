@@ -75,19 +75,23 @@ def filterbank(frame_size: int) -> Filterbank:
     return Filterbank(window.astype(np.float32), edges, centres[:-2].copy(), np.concatenate(bands), lag)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+# The slices are there for speed: the compiler cannot tell that computed indices are not negative, and Python's meaning
+# of negative ones would keep it from using vector instructions.
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _filter_magnitudes(spectra, edges, first_bins, weights, out):
-    """Write log10(1 + filtered magnitudes) of spectra (frames, bins, re and im) to `out` (frames, bands)."""
-    last_bin = first_bins[-1] + edges[-1] - edges[-2]
-    magnitude = np.empty(last_bin, np.float32)
+    """Write the filtered magnitudes of complex spectra (frames, bins) to `out` (frames, bands)."""
+    magnitude = np.empty(first_bins[-1] + edges[-1] - edges[-2], np.float32)
     for frame in range(len(spectra)):
-        for k in range(last_bin):
-            magnitude[k] = np.sqrt(spectra[frame, k, 0] ** 2 + spectra[frame, k, 1] ** 2)
+        for k in range(len(magnitude)):
+            value = spectra[frame, k]
+            magnitude[k] = np.sqrt(value.real * value.real + value.imag * value.imag)
         for band in range(len(first_bins)):
+            band_weights = weights[edges[band] : edges[band + 1]]
+            band_magnitude = magnitude[first_bins[band] :]
             total = np.float32(0)
-            for i in range(edges[band + 1] - edges[band]):
-                total += weights[edges[band] + i] * magnitude[first_bins[band] + i]
-            out[frame, band] = np.log10(np.float32(1) + total)
+            for i in range(len(band_weights)):
+                total += band_weights[i] * band_magnitude[i]
+            out[frame, band] = total
 
 
 def _log_spectrogram(samples: np.ndarray, frame_size: int, num_frames: int) -> np.ndarray:
@@ -100,9 +104,8 @@ def _log_spectrogram(samples: np.ndarray, frame_size: int, num_frames: int) -> n
     out = np.empty((num_frames, bank.num_bands), np.float32)
     for begin in range(0, num_frames, BLOCK):
         spectra = scipy.fft.rfft(frames[begin : begin + BLOCK] * bank.window, axis=1)
-        parts = spectra.view(np.float32).reshape(*spectra.shape, 2)
-        _filter_magnitudes(parts, bank.edges, bank.first_bins, bank.weights, out[begin : begin + BLOCK])
-    return out
+        _filter_magnitudes(spectra, bank.edges, bank.first_bins, bank.weights, out[begin : begin + BLOCK])
+    return np.log10(1 + out)
 
 
 def features(samples: np.ndarray) -> np.ndarray:

@@ -29,8 +29,8 @@ class RecurrentLayer:
     """One layer of all networks: 2 directions of each, forward first. Gates in the order of GATES.
 
     Attributes:
-        weights: (networks, inputs, 2 * 4 * HIDDEN), or with one row of all networks where they share their input.
-        bias: (networks, 2 * 4 * HIDDEN).
+        weights: (networks, inputs, 2 * 4 * HIDDEN).
+        bias: (networks, 2, 4 * HIDDEN).
         recurrent: (networks, 2, HIDDEN, 4 * HIDDEN).
         peepholes: (networks, 2, 3, HIDDEN), gates in the order of PEEPHOLE_GATES.
     """
@@ -68,7 +68,7 @@ def _stack_layer(layers: Sequence[Any]) -> RecurrentLayer:
     recurrent = gather("recurrent_weights", GATES).transpose(0, 1, 3, 2, 4)
     return RecurrentLayer(
         weights.transpose(0, 3, 1, 2, 4).reshape(networks, inputs, -1).astype(np.float32),
-        gather("bias", GATES).reshape(networks, -1).astype(np.float32),
+        gather("bias", GATES).reshape(networks, 2, -1).astype(np.float32),
         np.ascontiguousarray(recurrent.reshape(networks, 2, HIDDEN, -1), np.float32),
         gather("peephole_weights", PEEPHOLE_GATES).reshape(networks, 2, 3, HIDDEN).astype(np.float32),
     )
@@ -87,7 +87,7 @@ def load_ensemble() -> Ensemble:
     )
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _tanh(x):
     """Hyperbolic tangent to 1e-6, in multiplications and one division, so that it runs in vector lanes.
 
@@ -103,13 +103,13 @@ def _tanh(x):
     return p / q
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 def _sigmoid(x):
     return np.float32(0.5) + np.float32(0.5) * _tanh(np.float32(0.5) * x)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _recur(projected, recurrent, peepholes, backwards, out):
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _recur(projected, bias, recurrent, peepholes, backwards, out):
     """Run one direction of one network over projected inputs (frames, 4 * HIDDEN); writes out (frames, HIDDEN)."""
     frames = len(projected)
     hidden = np.zeros(HIDDEN, np.float32)
@@ -118,24 +118,24 @@ def _recur(projected, recurrent, peepholes, backwards, out):
     for step in range(frames):
         frame = frames - 1 - step if backwards else step
         for j in range(4 * HIDDEN):
-            total = projected[frame, j]
-            for k in range(HIDDEN):
-                total += hidden[k] * recurrent[k, j]
-            z[j] = total
+            z[j] = projected[frame, j] + bias[j]
+        for k in range(HIDDEN):
+            for j in range(4 * HIDDEN):
+                z[j] += hidden[k] * recurrent[k, j]
         for u in range(HIDDEN):
             entering = _sigmoid(z[u] + peepholes[0, u] * state[u])
             kept = _sigmoid(z[HIDDEN + u] + peepholes[1, u] * state[u])
             state[u] = _tanh(z[2 * HIDDEN + u]) * entering + state[u] * kept
             leaving = _sigmoid(z[3 * HIDDEN + u] + peepholes[2, u] * state[u])
             hidden[u] = _tanh(state[u]) * leaving
-            out[frame, u] = hidden[u]
+        out[frame] = hidden
 
 
 @numba.njit(cache=True, nogil=True)
-def _recur_both(projected, recurrent, peepholes, out):
+def _recur_both(projected, bias, recurrent, peepholes, out):
     """Both directions of one network: projected (frames, 2, 4 * HIDDEN), out (frames, 2, HIDDEN)."""
     for way in range(2):
-        _recur(projected[:, way], recurrent[way], peepholes[way], way == 1, out[:, way])
+        _recur(projected[:, way], bias[way], recurrent[way], peepholes[way], way == 1, out[:, way])
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:
@@ -157,9 +157,9 @@ def activations(inputs: np.ndarray) -> np.ndarray:
     for network in range(len(ensemble.output_bias)):
         x = inputs
         for layer in ensemble.layers:
-            projected = (x @ layer.weights[network] + layer.bias[network]).reshape(len(x), 2, -1)
-            x = np.empty((len(x), 2, HIDDEN), np.float32)
-            _recur_both(projected, layer.recurrent[network], layer.peepholes[network], x)
-            x = x.reshape(len(x), -1)
+            projected = (x @ layer.weights[network]).reshape(len(x), 2, -1)
+            outputs = np.empty((len(x), 2, HIDDEN), np.float32)
+            _recur_both(projected, layer.bias[network], layer.recurrent[network], layer.peepholes[network], outputs)
+            x = outputs.reshape(len(x), -1)
         total += _softmax(x @ ensemble.output_weights[network] + ensemble.output_bias[network])
     return total[:, 1:] / len(ensemble.output_bias)
