@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class CheckpointInfo:
 
     Attributes:
         path: the file as it was named.
-        kind: what it is, such as "published SyncTrack checkpoint, step 320000".
+        kind: what it is, such as "SyncTrack checkpoint (published, step 320000)".
         sha256: of the whole file, hexadecimal.
         step: optimiser steps behind the weights, where the file says so.
     """
@@ -39,6 +39,10 @@ class CheckpointInfo:
     kind: str
     sha256: str
     step: int | None
+
+    def manifest(self) -> dict[str, Any]:
+        """The same as a plain dictionary, for `manifest.json`."""
+        return asdict(self)
 
 
 def header(kind: str, config: Config) -> dict[str, Any]:

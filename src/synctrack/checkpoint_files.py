@@ -50,10 +50,10 @@ class CheckpointFile:
 
     @property
     def description(self) -> str:
-        """Such as "published SyncTrack checkpoint, step 320000"."""
+        """Such as "SyncTrack checkpoint (published, step 320000)"."""
         names = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
-        origin = "published" if self.published else "our"
-        return f"{origin} {names[self.kind]} checkpoint" + ("" if self.step is None else f", step {self.step}")
+        origin = "published" if self.published else "of this project"
+        return f"{names[self.kind]} checkpoint ({origin}{'' if self.step is None else f', step {self.step}'})"
 
     def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
         """The model's configuration and stems: from the header, or the published ones where there is none.
