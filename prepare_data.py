@@ -2,7 +2,7 @@
 
 import argparse
 
-from synctrack.data import grooves
+from synctrack.data import grooves, midi, slakh
 from synctrack.data.tracks import TrackReport
 from synctrack.errors import run_command
 
@@ -11,6 +11,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
+    _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
+    _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
     arguments = vars(parser.parse_args())
     report = arguments.pop("run")(**arguments)
     _print(report)
@@ -25,6 +27,28 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--meter", dest="meters", type=int, nargs="+", default=grooves.METERS, help="3, 4 or both")
     parser.add_argument("--drift", type=float, default=0.0, help="share by which the tempo wanders, such as 0.05")
     parser.set_defaults(run=grooves.write_grooves)
+
+
+def _add_midi(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    _add_stem_choice(parser)
+    parser.add_argument("--midi", required=True, help="folder of MIDI files, searched through and through")
+    parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
+    parser.set_defaults(run=midi.write_midi)
+
+
+def _add_slakh(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    _add_stem_choice(parser)
+    parser.add_argument("--root", required=True, help=f"folder that holds {', '.join(slakh.SPLITS)}")
+    parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help="some of them, or omitted")
+    parser.add_argument("--format", dest="file_format", choices=("wav", "flac"), default="wav", help="(%(default)s)")
+    parser.set_defaults(run=slakh.write_slakh)
+
+
+def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--missing-stem", choices=("skip", "silent"), default="skip", help="songs that lack one")
+    parser.add_argument("--stem-map", help="YAML file with a line for each stem, such as `strings: [Strings]`")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -17,9 +17,7 @@ GOLDEN_MEL = np.load(Path(__file__).parent / "fixtures" / "golden_mel.npz")
 
 
 def _noise(rate: int, channels: int, seconds: float = 3.0) -> np.ndarray:
-    return 0.2 * np.random.default_rng(rate).standard_normal((int(rate * seconds), channels)).astype(
-        np.float32
-    )
+    return 0.2 * np.random.default_rng(rate).standard_normal((int(rate * seconds), channels)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +62,7 @@ def test_audio_format_is_a_config_node():
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
-@pytest.mark.parametrize(
-    ("rate", "channels"), [(8000, 1), (16000, 2), (22050, 1), (44100, 2), (48000, 3), (11027, 1)]
-)
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (16000, 2), (22050, 1), (44100, 2), (48000, 3), (11027, 1)])
 def test_part_of_a_file_equals_a_slice_of_the_whole(tmp_path, rate, channels, suffix):
     path = tmp_path / f"noise{suffix}"
     soundfile.write(path, _noise(rate, channels), rate, subtype="PCM_24")
@@ -75,9 +71,7 @@ def test_part_of_a_file_equals_a_slice_of_the_whole(tmp_path, rate, channels, su
     for start, samples in [(0, 100), (0, 47999), (1, 16000), (16001, 8191), (31999, 16000), (47000, 990)]:
         part = read_audio(path, start, samples, 16000)
         assert part.dtype == np.float32
-        np.testing.assert_allclose(
-            part, whole[start : start + samples], atol=1e-5, err_msg=f"{start}+{samples}"
-        )
+        np.testing.assert_allclose(part, whole[start : start + samples], atol=1e-5, err_msg=f"{start}+{samples}")
 
 
 def test_same_rate_is_read_unchanged(tmp_path):

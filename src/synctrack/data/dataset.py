@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from synctrack.audio import AudioFormat, read_audio
 from synctrack.data.segments import segment_name, segment_starts, shifted_start
-from synctrack.data.tracks import Track, TrackRules, find_tracks
+from synctrack.data.tracks import MissingStem, Track, TrackRules, find_tracks
 from synctrack.seeding import item_seed
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class StemDataset(Dataset):
         *,
         shift: bool,
         seed: int,
-        missing_stem: Literal["skip", "silent"] = "skip",
+        missing_stem: MissingStem = "skip",
         unreadable: Literal["skip", "refuse"] = "skip",
         max_seconds: float = 640.0,
     ):

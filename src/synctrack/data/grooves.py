@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synctrack.audio import write_wav
 from synctrack.data.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
 from synctrack.data.synthesis import hit, place, tone
-from synctrack.data.track_folders import write_beats, write_tracks
+from synctrack.data.track_folders import scaled_to_peak, write_beats, write_stems, write_tracks
 from synctrack.data.tracks import TrackReport
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed
@@ -108,10 +107,9 @@ def render_groove(
     _check(tracks, meters, seconds, sample_rate, drift)
     song = _Song(seed, seconds, meters, drift)
     stems = {track: _play(track, song, round(seconds * sample_rate), sample_rate) for track in tracks}
-    loudest = max(np.abs(wave).max() for wave in [sum(stems.values()), *stems.values()])
     beats = song.grid[song.grid < seconds]
     return Groove(
-        stems={track: wave * np.float32(PEAK / loudest) for track, wave in stems.items()},
+        stems=scaled_to_peak(stems, PEAK),
         sample_rate=sample_rate,
         bpm=60.0 / float(np.diff(song.grid[: max(2, len(beats))]).mean()),
         meter=song.meter,
@@ -236,7 +234,6 @@ def write_grooves(
 
 def _write_groove(options: dict[str, Any], folder: Path, seed: int) -> None:
     groove = render_groove(seed, **options)
-    for track, wave in groove.stems.items():
-        write_wav(folder / f"{track}.wav", wave, groove.sample_rate)
+    write_stems(folder, groove.stems, groove.sample_rate)
     facts = {"tempo": groove.bpm, "meter": groove.meter, "key": groove.key, "swing": groove.swing}
     write_beats(folder, groove.beats, groove.downbeats, facts)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from synctrack.audio import write_wav
 from synctrack.data.tracks import LeftOutError, TrackReport
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -55,6 +56,19 @@ def write_tracks(
     report.tracks = len(names)
     write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
     return report
+
+
+def scaled_to_peak(stems: dict[str, np.ndarray], peak: float) -> dict[str, np.ndarray]:
+    """The stems (n,) with one gain for all, so that the loudest of them and of their mix reaches `peak`."""
+    loudest = max(float(np.abs(wave).max()) for wave in [sum(stems.values()), *stems.values()])
+    gain = np.float32(peak / loudest if loudest > 0 else 1.0)
+    return {stem: wave * gain for stem, wave in stems.items()}
+
+
+def write_stems(folder: Path, stems: dict[str, np.ndarray], sample_rate: int, suffix: str = ".wav") -> None:
+    """Write each stem (n,) as a mono 16-bit file, WAV or FLAC by its suffix."""
+    for stem, wave in stems.items():
+        write_wav(folder / f"{stem}{suffix}", wave, sample_rate)
 
 
 def write_beats(folder: Path, beats: np.ndarray, downbeats: np.ndarray, facts: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ from synctrack.errors import InputError
 
 STEM_SUFFIXES = (".wav", ".flac")
 
+MissingStem = Literal["skip", "silent"]
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,6 +46,11 @@ class TrackReport:
     left_out: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
 
+    def add(self, other: "TrackReport") -> None:
+        self.tracks += other.tracks
+        self.left_out += other.left_out
+        self.lines += other.lines
+
     def leave_out(self, reason: LeftOutError) -> None:
         self.left_out[reason.kind] += 1
         self.lines.append(reason.line)
@@ -59,7 +66,7 @@ class TrackRules:
 
     stems: Sequence[str]
     audio: AudioFormat
-    missing_stem: Literal["skip", "silent"]
+    missing_stem: MissingStem
     unreadable: Literal["skip", "refuse"]
     max_seconds: float
 
@@ -96,6 +103,12 @@ def find_tracks(roots: Sequence[Path], rules: TrackRules) -> tuple[list[Track], 
     return tracks, report
 
 
+def require_stems(place: Path, missing: Sequence[str], wanted: int, policy: MissingStem) -> None:
+    """Leave out a track that lacks stems, unless the policy lets them be silent and there are others."""
+    if missing and (policy == "skip" or len(missing) == wanted):
+        raise LeftOutError("with missing stems", f"{place}: has no {', '.join(missing)}")
+
+
 def _track_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise InputError(f"{root}: is no folder; name a folder of track folders")
@@ -108,8 +121,7 @@ def _track_folders(root: Path) -> list[Path]:
 def _read_track(name: str, folder: Path, index: AudioIndex, rules: TrackRules) -> Track:
     files = tuple(_stem_file(folder, stem) for stem in rules.stems)
     missing = [stem for stem, file in zip(rules.stems, files, strict=True) if file is None]
-    if missing and (rules.missing_stem == "skip" or len(missing) == len(files)):
-        raise LeftOutError("with missing stems", f"{folder}: has no {', '.join(missing)}")
+    require_stems(folder, missing, len(files), rules.missing_stem)
     try:
         infos = {file.stem: index.info(file) for file in files if file is not None}
     except InputError as error:

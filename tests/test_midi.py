@@ -1,0 +1,177 @@
+"""MIDI import: beats against times computed by hand, stems against a click renderer that stands for FluidSynth."""
+
+import json
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+import soundfile
+
+from synctrack.data.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
+from synctrack.errors import InputError
+
+# Called as FluidSynth is; a click of 1 ms at each note, whose height is its pitch / 128.
+CLICKER = """#!{python}
+import sys, mido, numpy, soundfile
+out, score = sys.argv[sys.argv.index("-F") + 1], sys.argv[-1]
+if open(sys.argv[-2], "rb").read().endswith(b"damaged"):
+    print("fluidsynth: error: Failed to load SoundFont", file=sys.stderr)
+time, wave = 0.0, numpy.zeros((44100 * 12, 2), dtype="float32")
+for message in mido.MidiFile(score):
+    time += message.time
+    if message.type == "note_on" and message.velocity:
+        wave[round(time * 44100) : round(time * 44100) + 44] = message.note / 128
+soundfile.write(out, wave, 44100, subtype="FLOAT")
+"""
+
+
+def _song(*tracks: list[mido.Message | mido.MetaMessage], kind: int = 1) -> mido.MidiFile:
+    return mido.MidiFile(type=kind, ticks_per_beat=100, tracks=[mido.MidiTrack(track) for track in tracks])
+
+
+def _notes(channel: int, program: int, note: int, every: int, count: int = 8) -> list[mido.Message]:
+    messages = [mido.Message("program_change", channel=channel, program=program)]
+    for _ in range(count):
+        messages.append(mido.Message("note_on", channel=channel, note=note, velocity=90, time=0))
+        messages.append(mido.Message("note_on", channel=channel, note=note, velocity=0, time=every))
+    return messages
+
+
+FOUR = [_notes(0, 33, 40, 100), _notes(9, 0, 50, 100), _notes(1, 27, 60, 200, 4), _notes(2, 0, 70, 400, 2)]
+
+
+@pytest.fixture
+def soundfont(tmp_path, monkeypatch) -> Path:
+    """A file that looks like a soundfont, and the clicker on the PATH as fluidsynth."""
+    program = tmp_path / "bin" / "fluidsynth"
+    program.parent.mkdir()
+    program.write_text(CLICKER.format(python=sys.executable))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(program.parent))
+    path = tmp_path / "clicks.sf2"
+    path.write_bytes(b"RIFF\0\0\0\0sfbk")
+    return path
+
+
+@pytest.fixture
+def songs(tmp_path) -> Path:
+    folder = tmp_path / "songs"
+    (folder / "sub").mkdir(parents=True)
+    _song(*FOUR).save(folder / "full.mid")
+    _song(*FOUR[:3]).save(folder / "sub" / "trio.MIDI")
+    (folder / "text.mid").write_text("no MIDI")
+    (folder / "cut.mid").write_bytes((folder / "full.mid").read_bytes()[:200])
+    return folder
+
+
+def test_beats_follow_tempo_and_meter():
+    tempo = [
+        mido.MetaMessage("set_tempo", tempo=500000),
+        mido.MetaMessage("set_tempo", tempo=1000000, time=250),
+        mido.MetaMessage("time_signature", numerator=6, denominator=8, time=150),
+    ]
+    beats, downbeats = beat_times(_song(tempo, [mido.Message("note_on", time=1000)]))
+    # 2.5 beats of 0.5 s, then 1 s each; from tick 400 (2.75 s) dotted quarters of 1.5 s, two to a bar.
+    np.testing.assert_allclose(beats, [0.0, 0.5, 1.0, 1.75, 2.75, 4.25, 5.75, 7.25])
+    np.testing.assert_allclose(downbeats, [0.0, 2.75, 5.75])
+
+
+def test_beats_without_tempo_or_meter_are_120_bpm_in_four():
+    beats, downbeats = beat_times(_song([mido.Message("note_on", time=1000)]))
+    np.testing.assert_allclose(beats, np.arange(10) * 0.5)
+    np.testing.assert_allclose(downbeats, [0.0, 2.0, 4.0])
+
+
+def test_waltz_and_seven_eighths():
+    for numerator, denominator, beat in [(3, 4, 0.5), (7, 8, 0.25), (12, 8, 0.75), (2, 2, 1.0)]:
+        signature = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
+        beats, downbeats = beat_times(_song([signature, mido.Message("note_on", time=4200)]))
+        np.testing.assert_allclose(np.diff(beats), beat)
+        np.testing.assert_allclose(np.diff(downbeats), 0.5 * numerator * 4 / denominator)
+
+
+def test_notes_go_to_the_stem_of_their_program(songs, soundfont, tmp_path):
+    report = write_midi(songs, tmp_path / "out", soundfont, workers=2)
+    assert report.tracks == 1
+    assert report.left_out == {"with missing stems": 1, "unreadable": 2}
+    assert any("sub/trio.MIDI: has no piano" in line for line in report.lines)
+    assert any("text.mid: is no readable MIDI" in line for line in report.lines)
+    folder = tmp_path / "out" / "full"
+    heights = {"bass": (40, 0.5, 8), "drums": (50, 0.5, 8), "guitar": (60, 1.0, 4), "piano": (70, 2.0, 2)}
+    for stem, (note, apart, count) in heights.items():
+        wave, rate = soundfile.read(folder / f"{stem}.wav")
+        assert (rate, len(wave)) == (16000, 64000)
+        loud = np.concatenate([[False], wave > wave.max() / 2])
+        starts = np.flatnonzero(loud[1:] & ~loud[:-1]) / rate
+        np.testing.assert_allclose(starts, np.arange(count) * apart, atol=0.001)
+        # All four sound at once on the first beat, where their mix has its peak of 0.9.
+        assert wave[:30].max() == pytest.approx(0.9 * note / (40 + 50 + 60 + 70), rel=0.15)
+    beats = json.loads((folder / "beats.json").read_text())
+    assert (beats["tempo"], beats["meter"]) == (120.0, 4)
+    assert beats["downbeats"] == [0.0, 2.0]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*(f"{s}.wav" for s in heights), "beats.json"])
+
+
+def test_missing_stems_may_be_silent(songs, soundfont, tmp_path):
+    report = write_midi(songs, tmp_path / "out", soundfont, missing_stem="silent", workers=1)
+    assert report.tracks == 2
+    wave, _ = soundfile.read(tmp_path / "out" / "sub_trio" / "piano.wav")
+    assert len(wave) == 64000
+    assert np.abs(wave).max() == 0
+
+
+def test_program_changes_move_later_notes(soundfont, tmp_path):
+    (tmp_path / "songs").mkdir()
+    changing = _notes(0, 33, 40, 100, 4) + _notes(0, 0, 40, 100, 4)
+    _song(changing, FOUR[1], FOUR[2]).save(tmp_path / "songs" / "change.mid")
+    write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
+    bass, _ = soundfile.read(tmp_path / "out" / "change" / "bass.wav")
+    piano, _ = soundfile.read(tmp_path / "out" / "change" / "piano.wav")
+    assert np.abs(bass[31000:]).max() < 0.01 < np.abs(bass[:31000]).max()
+    assert np.abs(piano[:31000]).max() < 0.01 < np.abs(piano[31000:]).max()
+
+
+def test_what_is_no_song_is_left_out(soundfont, tmp_path):
+    (tmp_path / "songs").mkdir()
+    _song(*FOUR, kind=2).save(tmp_path / "songs" / "separate.mid")
+    _song(FOUR[0], [mido.Message("note_on", time=10_000_000)]).save(tmp_path / "songs" / "endless.mid")
+    _song([]).save(tmp_path / "songs" / "empty.mid")
+    report = write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
+    assert report.tracks == 0
+    assert report.left_out == {"unreadable": 1, "of odd length": 2}
+
+
+def test_what_is_missing_is_named(songs, soundfont, tmp_path, monkeypatch):
+    (tmp_path / "text.sf2").write_text("this is no soundfont")
+    (tmp_path / "damaged.sf2").write_bytes(b"RIFF\0\0\0\0sfbkdamaged")
+    (tmp_path / "none").mkdir()
+    wrong = {"text": r"text\.sf2: is no soundfont", "other": r"other\.sf2: no such", "damaged": "Failed to load"}
+    for name, message in wrong.items():
+        with pytest.raises(InputError, match=message):
+            write_midi(songs, tmp_path / name, tmp_path / f"{name}.sf2")
+        assert not list(tmp_path.glob(f"{name}/*/"))
+    with pytest.raises(InputError, match="none: holds no MIDI file"):
+        write_midi(tmp_path / "none", tmp_path / "out", soundfont)
+    shutil.copy(songs / "full.mid", songs / "full.midi")
+    with pytest.raises(InputError, match=r"full\.midi: would be the same track"):
+        write_midi(songs, tmp_path / "out", soundfont)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="fluidsynth: is not installed"):
+        write_midi(songs, tmp_path / "out", soundfont)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("fluidsynth") and DEFAULT_SOUNDFONT.exists()), reason="FluidSynth and its soundfont are optional"
+)
+def test_fluidsynth_plays_on_the_beats(songs, tmp_path):
+    write_midi(songs, tmp_path / "out")
+    wave, _ = soundfile.read(tmp_path / "out" / "full" / "drums.wav")
+    beats = json.loads((tmp_path / "out" / "full" / "beats.json").read_text())["beats"]
+    for beat in beats[1:]:
+        at = round(16000 * beat)
+        before, after = (np.square(wave[at + shift : at + shift + 400]).mean() for shift in (-400, 100))
+        assert after > 4 * before
