@@ -1,0 +1,136 @@
+"""Schedule, sampler, forward process and average: against the published ones, diffusers and their closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from filler import noise as named_noise
+from golden import TINY, Golden, fill_by_name, tensor_noise
+from torch import nn
+
+from synctrack.diffusion import Diffusion, DiffusionConfig
+from synctrack.ema import EMA
+from synctrack.key_map import PUBLISHED_UNET, unet_map
+from synctrack.unet import UNet
+
+SHAPE = (1, 4, 8, 256, 16)
+
+
+@pytest.fixture(scope="module")
+def diffusion() -> Diffusion:
+    return Diffusion(DiffusionConfig())
+
+
+def test_noise_schedule(diffusion):
+    golden = Golden("schedule")
+    assert golden.error("betas", diffusion.betas) < 1e-8
+    assert golden.error("alphas_cumprod", diffusion.alphas_cumprod) == 0
+
+
+@pytest.mark.parametrize("steps", [5, 20, 200])
+@pytest.mark.parametrize("eta", [0, 1])
+def test_ddim_schedule(diffusion, steps, eta):
+    golden = Golden("schedule")
+    schedule = diffusion.ddim_schedule(steps, eta)[::-1]
+    name = f"S{steps}_eta{eta}"
+    assert golden.error(f"ddim_timesteps_{name}", [step.t for step in schedule]) == 0
+    assert golden.error(f"ddim_alphas_{name}", [step.alpha_cumprod for step in schedule]) == 0
+    assert golden.error(f"ddim_alphas_prev_{name}", [step.alpha_cumprod_prev for step in schedule]) < 1e-12
+    assert golden.error(f"ddim_sigmas_{name}", [step.sigma for step in schedule]) < 1e-7
+
+
+@pytest.mark.parametrize("eta", [0, 1])
+def test_ddim_trajectory_of_the_small_unet(diffusion, eta):
+    unet = UNet(TINY, 4, 8)
+    noises = iter([tensor_noise(f"ddim.noise.{i}", SHAPE) for i in range(5)])
+    visited = []
+
+    def predict_noise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        visited.append(x)
+        return unet(x, t)
+
+    with torch.inference_mode():
+        fill_by_name(unet, unet_map(unet), PUBLISHED_UNET)
+        schedule = diffusion.ddim_schedule(5, eta)
+        final = diffusion.ddim_sample(predict_noise, tensor_noise("ddim.xT", SHAPE), lambda: next(noises), schedule)
+    golden = Golden("ddim_tiny")
+    states = {f"x{i}_eta{eta}": x for i, x in enumerate([*visited[1:], final])} | {f"final_eta{eta}": final}
+    errors = {name: golden.error(name, x) for name, x in states.items()}
+    assert max(errors.values()) < 3e-4, errors
+
+
+@pytest.mark.parametrize("steps", [1, 10, 50, 200, 500])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_equals_diffusers(diffusion, steps, eta):
+    """With a made-up noise predictor that depends on x and t, and the same noises."""
+    reference = DDIMScheduler(
+        1000, 0.0015, 0.0195, "scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+    )
+    reference.set_timesteps(steps)
+    # Diffusers multiplies its table up in float32; here the sampler alone is compared.
+    reference.alphas_cumprod = diffusion.alphas_cumprod.double()
+    reference.final_alpha_cumprod = reference.alphas_cumprod[0]
+    generator = torch.Generator().manual_seed(steps)
+    start = torch.randn(2, 3, 8, generator=generator, dtype=torch.float64)
+    noises = torch.randn(steps, 2, 3, 8, generator=generator, dtype=torch.float64)
+
+    def predict_noise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return (0.8 * x + torch.sin(x + t[:, None, None] / 100)).float()
+
+    expected = start
+    for t, noise in zip(reference.timesteps, noises, strict=True):
+        predicted = predict_noise(expected, t.expand(2))
+        expected = reference.step(predicted, t, expected, eta=eta, variance_noise=noise).prev_sample
+    remaining = iter(noises)
+    ours = diffusion.ddim_sample(predict_noise, start, lambda: next(remaining), diffusion.ddim_schedule(steps, eta))
+    torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_schedule_equals_diffusers(diffusion):
+    reference = DDIMScheduler(1000, 0.0015, 0.0195, "scaled_linear")
+    torch.testing.assert_close(diffusion.betas, reference.betas, rtol=1e-5, atol=0)
+    torch.testing.assert_close(diffusion.alphas_cumprod, reference.alphas_cumprod, rtol=2e-5, atol=0)
+
+
+def test_forward_process_closed_form(diffusion):
+    t = np.array([0, 1, 250, 500, 999])
+    clean, noise = named_noise("q.x", (5, 2, 3, 4)), named_noise("q.noise", (5, 2, 3, 4))
+    betas = np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2
+    kept = np.array([np.prod(1 - betas[: step + 1]) for step in t]).reshape(-1, 1, 1, 1)
+    expected = np.sqrt(kept) * clean + np.sqrt(1 - kept) * noise
+    ours = diffusion.q_sample(torch.from_numpy(clean), torch.from_numpy(t), torch.from_numpy(noise))
+    np.testing.assert_allclose(ours.numpy(), expected, atol=1e-6)
+
+
+def test_forward_process_uses_the_published_coefficients(diffusion):
+    golden = Golden("schedule")
+    t, one, nothing = torch.arange(1000), torch.ones(1000, 1), torch.zeros(1000, 1)
+    assert golden.error("sqrt_alphas_cumprod", diffusion.q_sample(one, t, nothing)) < 1e-7
+    assert golden.error("sqrt_one_minus_alphas_cumprod", diffusion.q_sample(nothing, t, one)) < 1e-6
+
+
+def test_loss_is_the_mean_of_squares_of_each_item():
+    predicted, noise = named_noise("loss.p", (3, 4, 8, 16, 2)), named_noise("loss.n", (3, 4, 8, 16, 2))
+    ours = Diffusion.loss(torch.from_numpy(predicted), torch.from_numpy(noise))
+    expected = ((predicted.astype(np.float64) - noise) ** 2).reshape(3, -1).mean(axis=1)
+    np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", [0, 200_000])
+def test_average_follows_plain_numpy(start):
+    """From zero, where the decay rises, and late, where it stays at its bound."""
+    module = nn.Linear(5, 7)
+    ema = EMA(module, decay=0.9999)
+    ema.num_updates.fill_(start)
+    average = [parameter.detach().numpy().copy() for parameter in module.parameters()]
+    for i in range(40):
+        weights = [named_noise(f"ema.{i}.{j}", a.shape) for j, a in enumerate(average)]
+        for parameter, values in zip(module.parameters(), weights, strict=True):
+            parameter.data = torch.from_numpy(values)
+        ema.update(module)
+        n = start + i + 1
+        decay = min(np.float32(0.9999), np.float32(1 + n) / np.float32(10 + n))
+        average = [a - (np.float32(1) - decay) * (a - w) for a, w in zip(average, weights, strict=True)]
+    assert ema.num_updates.item() == start + 40
+    for ours, expected in zip(ema.module.parameters(), average, strict=True):
+        np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-5, atol=1e-6)
