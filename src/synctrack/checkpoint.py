@@ -1,4 +1,7 @@
-"""Weights in and out: from our checkpoints and the published ones, matched strictly, into a model."""
+"""Weights from our checkpoints and the published ones, matched strictly, into a model.
+
+As a program, `python -m synctrack.checkpoint inspect | convert | diff`: see `checkpoint_commands.py`.
+"""
 
 import hashlib
 import logging
@@ -8,13 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from synctrack.checkpoint_files import CheckpointFile, model_header, read_file
 from synctrack.checkpoint_parts import Weights, all_parts, match, vae_part, vocoder_part
 from synctrack.config import Config, ModelParams
 from synctrack.ema import EMA
-from synctrack.errors import InputError
+from synctrack.errors import InputError, run_command
 from synctrack.key_map import is_new_in_synctrack, unet_map
 from synctrack.model import ModelConfig, SyncTrack
+from synctrack.unet import UNet
 from synctrack.vae import VAE
 from synctrack.vocoder import HiFiGAN
 
@@ -30,7 +36,7 @@ class CheckpointInfo:
 
     Attributes:
         path: the file as it was named.
-        kind: what it is, such as "SyncTrack checkpoint (published, step 320000)".
+        kind: what it is, such as "SyncTrack checkpoint (published names, step 320000)".
         sha256: of the whole file, hexadecimal.
         step: optimiser steps behind the weights, where the file says so.
     """
@@ -98,7 +104,8 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
     if file.kind != "synctrack":
         raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
     if different := differing_keys(file, model.config, model.stems):
-        raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
+        remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
+        raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
     weights = _match_all(file, model)
     _require(file, weights, "ema", "vae", "scale_factor")
     weights.fill(model.unet, "ema.module.")
@@ -173,21 +180,23 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> set[str]:
         _set_scale_factor(model, file, weights)
     log.info("%s: %s taken from the %s", path, ", ".join(weights.parts), file.description)
     if file.kind == "musicldm":
-        _log_new_keys(model)
+        log.info("%s: to start new: %s", path, new_modules(model.config, len(model.stems)))
     for difference in differing_keys(file, model.config, model.stems):
         log.warning("%s: %s", path, difference)
     return set(weights.parts)
 
 
-def _log_new_keys(model: SyncTrack) -> None:
-    """Say which modules MusicLDM has not, with the number of their tensors as published."""
-    new = Counter()
-    for entry in unet_map(model.unet):
+def new_modules(config: ModelConfig, tracks: int) -> str:
+    """Which modules of the U-Net MusicLDM has not, each with the number of its tensors as published."""
+    with torch.device("meta"):
+        unet = UNet(config.unet, tracks, config.vae.latent_channels)
+    new: Counter[str] = Counter()
+    for entry in unet_map(unet):
         if is_new_in_synctrack(entry.ours):
             block, _, rest = entry.ours.partition("block.")
             new[f"{block}block.{rest.partition('.')[0]}" if rest else "prior"] += len(entry.published)
     listed = ", ".join(f"{module} ({count})" for module, count in new.items())
-    log.info("%d keys of the U-Net are not in MusicLDM and start new: %s", new.total(), listed)
+    return f"{new.total()} keys of the U-Net that MusicLDM has not: {listed}"
 
 
 def _match_all(file: CheckpointFile, model: SyncTrack) -> Weights:
@@ -227,3 +236,10 @@ def _load_vocoder(model: SyncTrack, path: str | Path | None, found: set[str]) ->
             "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
             "model.params.vocoder.kind=griffin_lim"
         )
+
+
+if __name__ == "__main__":
+    # Here and not above: the commands are built on this module.
+    from synctrack.checkpoint_commands import main
+
+    run_command(main)

@@ -50,10 +50,15 @@ class CheckpointFile:
 
     @property
     def description(self) -> str:
-        """Such as "SyncTrack checkpoint (published, step 320000)"."""
-        names = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
-        origin = "published" if self.published else "of this project"
-        return f"{names[self.kind]} checkpoint ({origin}{'' if self.step is None else f', step {self.step}'})"
+        """Such as "SyncTrack checkpoint (published names, step 320000)"."""
+        kinds = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
+        names = "published names" if self.published else "our names"
+        return f"{kinds[self.kind]} checkpoint ({names}{'' if self.step is None else f', step {self.step}'})"
+
+    @property
+    def has_weight_norm(self) -> bool:
+        """Whether the vocoder's weights are still split into magnitude and direction."""
+        return any(name.endswith(".weight_g") for name in self.tensors)
 
     def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
         """The model's configuration and stems: from the header, or the published ones where there is none.

@@ -4,7 +4,7 @@ Our name of a tensor is its name in `SyncTrack`'s state dict (`unet.â€¦`, `vae.â
 `EMA`'s with `ema.` before it. A part is in a file whole or not at all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,6 +82,9 @@ class Weights:
         self.parts = {part.name: part for part in parts}
         self._entries = {entry.ours: entry for part in self.parts.values() for entry in part.entries}
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
     def __contains__(self, name: str) -> bool:
         return name in self._entries or f"{name}_g" in self._entries
 
@@ -111,14 +114,14 @@ def match(file: CheckpointFile, parts: list[Part], whole: bool = True) -> Weight
     Raises:
         InputError: names every tensor that is missing, unknown, or of another shape or type, as the file names it.
     """
-    problems = differences(file, parts, whole)
-    if problems:
-        raise InputError(f"{file.path}: {file.description} does not fit the model: {'; '.join(problems)}")
+    if problems := differences(file, parts, whole):
+        listed = "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items())
+        raise InputError(f"{file.path}: {file.description} does not fit the model: {listed}")
     return Weights(file, present(file, parts))
 
 
-def differences(file: CheckpointFile, parts: list[Part], whole: bool = True) -> list[str]:
-    """What `match` would refuse: one text for each kind of problem, none where all is well."""
+def differences(file: CheckpointFile, parts: list[Part], whole: bool = True) -> dict[str, list[str]]:
+    """What `match` would refuse: for each kind of problem the names in the file; empty where all is well."""
     found = present(file, parts)
     expected = {name: tensor for part in found for name, tensor in part.expected().items()}
     prefixes = tuple(prefix for part in found for prefix in part.prefixes)
@@ -135,7 +138,7 @@ def differences(file: CheckpointFile, parts: list[Part], whole: bool = True) -> 
             if name in file.tensors and not _alike(file.tensors[name], tensor)
         ],
     }
-    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items() if names]
+    return {what: names for what, names in problems.items() if names}
 
 
 def present(file: CheckpointFile, parts: list[Part]) -> list[Part]:
@@ -187,7 +190,7 @@ def vocoder_part(file: CheckpointFile, vocoder: HiFiGAN) -> Part:
     """The vocoder in a file of any kind; with its weight norm, where the file has it."""
     entries = key_map.vocoder_map(vocoder) if file.published else _same_names(vocoder)
     part = _part("vocoder", "vocoder.", _published_prefix(file, "vocoder", key_map.PUBLISHED_VOCODER), entries, vocoder)
-    if not any(name.startswith(part.prefixes) and name.endswith(".weight_g") for name in file.tensors):
+    if not file.has_weight_norm:
         return part
     normed, like = [], dict(part.like)
     for entry in part.entries:
