@@ -1,6 +1,8 @@
 """Small models, small data sets and the real commands, shared by the tests."""
 
+import functools
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,16 +67,33 @@ def grooves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def run_in(folder: Path, script: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
+    """Run one of the commands in `folder`, as a user would: run_in(folder, "train_synctrack.py", "--config", ...)."""
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert not check or result.returncode == 0, result.stderr[-4000:]
+    return result
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """Run one of the commands in a folder of its own, as a user would: run("train_synctrack.py", "--config", ...)."""
+    """`run_in` the test's own folder."""
+    return functools.partial(run_in, tmp_path)
 
-    def run_script(script: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-        result = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-        assert not check or result.returncode == 0, result.stderr[-4000:]
-        return result
 
-    return run_script
+@pytest.fixture
+def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Run a command that must refuse its input, in this process to save time; gives the line it prints."""
+
+    def fail_with(script: str, *arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        assert stopped.value.code == 2
+        *_, line = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    return fail_with

@@ -10,6 +10,13 @@ from torch import nn
 
 TRACKS_TO_ROWS = "b s c t f -> (b s) c t f"
 ROWS_TO_TRACKS = "(b s) c t f -> b s c t f"
+NORM_GROUPS = 32
+
+
+def check_widths(name: str, widths: list[int]) -> None:
+    """Raise ValueError unless group normalisation divides all widths, numbers of channels."""
+    if wrong := [width for width in widths if width <= 0 or width % NORM_GROUPS]:
+        raise ValueError(f"{name}: {wrong[0]} channels are no multiple of the {NORM_GROUPS} normalisation groups")
 
 
 def _per_track(operation, x: torch.Tensor) -> torch.Tensor:
@@ -26,8 +33,8 @@ class Conv2d(nn.Conv2d):
 class GroupNorm(nn.GroupNorm):
     """Group normalisation with statistics of one track: (b, s, c, t, f) -> same shape."""
 
-    def __init__(self, channels: int, eps: float, groups: int = 32) -> None:
-        super().__init__(groups, channels, eps=eps)
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__(NORM_GROUPS, channels, eps=eps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return _per_track(super().forward, x)

@@ -10,26 +10,38 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from synctrack.checkpoint import differing_keys
+from synctrack.checkpoint_files import read_file
 from synctrack.config import Config, save_config
 from synctrack.errors import InputError
 
-LAST = "last"
+LAST = "last.ckpt"
 
 
-class SaveAtEnd(Callback):
-    """Writes the last checkpoint when training ends between two regular ones."""
+class SaveLast(Callback):
+    """Writes `path` every so many optimiser steps and after the last one.
 
-    def __init__(self, path: Path) -> None:
+    Always behind a training batch: Lightning resumes from there exactly, from its other hooks a step off.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int) -> None:
         self.path = path
+        self.every_n_steps = every_n_steps
+        self.saved_step = 0
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        step = trainer.global_step
+        ends = step == trainer.max_steps or (trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs)
+        if step != self.saved_step and (ends or step % self.every_n_steps == 0):
+            trainer.save_checkpoint(self.path)
+            self.saved_step = step
 
 
 def start_logging() -> None:
     """Log as a script does, without Lightning's advice on what our own samplers and seeds settle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for chatty in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.trainer.connectors.checkpoint_connector"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     for advice in (
         ".*does not have many workers.*",
         ".*dataloader is not resumable.*",
@@ -82,10 +94,8 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
         validate: whether there are validation data.
     """
     settings, folder = config.trainer, Path(config.run_dir) / "checkpoints"
-    last = ModelCheckpoint(
-        folder, LAST, every_n_train_steps=settings.save_checkpoint_every_n_steps, enable_version_counter=False
-    )
-    callbacks = [TQDMProgressBar(refresh_rate=1), last, SaveAtEnd(folder / f"{LAST}.ckpt")]
+    last = SaveLast(folder / LAST, settings.save_checkpoint_every_n_steps)
+    callbacks = [TQDMProgressBar(refresh_rate=1), last]
     if validate and settings.save_top_k:
         callbacks.append(
             ModelCheckpoint(
@@ -124,9 +134,9 @@ def checkpoint_to_resume(config: Config) -> Path | None:
     """The checkpoint that `trainer.resume` names: a file, or `last` for the run folder's newest; None for a new run.
 
     Raises:
-        InputError: it is not there, or a new run would overwrite what the run folder holds.
+        InputError: it is not there or of another model, or a new run would overwrite what the run folder holds.
     """
-    last, resume = Path(config.run_dir) / "checkpoints" / f"{LAST}.ckpt", config.trainer.resume
+    last, resume = Path(config.run_dir) / "checkpoints" / LAST, config.trainer.resume
     if not resume:
         if last.exists():
             raise InputError(
@@ -136,6 +146,8 @@ def checkpoint_to_resume(config: Config) -> Path | None:
     path = last if resume == "last" else Path(resume)
     if not path.is_file():
         raise InputError(f"trainer.resume: {path} is not there; name a checkpoint of a run, or leave it out")
+    if different := differing_keys(read_file(path), config.model.params, tuple(config.data.params.path.stems)):
+        raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
     return path
 
 

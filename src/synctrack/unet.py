@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from synctrack.attention import TIME_ATTENTION_SCOPES, TrackTransformer
-from synctrack.layers import Conv2d, GroupNorm, ResBlock, Upsample, concat_channels, zero_
+from synctrack.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths, concat_channels, zero_
 
 NORM_EPS = 1e-5
 
@@ -35,8 +35,13 @@ class UNetConfig:
     def __post_init__(self) -> None:
         if self.time_attention_scope not in TIME_ATTENTION_SCOPES:
             raise ValueError(
-                f"time_attention_scope: {self.time_attention_scope!r} is none of {', '.join(TIME_ATTENTION_SCOPES)}"
+                f"unet.time_attention_scope: {self.time_attention_scope!r} is none of {', '.join(TIME_ATTENTION_SCOPES)}"
             )
+        widths = [mult * self.model_channels for mult in self.channel_mult]
+        check_widths("unet.channel_mult", [self.model_channels, *widths])
+        for level, width in enumerate(widths):
+            if 2**level in self.attention_resolutions and width % self.num_head_channels:
+                raise ValueError(f"unet.num_head_channels: {self.num_head_channels} does not divide {width} channels")
 
 
 def timestep_embedding(t: torch.Tensor, channels: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import nn
 
 from synctrack.attention import INTRA_TRACK, SelfAttention
-from synctrack.layers import Conv2d, GroupNorm, ResBlock, Upsample
+from synctrack.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths
 
 NORM_EPS = 1e-6
 LOGVAR_RANGE = (-30.0, 20.0)
@@ -22,6 +22,9 @@ class VAEConfig:
     channel_mult: list[int] = field(default_factory=lambda: [1, 2, 4])
     num_res_blocks: int = 2
     latent_channels: int = 8
+
+    def __post_init__(self) -> None:
+        check_widths("vae.channel_mult", [self.channels, *(mult * self.channels for mult in self.channel_mult)])
 
     @property
     def downsampling(self) -> int:
