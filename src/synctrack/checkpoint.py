@@ -180,16 +180,14 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> set[str]:
         _set_scale_factor(model, file, weights)
     log.info("%s: %s taken from the %s", path, ", ".join(weights.parts), file.description)
     if file.kind == "musicldm":
-        log.info("%s: to start new: %s", path, new_modules(model.config, len(model.stems)))
+        log.info("%s: to start new: %s", path, new_modules(model.unet))
     for difference in differing_keys(file, model.config, model.stems):
         log.warning("%s: %s", path, difference)
     return set(weights.parts)
 
 
-def new_modules(config: ModelConfig, tracks: int) -> str:
+def new_modules(unet: UNet) -> str:
     """Which modules of the U-Net MusicLDM has not, each with the number of its tensors as published."""
-    with torch.device("meta"):
-        unet = UNet(config.unet, tracks, config.vae.latent_channels)
     new: Counter[str] = Counter()
     for entry in unet_map(unet):
         if is_new_in_synctrack(entry.ours):
@@ -200,7 +198,12 @@ def new_modules(config: ModelConfig, tracks: int) -> str:
 
 
 def _match_all(file: CheckpointFile, model: SyncTrack) -> Weights:
-    return match(file, all_parts(file, model.config, len(model.stems)))
+    vocoder = model.vocoder
+    if not isinstance(vocoder, HiFiGAN):
+        # The file may hold one all the same, and its names and shapes are checked.
+        with torch.device("meta"):
+            vocoder = HiFiGAN(model.config.vocoder.hifigan, model.config.audio)
+    return match(file, all_parts(file, model.unet, model.vae, vocoder))
 
 
 def _require(file: CheckpointFile, weights: Weights, *parts: str) -> None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from synctrack.checkpoint import differing_keys, new_modules, sha256
 from synctrack.checkpoint_convert import convert
 from synctrack.checkpoint_files import read_file
-from synctrack.checkpoint_parts import all_parts, differences, ignored_as, match
+from synctrack.checkpoint_parts import all_parts, differences, ignored_as, match, shapes_of
 from synctrack.config import load_config
 
 USES = {
@@ -56,7 +56,8 @@ def inspect(path: str) -> None:
     print(f"{path}: {file.description}")
     print(f"size    {file.path.stat().st_size:,} bytes, {len(file.tensors)} tensors")
     print(f"sha256  {sha256(path)}")
-    weights = match(file, all_parts(file, config, len(stems)))
+    modules = shapes_of(config, len(stems))
+    weights = match(file, all_parts(file, *modules))
     print(f"tracks  {', '.join(stems)}")
     for name, part in weights.parts.items():
         used = part.expected().values()
@@ -68,7 +69,7 @@ def inspect(path: str) -> None:
     for reason, sizes in unused.items():
         print(f"{'not used':13} {len(sizes):5} tensors {sum(sizes):13,} values  {reason}")
     if file.kind == "musicldm":
-        print(f"to start new: {new_modules(config, len(stems))}")
+        print(f"to start new: {new_modules(modules[0])}")
 
 
 def diff(path: str, configuration: list[str]) -> bool:
@@ -78,7 +79,7 @@ def diff(path: str, configuration: list[str]) -> bool:
     params, stems = config.model.params, tuple(config.data.params.path.stems)
     file = read_file(path)
     lines = differing_keys(file, params, stems) if file.kind == "synctrack" else []
-    for what, names in differences(file, all_parts(file, params, len(stems))).items():
+    for what, names in differences(file, all_parts(file, *shapes_of(params, len(stems)))).items():
         lines += [f"{what}: {name}" for name in names]
     print(f"{path}: {file.description} {'does not fit:' if lines else 'fits'}")
     for line in lines:

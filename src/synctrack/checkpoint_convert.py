@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from synctrack.checkpoint_files import HEADER, CheckpointFile, model_header, read_file
-from synctrack.checkpoint_parts import KEPT, Weights, all_parts, ignored_as, match
+from synctrack.checkpoint_parts import KEPT, Weights, all_parts, ignored_as, match, shapes_of
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
 
@@ -36,7 +36,7 @@ def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
     """
     file, out = read_file(path), Path(out)
     config, stems = file.stored_model()
-    weights = match(file, all_parts(file, config, len(stems)))
+    weights = match(file, all_parts(file, *shapes_of(config, len(stems))))
     header = model_header(file.kind, config, stems)
     if out.suffix == ".safetensors":
         _write_ours(file, weights, header | {"step": file.step}, out, small or not file.published)
@@ -64,7 +64,7 @@ def _write_ours(file: CheckpointFile, weights: Weights, header: dict, out: Path,
 def _write_published(file: CheckpointFile, weights: Weights, header: dict, out: Path) -> None:
     config, stems = file.stored_model()
     tensors = {}
-    for part in all_parts(replace(file, published=True), config, len(stems)):
+    for part in all_parts(replace(file, published=True), *shapes_of(config, len(stems))):
         averaged = part.name == "unet" and "unet" not in weights.parts
         if part.name not in weights.parts and not averaged:
             continue

@@ -163,19 +163,22 @@ def ignored_as(file: CheckpointFile, name: str) -> str | None:
     return None
 
 
-def all_parts(file: CheckpointFile, config: ModelConfig, tracks: int) -> list[Part]:
-    """Every part that a file of this kind may hold for a model of `config`."""
-    # Names and shapes alone are needed, and the vocoder's also where the model uses none.
-    with torch.device("meta"):
-        unet = UNet(config.unet, tracks, config.vae.latent_channels)
-        vae, vocoder = VAE(config.vae), HiFiGAN(config.vocoder.hifigan, config.audio)
+def all_parts(file: CheckpointFile, unet: UNet, vae: VAE, vocoder: HiFiGAN) -> list[Part]:
+    """Every part that a file of this kind may hold for these modules."""
     if file.kind == "vae":
         return [vae_part(file, vae)]
     if file.kind == "vocoder":
         return [vocoder_part(file, vocoder)]
-    scale = Part("scale_factor", ("scale_factor",), [Entry("scale_factor", ("scale_factor",))], {})
-    scale.like["scale_factor"] = torch.empty((), device="meta")
+    name = "scale_factor"
+    scale = Part(name, (name,), [Entry(name, (name,))], {name: torch.empty((), device="meta")})
     return [_unet_part(file, unet), _ema_part(file, unet), vae_part(file, vae), vocoder_part(file, vocoder), scale]
+
+
+def shapes_of(config: ModelConfig, tracks: int) -> tuple[UNet, VAE, HiFiGAN]:
+    """The modules whose names and shapes `all_parts` needs, without memory for their values."""
+    with torch.device("meta"):
+        unet = UNet(config.unet, tracks, config.vae.latent_channels)
+        return unet, VAE(config.vae), HiFiGAN(config.vocoder.hifigan, config.audio)
 
 
 def vae_part(file: CheckpointFile, vae: VAE) -> Part:
