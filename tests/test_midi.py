@@ -2,67 +2,31 @@
 
 import json
 import shutil
-import stat
-import sys
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
 import soundfile
+from sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated_note, save_song
 
 from synctrack.data.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
 from synctrack.errors import InputError
 
-# Called as FluidSynth is; a click of 1 ms at each note, whose height is its pitch / 128.
-CLICKER = """#!{python}
-import sys, mido, numpy, soundfile
-out, score = sys.argv[sys.argv.index("-F") + 1], sys.argv[-1]
-if open(sys.argv[-2], "rb").read().endswith(b"damaged"):
-    print("fluidsynth: error: Failed to load SoundFont", file=sys.stderr)
-time, wave = 0.0, numpy.zeros((44100 * 12, 2), dtype="float32")
-for message in mido.MidiFile(score):
-    time += message.time
-    if message.type == "note_on" and message.velocity:
-        wave[round(time * 44100) : round(time * 44100) + 44] = message.note / 128
-soundfile.write(out, wave, 44100, subtype="FLOAT")
-"""
-
-
-def _song(*tracks: list[mido.Message | mido.MetaMessage], kind: int = 1) -> mido.MidiFile:
-    return mido.MidiFile(type=kind, ticks_per_beat=100, tracks=[mido.MidiTrack(track) for track in tracks])
-
-
-def _notes(channel: int, program: int, note: int, every: int, count: int = 8) -> list[mido.Message]:
-    messages = [mido.Message("program_change", channel=channel, program=program)]
-    for _ in range(count):
-        messages.append(mido.Message("note_on", channel=channel, note=note, velocity=90, time=0))
-        messages.append(mido.Message("note_on", channel=channel, note=note, velocity=0, time=every))
-    return messages
-
-
-FOUR = [_notes(0, 33, 40, 100), _notes(9, 0, 50, 100), _notes(1, 27, 60, 200, 4), _notes(2, 0, 70, 400, 2)]
-
 
 @pytest.fixture
 def soundfont(tmp_path, monkeypatch) -> Path:
-    """A file that looks like a soundfont, and the clicker on the PATH as fluidsynth."""
-    program = tmp_path / "bin" / "fluidsynth"
-    program.parent.mkdir()
-    program.write_text(CLICKER.format(python=sys.executable))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(program.parent))
-    path = tmp_path / "clicks.sf2"
-    path.write_bytes(b"RIFF\0\0\0\0sfbk")
+    """What passes as a soundfont, with the clicker as the only fluidsynth."""
+    path = clicking_fluidsynth(tmp_path / "bin")
+    monkeypatch.setenv("PATH", str(path.parent))
     return path
 
 
 @pytest.fixture
 def songs(tmp_path) -> Path:
     folder = tmp_path / "songs"
-    (folder / "sub").mkdir(parents=True)
-    _song(*FOUR).save(folder / "full.mid")
-    _song(*FOUR[:3]).save(folder / "sub" / "trio.MIDI")
+    save_song(folder / "full.mid", *FOUR_PARTS)
+    save_song(folder / "sub" / "trio.MIDI", *FOUR_PARTS[:3])
     (folder / "text.mid").write_text("no MIDI")
     (folder / "cut.mid").write_bytes((folder / "full.mid").read_bytes()[:200])
     return folder
@@ -74,14 +38,14 @@ def test_beats_follow_tempo_and_meter():
         mido.MetaMessage("set_tempo", tempo=1000000, time=250),
         mido.MetaMessage("time_signature", numerator=6, denominator=8, time=150),
     ]
-    beats, downbeats = beat_times(_song(tempo, [mido.Message("note_on", time=1000)]))
+    beats, downbeats = beat_times(midi_song(tempo, [mido.Message("note_on", time=1000)]))
     # 2.5 beats of 0.5 s, then 1 s each; from tick 400 (2.75 s) dotted quarters of 1.5 s, two to a bar.
     np.testing.assert_allclose(beats, [0.0, 0.5, 1.0, 1.75, 2.75, 4.25, 5.75, 7.25])
     np.testing.assert_allclose(downbeats, [0.0, 2.75, 5.75])
 
 
 def test_beats_without_tempo_or_meter_are_120_bpm_in_four():
-    beats, downbeats = beat_times(_song([mido.Message("note_on", time=1000)]))
+    beats, downbeats = beat_times(midi_song([mido.Message("note_on", time=1000)]))
     np.testing.assert_allclose(beats, np.arange(10) * 0.5)
     np.testing.assert_allclose(downbeats, [0.0, 2.0, 4.0])
 
@@ -89,7 +53,7 @@ def test_beats_without_tempo_or_meter_are_120_bpm_in_four():
 def test_waltz_and_seven_eighths():
     for numerator, denominator, beat in [(3, 4, 0.5), (7, 8, 0.25), (12, 8, 0.75), (2, 2, 1.0)]:
         signature = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
-        beats, downbeats = beat_times(_song([signature, mido.Message("note_on", time=4200)]))
+        beats, downbeats = beat_times(midi_song([signature, mido.Message("note_on", time=4200)]))
         np.testing.assert_allclose(np.diff(beats), beat)
         np.testing.assert_allclose(np.diff(downbeats), 0.5 * numerator * 4 / denominator)
 
@@ -124,10 +88,9 @@ def test_missing_stems_may_be_silent(songs, soundfont, tmp_path):
     assert np.abs(wave).max() == 0
 
 
-def test_program_changes_move_later_notes(soundfont, tmp_path):
-    (tmp_path / "songs").mkdir()
-    changing = _notes(0, 33, 40, 100, 4) + _notes(0, 0, 40, 100, 4)
-    _song(changing, FOUR[1], FOUR[2]).save(tmp_path / "songs" / "change.mid")
+def test_program_changes_move_laterrepeated_note(soundfont, tmp_path):
+    changing = repeated_note(0, 33, 40, 100, 4) + repeated_note(0, 0, 40, 100, 4)
+    save_song(tmp_path / "songs" / "change.mid", changing, *FOUR_PARTS[1:3])
     write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
     bass, _ = soundfile.read(tmp_path / "out" / "change" / "bass.wav")
     piano, _ = soundfile.read(tmp_path / "out" / "change" / "piano.wav")
@@ -136,10 +99,9 @@ def test_program_changes_move_later_notes(soundfont, tmp_path):
 
 
 def test_what_is_no_song_is_left_out(soundfont, tmp_path):
-    (tmp_path / "songs").mkdir()
-    _song(*FOUR, kind=2).save(tmp_path / "songs" / "separate.mid")
-    _song(FOUR[0], [mido.Message("note_on", time=10_000_000)]).save(tmp_path / "songs" / "endless.mid")
-    _song([]).save(tmp_path / "songs" / "empty.mid")
+    save_song(tmp_path / "songs" / "separate.mid", *FOUR_PARTS, kind=2)
+    save_song(tmp_path / "songs" / "endless.mid", FOUR_PARTS[0], [mido.Message("note_on", time=10_000_000)])
+    save_song(tmp_path / "songs" / "empty.mid", [])
     report = write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
     assert report.tracks == 0
     assert report.left_out == {"unreadable": 1, "of odd length": 2}

@@ -2,53 +2,61 @@
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_track, save_song
 
 from synctrack.audio import AudioFormat, audio_info
 from synctrack.data.dataset import StemDataset
-from synctrack.data.grooves import render_groove
+from synctrack.data.grooves import render_groove, write_grooves
+from synctrack.errors import InputError
 from synctrack.seeding import item_seed
 
 SCRIPT = Path(__file__).parents[1] / "prepare_data.py"
+GROOVES = ("synthetic", "--songs", 6, "--seconds", 12, "--workers", 2)
 
 
-def _start(folder: Path, *arguments: object) -> subprocess.Popen:
+def _start(folder: Path, *arguments: object, before: Callable[[], None] | None = None) -> subprocess.Popen:
     command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=before)
 
 
-def _run(folder: Path, *arguments: object) -> subprocess.CompletedProcess:
-    process = _start(folder, *arguments)
+def _run(folder: Path, *arguments: object, **options) -> subprocess.CompletedProcess:
+    process = _start(folder, *arguments, **options)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _refused(folder: Path, *arguments: object) -> str:
+def _refused(folder: Path, *arguments: object, **options) -> str:
     """The error line of a command that must end with status 2, one line and no traceback."""
-    result = _run(folder, *arguments)
+    result = _run(folder, *arguments, **options)
     assert result.returncode == 2, result.stderr
-    lines = [line for line in result.stderr.splitlines() if "track/s]" not in line]
+    lines = [line for line in result.stderr.splitlines() if line and "track/s]" not in line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
 
 
-def _tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def _tree(folder: Path) -> dict[str, bytes | None]:
+    """Contents of all files, hidden ones too; None for folders."""
+    return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")}
 
 
 @pytest.fixture(scope="module")
 def grooves(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    result = _run(folder, "synthetic", "--out", "grooves", "--songs", 6, "--seconds", 12, "--workers", 2)
+    result = _run(folder, *GROOVES, "--out", "grooves")
     assert result.returncode == 0, result.stderr
     assert result.stdout == "6 tracks\n"
     return folder / "grooves"
@@ -79,28 +87,58 @@ def test_synthetic_writes_stems_and_beats(grooves, tmp_path):
 
 
 def test_complete_tracks_are_kept_and_more_can_be_added(grooves, tmp_path):
-    out = tmp_path / "grooves"
-    for songs in (2, 6):
-        result = _run(tmp_path, "synthetic", "--out", out, "--songs", songs, "--seconds", 12)
-        assert result.returncode == 0, result.stderr
-        if songs == 2:
-            stamps = {path: path.stat().st_mtime_ns for path in out.glob("Groove*/*")}
+    out = shutil.copytree(grooves, tmp_path / "grooves")
+    for folder in list(out.glob("Groove*"))[::2]:
+        shutil.rmtree(folder)
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("Groove*/*")}
+    assert _run(tmp_path, *GROOVES, "--out", out).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert _tree(out) == _tree(grooves)
 
 
-@pytest.mark.parametrize("wait_for", ["manifest.json", ".Groove0000*", "Groove00001"])
-def test_killed_run_ends_the_same_when_started_again(grooves, tmp_path, wait_for):
-    arguments = ("synthetic", "--out", tmp_path / "grooves", "--songs", 6, "--seconds", 12, "--workers", 2)
-    process = _start(tmp_path, *arguments)
-    while not list((tmp_path / "grooves").glob(wait_for)) and process.poll() is None:
+@pytest.fixture
+def command(request, tmp_path, monkeypatch) -> tuple:
+    """The arguments, less --out, of a command that makes a few tracks from sources of the test's own."""
+    if request.param == "synthetic":
+        return GROOVES
+    if request.param == "slakh":
+        for number in range(4):
+            save_slakh_track(tmp_path / "slakh" / "train" / f"Track{number}", FOUR_CLASSES)
+        return ("slakh", "--root", tmp_path / "slakh", "--split", "train", "--workers", 2)
+    soundfont = clicking_fluidsynth(tmp_path / "bin")
+    monkeypatch.setenv("PATH", str(soundfont.parent))
+    for number in range(4):
+        save_song(tmp_path / "songs" / f"song{number}.mid", *FOUR_PARTS)
+    return ("midi", "--midi", tmp_path / "songs", "--soundfont", soundfont, "--workers", 2)
+
+
+@pytest.mark.parametrize(
+    ("command", "wait_for"),
+    [
+        ("synthetic", "**/Groove*1"),
+        pytest.param("synthetic", "**/manifest.json", marks=pytest.mark.slow),
+        pytest.param("synthetic", "**/.Groove*/*", marks=pytest.mark.slow),
+        pytest.param("slakh", "**/.Track*", marks=pytest.mark.slow),
+        pytest.param("slakh", "**/Track*2", marks=pytest.mark.slow),
+        pytest.param("midi", "**/.song*/*", marks=pytest.mark.slow),
+        pytest.param("midi", "**/song*1", marks=pytest.mark.slow),
+    ],
+    indirect=["command"],
+)
+def test_killed_run_ends_the_same_when_started_again(grooves, tmp_path, command, wait_for):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    if command is GROOVES:
+        whole = grooves
+    else:
+        assert _run(tmp_path, *command, "--out", whole).returncode == 0
+    process = _start(tmp_path, *command, "--out", killed)
+    while process.poll() is None and next(killed.glob(wait_for), None) is None:
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert len(list((tmp_path / "grooves").glob("Groove*"))) < 6, "killed too late to tell anything"
-    assert _run(tmp_path, *arguments).returncode == 0
-    assert _tree(tmp_path / "grooves") == _tree(grooves)
-    assert sorted(p.name for p in (tmp_path / "grooves").iterdir()) == sorted(p.name for p in grooves.iterdir())
+    assert _tree(killed) != _tree(whole), "killed too late to tell anything"
+    assert _run(tmp_path, *command, "--out", killed).returncode == 0
+    assert _tree(killed) == _tree(whole)
 
 
 def test_workers_end_when_the_command_is_killed(tmp_path):
@@ -109,17 +147,47 @@ def test_workers_end_when_the_command_is_killed(tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    time.sleep(1.0)
-    before = len(list((tmp_path / "grooves").iterdir()))
-    time.sleep(1.0)
-    assert len(list((tmp_path / "grooves").iterdir())) == before < 500
+    time.sleep(0.5)
+    before = _tree(tmp_path / "grooves")
+    time.sleep(0.5)
+    assert _tree(tmp_path / "grooves") == before
+    assert len(list((tmp_path / "grooves").glob("Groove*"))) < 500
 
 
-def test_wrong_input_is_one_line(grooves, tmp_path):
+def _no_large_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
+def test_failed_writes_are_one_line_and_leave_no_track(tmp_path):
+    """A limit on file sizes stands for the full disk."""
+    assert "bass.wav: cannot be written" in _refused(tmp_path, *GROOVES, "--out", "new", before=_no_large_files)
+    assert list(_tree(tmp_path / "new")) == ["manifest.json"]
+
+
+def test_other_settings_and_other_folders_are_refused(grooves, tmp_path):
+    before = _tree(grooves)
+    with pytest.raises(InputError, match=r"seconds 12\.0, now 13\.0"):
+        write_grooves(grooves, 6, 13.0, 16000, seed=0)
+    assert _tree(grooves) == before
     (tmp_path / "file").touch()
-    assert "cannot be written" in _refused(tmp_path, "synthetic", "--out", "file/grooves", "--songs", 1)
-    assert "kazoo" in _refused(tmp_path, "synthetic", "--out", "new", "--songs", 1, "--tracks", "kazoo")
-    assert "songs 0" in _refused(tmp_path, "synthetic", "--out", "new", "--songs", 0)
-    assert "seconds 12.0, now 13.0" in _refused(tmp_path, "synthetic", "--out", grooves, "--songs", 6, "--seconds", 13)
-    assert "another origin" in _refused(tmp_path, "synthetic", "--out", tmp_path, "--songs", 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    with pytest.raises(InputError, match="another origin"):
+        write_grooves(tmp_path, 6, 12.0, 16000, seed=0)
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be written"):
+        write_grooves(tmp_path / "file" / "new", 6, 12.0, 16000, seed=0)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
+        write_grooves(tmp_path, 6, 12.0, 16000, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("synthetic", "--songs", 1, "--tracks", "kazoo"), "tracks: kazoo", marks=pytest.mark.slow),
+        pytest.param(("synthetic", "--songs", 0), "songs 0", marks=pytest.mark.slow),
+        (("slakh", "--root", "nowhere"), "nowhere/train: no such folder"),
+        pytest.param(("midi", "--midi", "."), "holds no MIDI file|is not installed", marks=pytest.mark.slow),
+    ],
+)
+def test_wrong_input_is_one_line_and_writes_nothing(tmp_path, arguments, message):
+    assert re.search(message, _refused(tmp_path, *arguments, "--out", tmp_path / "new"))
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-import yaml
+from sources import FOUR_CLASSES, save_slakh_track
 
 from synctrack.audio import AudioFormat
 from synctrack.data.dataset import StemDataset
@@ -15,28 +15,7 @@ from synctrack.data.instruments import FOUR_STEMS, load_stem_map
 from synctrack.data.slakh import write_slakh
 from synctrack.errors import InputError
 
-FOUR = {"S00": "Bass", "S01": "Drums", "S02": "Guitar", "S03": "Piano"}
 STEP = 2 / 32768  # what 16 bits may change
-
-
-def _track(folder: Path, classes: dict[str, str], levels=(), seconds=(), not_rendered=()) -> None:
-    """A track folder in raw form; `levels` and `seconds` by stem name, 0.1 and 2.0 where not given."""
-    levels, seconds = dict(levels), dict(seconds)
-    (folder / "stems").mkdir(parents=True)
-    stems = {
-        name: {
-            "inst_class": kind,
-            "audio_rendered": name not in not_rendered,
-            "midi_program_name": kind,
-            "plugin_name": "x.nkm",
-        }
-        for name, kind in classes.items()
-    }
-    (folder / "metadata.yaml").write_text(yaml.safe_dump({"UUID": "x", "stems": stems}))
-    for number, name in enumerate(classes):
-        wave = np.random.default_rng(number).uniform(-1, 1, round(44100 * seconds.get(name, 2.0)))
-        if name not in not_rendered:
-            soundfile.write(folder / "stems" / f"{name}.flac", levels.get(name, 0.1) * wave, 44100)
 
 
 def _sum(folder: Path, names: list[str], samples: int) -> np.ndarray:
@@ -52,20 +31,24 @@ def _sum(folder: Path, names: list[str], samples: int) -> np.ndarray:
 def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("slakh")
     more = {"S04": "Guitar", "S05": "Synth Lead", "S06": "Strings (continued)", "S07": "Strings", "S08": "Bass"}
-    _track(root / "train" / "Track00001", FOUR | more, {"S03": 0.0}, {"S04": 2.5, "S00": 1.7}, ["S08"])
-    _track(root / "train" / "Track00002", {"S00": "Bass", "S01": "Drums", "S02": "Piano"})
-    _track(root / "train" / "Track00003", FOUR, not_rendered=["S03"])
-    _track(root / "train" / "Track00004", FOUR)
+    save_slakh_track(
+        root / "train" / "Track00001", FOUR_CLASSES | more, {"S03": 0.0}, {"S04": 2.5, "S00": 1.7}, ["S08"]
+    )
+    save_slakh_track(root / "train" / "Track00002", {"S00": "Bass", "S01": "Drums", "S02": "Piano"})
+    save_slakh_track(root / "train" / "Track00003", FOUR_CLASSES, not_rendered=["S03"])
+    save_slakh_track(root / "train" / "Track00004", FOUR_CLASSES)
     (root / "train" / "Track00004" / "stems" / "S02.flac").unlink()
-    _track(root / "train" / "Track00005", FOUR)
+    save_slakh_track(root / "train" / "Track00005", FOUR_CLASSES)
     cut = root / "train" / "Track00005" / "stems" / "S01.flac"
     cut.write_bytes(cut.read_bytes()[:50000])
-    _track(root / "train" / "Track00006", FOUR | {"S04": "Drums"}, {"S01": 0.9, "S04": 0.9, "S00": 0.9})
-    _track(root / "train" / "Track00007", FOUR)
+    save_slakh_track(
+        root / "train" / "Track00006", FOUR_CLASSES | {"S04": "Drums"}, {"S01": 0.9, "S04": 0.9, "S00": 0.9}
+    )
+    save_slakh_track(root / "train" / "Track00007", FOUR_CLASSES)
     (root / "train" / "Track00007" / "metadata.yaml").write_text("stems: [")
-    _track(root / "train" / "omitted" / "Track00008", FOUR)
-    _track(root / "omitted" / "Track00009", FOUR)
-    _track(root / "test" / "Track00010", FOUR)
+    save_slakh_track(root / "train" / "omitted" / "Track00008", FOUR_CLASSES)
+    save_slakh_track(root / "omitted" / "Track00009", FOUR_CLASSES)
+    save_slakh_track(root / "test" / "Track00010", FOUR_CLASSES)
     return root
 
 

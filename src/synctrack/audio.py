@@ -108,7 +108,8 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
         try:
             soundfile.write(temporary, np.clip(waveform, -1.0, 1.0), sample_rate, subtype="PCM_16")
         except soundfile.SoundFileError as error:
-            raise OSError(str(error)) from error
+            # All that libsndfile tells of a full disk is "System error."
+            raise OSError(f"{error} Is there room?") from error
 
 
 class LogMel(nn.Module):

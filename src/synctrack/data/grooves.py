@@ -120,6 +120,40 @@ def render_groove(
     )
 
 
+def write_grooves(
+    out: str | Path,
+    songs: int,
+    seconds: float,
+    sample_rate: int,
+    seed: int,
+    tracks: Sequence[str] = FOUR_TRACKS,
+    meters: Sequence[int] = METERS,
+    drift: float = 0.0,
+    workers: int | None = None,
+) -> TrackReport:
+    """Write `songs` grooves as track folders: a 16-bit WAV for each stem, and beats.json.
+
+    Song i depends on (seed, i) and the other arguments alone; what is complete is kept (see `write_tracks`).
+
+    Raises:
+        InputError: as `render_groove` and `write_tracks`, or no songs.
+    """
+    _check(tracks, meters, seconds, sample_rate, drift)
+    if songs < 1 or seed < 0:
+        raise InputError(f"songs {songs}, seed {seed}: a data set needs 1 song or more and a seed of 0 or more")
+    options = {"seconds": seconds, "sample_rate": sample_rate, "drift": drift}
+    options |= {"tracks": list(tracks), "meters": list(meters)}
+    jobs = {f"Groove{song:05d}": item_seed(seed, song) for song in range(songs)}
+    return write_tracks(out, {"seed": seed, **options}, jobs, partial(_write_groove, options), workers)
+
+
+def _write_groove(options: dict[str, Any], folder: Path, seed: int) -> None:
+    groove = render_groove(seed, **options)
+    write_stems(folder, groove.stems, groove.sample_rate)
+    facts = {"tempo": groove.bpm, "meter": groove.meter, "key": groove.key, "swing": groove.swing}
+    write_beats(folder, groove.beats, groove.downbeats, facts)
+
+
 def _check(tracks: Sequence[str], meters: Sequence[int], seconds: float, sample_rate: int, drift: float) -> None:
     if not tracks or not set(tracks) <= set(TRACKS) or len(set(tracks)) < len(tracks):
         raise InputError(f"tracks: {', '.join(tracks) or 'none'}: choose some of {', '.join(TRACKS)}, each once")
@@ -203,37 +237,3 @@ def _pitches(track: str, song: _Song, bar: int, gesture: str, melody: int) -> li
 
 def _rising(pitch_classes: Sequence[int], lowest: int) -> list[int]:
     return [pitch for pitch in range(lowest, lowest + 36) if pitch % 12 in pitch_classes]
-
-
-def write_grooves(
-    out: str | Path,
-    songs: int,
-    seconds: float,
-    sample_rate: int,
-    seed: int,
-    tracks: Sequence[str] = FOUR_TRACKS,
-    meters: Sequence[int] = METERS,
-    drift: float = 0.0,
-    workers: int | None = None,
-) -> TrackReport:
-    """Write `songs` grooves as track folders: a 16-bit WAV for each stem, and beats.json.
-
-    Song i depends on (seed, i) and the other arguments alone; what is complete is kept (see `write_tracks`).
-
-    Raises:
-        InputError: as `render_groove` and `write_tracks`, or no songs.
-    """
-    _check(tracks, meters, seconds, sample_rate, drift)
-    if songs < 1 or seed < 0:
-        raise InputError(f"songs {songs}, seed {seed}: a data set needs 1 song or more and a seed of 0 or more")
-    options = {"seconds": seconds, "sample_rate": sample_rate, "drift": drift}
-    options |= {"tracks": list(tracks), "meters": list(meters)}
-    jobs = {f"Groove{song:05d}": item_seed(seed, song) for song in range(songs)}
-    return write_tracks(out, {"seed": seed, **options}, jobs, partial(_write_groove, options), workers)
-
-
-def _write_groove(options: dict[str, Any], folder: Path, seed: int) -> None:
-    groove = render_groove(seed, **options)
-    write_stems(folder, groove.stems, groove.sample_rate)
-    facts = {"tempo": groove.bpm, "meter": groove.meter, "key": groove.key, "swing": groove.swing}
-    write_beats(folder, groove.beats, groove.downbeats, facts)
