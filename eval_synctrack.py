@@ -40,8 +40,10 @@ def generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> N
         trainer.test(module, datamodule=data, verbose=False)
         trainer.strategy.barrier()
     if trainer.is_global_zero:
-        generation.finish()
-        logger.info("generated: %s  targets: %s", generation.generated.root, generation.targets.root)
+        picture = generation.finish()
+        for name in generation.names:
+            logger.info("%s", "  ".join(map(str, generation.generated.files(name))))
+        logger.info("picture of the first clip: %s", picture)
 
 
 if __name__ == "__main__":

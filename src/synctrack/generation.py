@@ -12,10 +12,12 @@ import pytorch_lightning
 import torch
 
 import synctrack
-from synctrack.audio import write_wav
+from synctrack.audio import read_audio, write_wav
+from synctrack.checkpoint import header
 from synctrack.config import Config, to_dict
 from synctrack.errors import InputError
 from synctrack.files import write_json
+from synctrack.plots import plot_mels
 from synctrack.seeding import GENERATION, item_seed
 
 MANIFEST = "manifest.json"
@@ -64,14 +66,12 @@ class Generation:
     def identity(self) -> dict[str, Any]:
         """What a clip depends on: the same identity gives the same clips."""
         config = to_dict(self.config)
-        model = {key: value for key, value in config["model"]["params"].items() if not key.endswith("ckpt_path")}
         return {
             "checkpoint_sha256": self.checkpoint["sha256"],
             "seed": config["seed"],
             "sampler": {key: config["evaluation"][key] for key in ("steps", "eta")},
-            "stems": config["data"]["params"]["path"]["stems"],
             "valid_data": config["data"]["params"]["path"]["valid_data"],
-            "model": model,
+            "model": header("synctrack", self.config),
         }
 
     def claim(self) -> None:
@@ -104,8 +104,8 @@ class Generation:
         self.targets.write(name, target)
         self.generated.write(name, generated)
 
-    def finish(self) -> None:
-        """Write the complete manifest: how each clip was made, with what versions."""
+    def finish(self) -> Path:
+        """Write the complete manifest and a picture of the first clip's mels; gives the picture's path."""
         seed = self.config.seed
         clips = [
             {"index": i, "name": name, "seed": item_seed(seed, GENERATION, i)} for i, name in enumerate(self.names)
@@ -125,3 +125,12 @@ class Generation:
             "clips": clips,
         }
         write_json(self.out / MANIFEST, manifest)
+        return self._picture(self.names[0])
+
+    def _picture(self, name: str) -> Path:
+        audio, stems = self.config.model.params.audio, self.config.data.params.path.stems
+        files = self.generated.files(name)[: len(stems)]
+        waveform = np.stack([read_audio(file, 0, audio.segment_samples, audio.sample_rate) for file in files])
+        path = self.out / f"{name}.png"
+        plot_mels(path, waveform, stems, audio, f"generated: {name}")
+        return path

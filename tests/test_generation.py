@@ -1,0 +1,143 @@
+"""eval_synctrack.py as a user runs it: the same clips however they are made, and nothing made twice or half."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, run_in, small_config
+
+from synctrack.checkpoint import header
+from synctrack.config import load_config
+from synctrack.data.dataset import StemDataset
+from synctrack.lightning_module import SyncTrackModule
+
+EVAL_CONFIG = ROOT / "config" / "synctrack_eval.yaml"
+FOLDERS = ("stem_0", "stem_1", "stem_2", "stem_3", "mix")
+
+
+@pytest.fixture(scope="module")
+def folder(grooves, tmp_path_factory) -> Path:
+    """A folder with a checkpoint of random weights and, in `out`, the clips made from it in one go."""
+    folder = tmp_path_factory.mktemp("generation")
+    config = load_config([EVAL_CONFIG], SMALL_KEYS)
+    assert config.model.params.unet == small_config().unet
+    torch.manual_seed(0)
+    module = SyncTrackModule(config)
+    awaken(module.ema.module)
+    # Weights of this size keep random stages from blowing up small differences.
+    module.model.scale_factor.fill_(4.0)
+    saved = {"state_dict": module.state_dict(), "global_step": 7, "synctrack": header("synctrack", config)}
+    torch.save(saved, folder / "random.ckpt")
+    evaluate(folder, grooves, "evaluation.out=out")
+    return folder
+
+
+def keys(grooves: Path) -> list[str]:
+    checkpoint = "model.params.ckpt_path=random.ckpt"
+    return [*SMALL_KEYS, f"data.params.path.valid_data={grooves / 'valid'}", checkpoint, "evaluation.steps=3"]
+
+
+def evaluate(folder: Path, grooves: Path, *more: str):
+    return run_in(folder, "eval_synctrack.py", "--config", EVAL_CONFIG, *keys(grooves), *more)
+
+
+def clips(out: Path) -> dict[str, np.ndarray]:
+    return {str(file.relative_to(out)): soundfile.read(file)[0] for file in sorted(out.rglob("*.wav"))}
+
+
+def assert_same_clips(one: Path, other: Path) -> None:
+    first, second = clips(one), clips(other)
+    assert first.keys() == second.keys()
+    for name, waveform in first.items():
+        # Griffin-Lim's phases can turn on rounding errors; a clip of another seed is apart by its whole size.
+        assert np.abs(second[name] - waveform).mean() < 0.02 * np.abs(waveform).mean() + 1e-4, name
+
+
+def test_layout_is_one_clip_per_segment_in_every_folder(folder, grooves):
+    names = [f"Groove00000_from_{start}.wav" for start in ("0000.00", "0001.28", "0002.56", "0003.84")]
+    for tree in (folder / "out", folder / "out" / "targets"):
+        for stem in FOLDERS:
+            assert sorted(path.name for path in (tree / stem).iterdir()) == names
+            info = soundfile.info(tree / stem / names[0])
+            assert (info.frames, info.samplerate) == (SMALL_AUDIO.segment_samples, SMALL_AUDIO.sample_rate)
+    assert (folder / "out" / "Groove00000_from_0000.00.png").stat().st_size > 10_000
+
+
+def test_targets_are_the_data_and_mixes_are_sums(folder, grooves):
+    data = StemDataset(grooves / "valid", STEMS, SMALL_AUDIO, shift=False, seed=0)
+    written = clips(folder / "out" / "targets")
+    for index in range(len(data)):
+        item = data[0, index]
+        stems = np.stack([written[f"stem_{i}/{item['name']}.wav"] for i in range(4)])
+        np.testing.assert_allclose(stems, item["waveform"].numpy(), atol=2**-15)
+        mix = np.clip(item["waveform"].numpy().sum(axis=0), -1, 1)
+        np.testing.assert_allclose(written[f"mix/{item['name']}.wav"], mix, atol=2**-14)
+
+
+def test_clips_differ_from_each_other(folder):
+    waveforms = [wave for name, wave in clips(folder / "out").items() if name.startswith("stem_0")]
+    assert np.abs(waveforms[0] - waveforms[1]).mean() > 0.1 * np.abs(waveforms[0]).mean()
+
+
+@pytest.mark.parametrize(
+    "how", [["data.params.batch_size=1"], ["trainer.devices=2", "data.params.batch_size=1"]], ids=["single", "devices"]
+)
+def test_the_same_clips_for_any_batch_size_and_number_of_devices(folder, grooves, tmp_path, how):
+    evaluate(folder, grooves, f"evaluation.out={tmp_path / 'other'}", *how)
+    assert_same_clips(folder / "out", tmp_path / "other")
+
+
+def test_manifest_says_how_the_clips_were_made(folder):
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert manifest["complete"] is True
+    assert manifest["checkpoint"]["step"] == 7
+    assert len(manifest["checkpoint"]["sha256"]) == 64
+    assert [clip["index"] for clip in manifest["clips"]] == [0, 1, 2, 3]
+    assert len({clip["seed"] for clip in manifest["clips"]}) == 4
+    assert manifest["config"]["evaluation"]["steps"] == 3
+    assert manifest["versions"]["torch"].startswith("2.")
+
+
+def test_a_second_run_makes_only_what_is_missing(folder, grooves, tmp_path):
+    out = tmp_path / "out"
+    evaluate(folder, grooves, f"evaluation.out={out}")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}
+    lost = out / "stem_2" / "Groove00000_from_0001.28.wav"
+    lost.unlink()
+    result = evaluate(folder, grooves, f"evaluation.out={out}")
+    assert "4 clips" in result.stderr
+    assert "3 of them there already" in result.stderr
+    remade = {path for path in out.rglob("*.wav") if path.stat().st_mtime_ns != before[path]}
+    assert {path.name for path in remade} == {lost.name}
+    assert_same_clips(folder / "out", out)
+
+
+def test_clips_of_other_settings_are_not_mixed(folder, grooves, fail):
+    out = folder / "out"
+    checkpoint = f"model.params.ckpt_path={folder / 'random.ckpt'}"
+    arguments = ["--config", EVAL_CONFIG, *keys(grooves), checkpoint, f"evaluation.out={out}"]
+    line = fail("eval_synctrack.py", *arguments, "seed=1")
+    assert line == f"error: {out}: its clips have another seed; set another evaluation.out"
+    line = fail("eval_synctrack.py", *arguments, "evaluation.steps=2")
+    assert "its clips have another sampler" in line
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["model.params.ckpt_path=gone.ckpt"], "gone.ckpt"),
+        (["model.params.ckpt_path=null"], "model.params.ckpt_path: is not set"),
+        (["model.params.unet.time_attention_scope=bin"], "time_attention_scope: frame in the file, bin here"),
+        (["data.params.path.stems=[drums, bass, guitar, piano]"], "stems"),
+        (["mode=train"], "run train_synctrack.py"),
+        (["evaluation.steps=0"], "evaluation.steps: 0 is not between 1 and 1000"),
+        (["evaluation.eta=-1"], "evaluation.eta: -1.0 is not between 0"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(folder, grooves, fail, wrong, message):
+    checkpoint = f"model.params.ckpt_path={folder / 'random.ckpt'}"
+    line = fail("eval_synctrack.py", "--config", EVAL_CONFIG, *keys(grooves), checkpoint, *wrong)
+    assert message in line
