@@ -140,7 +140,7 @@ def _load(path: Path) -> Any:
         if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(
                 f"{path}: refused, nothing was executed: it holds Python objects ({name[1]}), which can run code; "
-                "get a file that holds tensors only"
+                "get a file that holds tensors only, or see ckpt/README.md"
             ) from error
         raise InputError(f"{path}: is no checkpoint, or is damaged; get or make it again") from error
     except Exception as error:
