@@ -53,8 +53,14 @@ def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="folder to make; what is complete in it is kept")
-    parser.add_argument("--rate", dest="sample_rate", type=int, default=16000, help="Hz (%(default)s)")
-    parser.add_argument("--workers", type=int, help="processes (one for each CPU core)")
+    parser.add_argument("--rate", dest="sample_rate", type=_positive, default=16000, help="Hz (%(default)s)")
+    parser.add_argument("--workers", type=_positive, help="processes (one for each CPU core)")
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return int(text)
 
 
 def _print(report: TrackReport) -> None:

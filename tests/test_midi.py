@@ -88,7 +88,7 @@ def test_missing_stems_may_be_silent(songs, soundfont, tmp_path):
     assert np.abs(wave).max() == 0
 
 
-def test_program_changes_move_laterrepeated_note(soundfont, tmp_path):
+def test_program_changes_move_later_notes(soundfont, tmp_path):
     changing = repeated_note(0, 33, 40, 100, 4) + repeated_note(0, 0, 40, 100, 4)
     save_song(tmp_path / "songs" / "change.mid", changing, *FOUR_PARTS[1:3])
     write_midi(tmp_path / "songs", tmp_path / "out", soundfont)

@@ -125,7 +125,7 @@ def _soundfont_hash(path: Path) -> str:
 def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
     song = _read_song(path)
     beats, downbeats = beat_times(song)
-    if len(beats) < 2 or song.length > LONGEST_SECONDS:
+    if len(beats) < 2 or not 1.0 <= song.length <= LONGEST_SECONDS:
         raise LeftOutError("of odd length", f"{path}: has {len(beats)} beats in {song.length:.1f} s")
     samples = round(song.length * rendering.sample_rate)
     parts = {stem: _only(song, families) for stem, families in rendering.stems.items()}

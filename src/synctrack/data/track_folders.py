@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -21,6 +22,7 @@ from synctrack.errors import InputError
 from synctrack.files import write_json
 
 MANIFEST = "manifest.json"
+PARTIAL = ".partial"
 Job = TypeVar("Job")
 
 
@@ -42,16 +44,19 @@ def write_tracks(
         workers: processes; None is one for each CPU core.
 
     Raises:
-        InputError: `out` cannot be written, holds something else, or was made with other settings.
+        InputError: `out` cannot be written, holds something else or was made with other settings; a worker died.
     """
     out = Path(out)
     _claim(out, settings)
     report = TrackReport()
-    with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
-        outcomes = pool.map(partial(_write_track, out, write), jobs.keys(), jobs.values())
-        for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="track"):
-            if reason:
-                report.leave_out(reason)
+    try:
+        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+            outcomes = pool.map(partial(_write_track, out, write), jobs.keys(), jobs.values())
+            for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="track"):
+                if reason:
+                    report.leave_out(reason)
+    except BrokenProcessPool as error:
+        raise InputError(f"{out}: a worker was killed, maybe for want of memory; lower --workers") from error
     names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
     report.tracks = len(names)
     write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
@@ -78,54 +83,47 @@ def write_beats(folder: Path, beats: np.ndarray, downbeats: np.ndarray, facts: d
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Write a manifest that says what is being made here, or check the one of an earlier run."""
+    """Write a manifest that says what is being made here, or check that of an earlier run and clear up after it."""
     manifest = out / MANIFEST
-    settings = json.loads(json.dumps(settings))
-    if manifest.exists():
-        try:
-            made = json.loads(manifest.read_text())["settings"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
-        changed = [key for key in {**made, **settings} if made.get(key) != settings.get(key)]
-        if changed:
-            listed = ", ".join(f"{key} {made.get(key)}, now {settings.get(key)}" for key in changed)
-            raise InputError(f"{out}: was made otherwise ({listed}); remove it or choose another folder")
-        return
-    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise InputError(f"{out}: holds files of another origin; choose a new or empty folder")
-    write_json(manifest, {"settings": settings})
+    if not manifest.exists():
+        if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+            raise InputError(f"{out}: holds files of another origin; choose a new or empty folder")
+        write_json(manifest, {"settings": settings})
+    try:
+        made = json.loads(manifest.read_text())["settings"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
+    wanted = json.loads(json.dumps(settings))
+    if changed := [key for key in made | wanted if made.get(key) != wanted.get(key)]:
+        listed = ", ".join(f"{key} {made.get(key)}, now {wanted.get(key)}" for key in changed)
+        raise InputError(f"{out}: was made otherwise ({listed}); remove it or choose another folder")
+    # What a killed run was writing.
+    for folder in out.glob(f".*{PARTIAL}"):
+        shutil.rmtree(folder)
+    for file in out.glob(f".{manifest.stem}-*"):
+        file.unlink()
 
 
 def _write_track(out: Path, write: Callable[[Path, Job], None], name: str, job: Job) -> LeftOutError | None:
-    folder = out / name
-    if not folder.exists():
-        try:
-            with _atomic_folder(folder) as temporary:
-                write(temporary, job)
-        except LeftOutError as reason:
-            return reason
+    folder, temporary = out / name, out / f".{name}{PARTIAL}"
+    if folder.exists():
+        return None
+    try:
+        temporary.mkdir()
+        write(temporary, job)
+        temporary.replace(folder)
+    except LeftOutError as reason:
+        return reason
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); make room for it") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return None
 
 
-@contextmanager
-def _atomic_folder(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        # A killed run leaves its unfinished folder behind.
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free or choose another place"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is killed, which tells nobody: it would go on writing, unseen."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it is killed, which tells nobody: we would go on writing, unseen."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         connection.wait([parent_process().sentinel])
