@@ -138,6 +138,16 @@ def test_empty_and_missing_files_are_refused(tmp_path):
         read_audio(tmp_path / "missing.wav", 0, 1, 16000)
 
 
+def test_samples_that_are_no_numbers_are_refused(tmp_path):
+    path = tmp_path / "nan.wav"
+    wave = _noise(16000, 1, seconds=1.0)
+    wave[8000] = np.nan
+    soundfile.write(path, wave, 16000, subtype="FLOAT")
+    assert len(read_audio(path, 0, 8000, 16000)) == 8000
+    with pytest.raises(InputError, match=r"nan\.wav: holds samples that are no numbers"):
+        read_audio(path, 0, 8001, 16000)
+
+
 def test_written_wav_is_clipped_16_bit(tmp_path):
     path = tmp_path / "new" / "out.wav"
     write_wav(path, np.array([-2.0, -1.0, 0.0, 0.5, 3.0]), 16000)

@@ -174,7 +174,7 @@ def test_missing_and_empty_roots_are_refused(tmp_path):
     _write_track(tmp_path / "short" / "song", seconds=0.5)
     (tmp_path / "empty" / ".hidden").mkdir(parents=True)
     good = tmp_path / "good"
-    with pytest.raises(InputError, match="missing: is no folder"):
+    with pytest.raises(InputError, match="missing: is no readable folder"):
         _dataset([good, tmp_path / "missing"])
     with pytest.raises(InputError, match="empty: holds no track folder"):
         _dataset([good, tmp_path / "empty"])

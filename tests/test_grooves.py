@@ -150,6 +150,7 @@ def test_rendering_takes_less_than_a_thirtieth_of_real_time(rate):
         ({"meters": (5,)}, "meters: 5"),
         ({"drift": 0.7}, r"drift: 0\.7"),
         ({"seconds": 0.0}, r"0\.0 s at 16000 Hz"),
+        ({"sample_rate": 4000}, "8000 Hz or more"),
     ],
 )
 def test_impossible_grooves_are_refused(arguments, message):

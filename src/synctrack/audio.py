@@ -83,7 +83,7 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
     whole file resampled. Where rounding between the rates makes the file end one sample early, it is zero.
 
     Raises:
-        InputError: missing, no audio, cut off, or shorter than `start + samples`.
+        InputError: missing, no audio, cut off, shorter than `start + samples`, or with samples that are no numbers.
     """
     with _open(path) as file:
         first, last, skip = _source_range(start, samples, file.samplerate, sample_rate)
@@ -95,6 +95,8 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
     if len(wave) < samples - 1:
         missing = (samples - len(wave)) / sample_rate
         raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
+    if not np.isfinite(wave).all():
+        raise InputError(f"{path}: holds samples that are no numbers; replace it or leave it out")
     return np.pad(wave, (0, samples - len(wave)))
 
 

@@ -25,6 +25,7 @@ BPM_RANGE = (70.0, 160.0)
 KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 STEPS_PER_BEAT = 4
 SECTION_BARS = 8
+RING = 4.0  # beats that a drum may ring
 LEVELS = {"bass": 0.5, "drums": 0.8, "guitar": 0.2, "piano": 0.25, "strings": 0.1, "lead": 0.25}
 LOWEST_PITCH = {"bass": 31, "guitar": 45, "piano": 52, "strings": 55, "lead": 69}
 STRUM_SECONDS = 0.012  # from one string to the next
@@ -36,7 +37,6 @@ class Groove:
     """A song: stems (n,) float32 by track name, and its times in seconds, known exactly."""
 
     stems: dict[str, np.ndarray]
-    sample_rate: int
     bpm: float  # mean over the song's beats
     meter: int  # beats per bar, each a quarter
     key: str
@@ -72,6 +72,10 @@ class _Song:
         self.grid = first + np.concatenate([[0.0], np.cumsum(60.0 / tempo)])
         self.bars = int(np.searchsorted(self.grid, seconds)) // self.meter + 1
         self.seed = seed
+
+    def beat(self, bar: int, step: int) -> float:
+        """Where a sixteenth of a bar lies, in beats from the song's first."""
+        return bar * self.meter + step / STEPS_PER_BEAT
 
     def time(self, position: float) -> float:
         """Seconds at a position in beats; swing makes the second half of each beat late."""
@@ -110,7 +114,6 @@ def render_groove(
     beats = song.grid[song.grid < seconds]
     return Groove(
         stems=scaled_to_peak(stems, PEAK),
-        sample_rate=sample_rate,
         bpm=60.0 / float(np.diff(song.grid[: max(2, len(beats))]).mean()),
         meter=song.meter,
         key=f"{KEYS[song.tonic]} {song.mode}",
@@ -149,7 +152,7 @@ def write_grooves(
 
 def _write_groove(options: dict[str, Any], folder: Path, seed: int) -> None:
     groove = render_groove(seed, **options)
-    write_stems(folder, groove.stems, groove.sample_rate)
+    write_stems(folder, groove.stems, options["sample_rate"])
     facts = {"tempo": groove.bpm, "meter": groove.meter, "key": groove.key, "swing": groove.swing}
     write_beats(folder, groove.beats, groove.downbeats, facts)
 
@@ -161,8 +164,8 @@ def _check(tracks: Sequence[str], meters: Sequence[int], seconds: float, sample_
         raise InputError(f"meters: {', '.join(map(str, meters)) or 'none'}: choose some of {METERS}")
     if not 0.0 <= drift < 0.5:
         raise InputError(f"drift: {drift} is not in [0, 0.5), the share by which the tempo may wander")
-    if seconds < 1.0 or sample_rate < 1000:
-        raise InputError(f"{seconds} s at {sample_rate} Hz: a song needs 1 s and 1000 Hz or more")
+    if seconds < 1.0 or sample_rate < 8000:
+        raise InputError(f"{seconds} s at {sample_rate} Hz: a song needs 1 s and 8000 Hz or more")
 
 
 def _play(track: str, song: _Song, samples: int, sample_rate: int) -> np.ndarray:
@@ -183,7 +186,7 @@ def _drum_notes(song: _Song, rng: np.random.Generator) -> list[_Note]:
     for bar in range(song.bars):
         if bar % SECTION_BARS == 0:
             pattern = DRUMS[song.meter][rng.integers(len(DRUMS[song.meter]))]
-            notes.append(_Note(bar * song.meter, 4.0, "crash", 0.4))
+            notes.append(_Note(song.beat(bar, 0), RING, "crash", 0.4))
         # Every fourth bar ends in a fill of one beat, every section in one of two.
         filled = STEPS_PER_BEAT * (2 if bar % SECTION_BARS == SECTION_BARS - 1 else bar % 4 == 3)
         kept = STEPS_PER_BEAT * song.meter - filled
@@ -192,13 +195,12 @@ def _drum_notes(song: _Song, rng: np.random.Generator) -> list[_Note]:
             for step in range(kept):
                 if line[step] == "x":
                     accent = 1.0 if step % STEPS_PER_BEAT == 0 else 0.75
-                    position = bar * song.meter + step / STEPS_PER_BEAT
-                    notes.append(_Note(position, 4.0, drum, level * accent * rng.uniform(0.85, 1.0)))
+                    velocity = level * accent * rng.uniform(0.85, 1.0)
+                    notes.append(_Note(song.beat(bar, step), RING, drum, velocity))
         for step in range(filled):
-            drum = FILL_DRUMS[step * len(FILL_DRUMS) // filled]
-            position = bar * song.meter + (kept + step) / STEPS_PER_BEAT
             if step % STEPS_PER_BEAT == 0 or rng.random() < 0.7:
-                notes.append(_Note(position, 4.0, drum, rng.uniform(0.6, 0.9)))
+                drum = FILL_DRUMS[step * len(FILL_DRUMS) // filled]
+                notes.append(_Note(song.beat(bar, kept + step), RING, drum, rng.uniform(0.6, 0.9)))
     return notes
 
 
@@ -214,8 +216,8 @@ def _pitched_notes(track: str, song: _Song, rng: np.random.Generator) -> list[_N
             pitches = _pitches(track, song, bar, pattern[step], melody)
             velocity = rng.uniform(0.8, 1.0) * (1.0 if step % STEPS_PER_BEAT == 0 else 0.8)
             spread = STRUM_SECONDS if pattern[step] in "DU" else 0.0
-            position, length = bar * song.meter + step / STEPS_PER_BEAT, (following - step) / STEPS_PER_BEAT
-            notes += [_Note(position, length, pitch, velocity, n * spread) for n, pitch in enumerate(pitches)]
+            start, length = song.beat(bar, step), (following - step) / STEPS_PER_BEAT
+            notes += [_Note(start, length, pitch, velocity, n * spread) for n, pitch in enumerate(pitches)]
     return notes
 
 

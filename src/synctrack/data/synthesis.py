@@ -43,15 +43,15 @@ def tone(instrument: str, pitch: int, sample_rate: int) -> np.ndarray:
     wave = np.zeros_like(t)
     for cents in {-voice.detune / 2, voice.detune / 2}:
         frequency = 440.0 * 2 ** ((pitch - 69 + cents / 100) / 12)
-        # Vibrato sets in slowly; its phase is the integral of a frequency that swings by `vibrato` cents.
-        swing = np.log(2) / 1200 * voice.vibrato / (2 * np.pi * 5.5) * np.sin(2 * np.pi * 5.5 * t) * np.minimum(t, 1)
+        # Vibrato sets in slowly; its phase is the integral of a frequency that wavers by `vibrato` cents.
+        waver = np.log(2) / 1200 * voice.vibrato / (2 * np.pi * 5.5) * np.sin(2 * np.pi * 5.5 * t) * np.minimum(t, 1)
         for k in range(1, voice.partials + 1):
             multiple = k * np.sqrt(1 + voice.stretch * k * k)
             if frequency * multiple > HIGHEST * sample_rate:
                 break
             strength = abs(np.sin(np.pi * k * voice.pluck)) * k**-voice.tilt
             fall = np.exp(-t * (1 + voice.damping * (k - 1)) / voice.decay)
-            wave += strength * fall * np.sin(2 * np.pi * frequency * multiple * (t + swing))
+            wave += strength * fall * np.sin(2 * np.pi * frequency * multiple * (t + waver))
     wave *= np.minimum(t / voice.attack, 1.0)
     return _peak_one(wave)
 

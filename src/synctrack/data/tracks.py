@@ -110,9 +110,10 @@ def require_stems(place: Path, missing: Sequence[str], wanted: int, policy: Miss
 
 
 def _track_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise InputError(f"{root}: is no folder; name a folder of track folders")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{root}: is no readable folder; name a folder of track folders") from error
     if not folders:
         raise InputError(f"{root}: holds no track folder; each song needs a folder with a file for each stem")
     return folders
