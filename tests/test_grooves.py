@@ -3,9 +3,12 @@
 import time
 
 import librosa
+import mir_eval
 import numpy as np
 import pytest
 
+from eval_metrics.trackers import MadmomTracker
+from synctrack.audio import write_wav
 from synctrack.data.groove_patterns import DRUMS, PLAYED
 from synctrack.data.grooves import FOUR_TRACKS, TRACKS, render_groove
 from synctrack.data.synthesis import VOICES, tone
@@ -156,3 +159,16 @@ def test_rendering_takes_less_than_a_thirtieth_of_real_time(rate):
 def test_impossible_grooves_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         render_groove(**{"seed": 0, "seconds": 5.0, "sample_rate": 16000} | arguments)
+
+
+@pytest.mark.slow
+def test_a_beat_tracker_hears_the_beats(tmp_path):
+    """Half and double tempo are a tracker's usual mistakes, hence the mean over some songs."""
+    tracker, scores = MadmomTracker(), []
+    for seed in range(6):
+        groove = render_groove(seed, 20.0, 16000)
+        for name, wave in (("drums", groove.stems["drums"]), ("mix", sum(groove.stems.values()))):
+            write_wav(tmp_path / f"{name}.wav", wave, 16000)
+            heard = tracker.track_file(tmp_path / f"{name}.wav").beats["corrected"]
+            scores.append(mir_eval.beat.f_measure(groove.beats, heard))
+    assert np.mean(scores) > 0.9
