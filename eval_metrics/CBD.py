@@ -75,8 +75,9 @@ def beat_errors(reference: np.ndarray, target: np.ndarray) -> np.ndarray:
     intervals = np.diff(reference)
     half_before = np.r_[intervals[0], intervals] / 2
     half_after = np.r_[intervals, intervals[-1]] / 2
-    # argmin takes the first of equals, and so the earlier target beat.
-    nearest = target[np.abs(target[None, :] - reference[:, None]).argmin(axis=1)]
+    after = np.searchsorted(target, reference)
+    early, late = target[np.maximum(after - 1, 0)], target[np.minimum(after, len(target) - 1)]
+    nearest = np.where(np.abs(early - reference) <= np.abs(late - reference), early, late)
     offset = nearest - reference
     kept = (nearest >= reference - half_before) & (nearest < reference + half_after)
     half = np.where(offset < 0, half_before, half_after)

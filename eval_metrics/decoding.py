@@ -1,8 +1,8 @@
 """Audio files as the tracker hears them: one channel at 44.1 kHz, decoded and resampled in process.
 
 madmom reads WAV files of 44.1 kHz in their own sample type and everything else through the ffmpeg program, as 16-bit
-integers. The same steps are taken here with libsndfile and soxr, so that ffmpeg is not needed: the levels that reach
-the networks are madmom's, rounding included.
+integers. The same steps are taken here with libsndfile and without ffmpeg: the samples that reach the networks are the
+same, rounding included.
 """
 
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
+from eval_metrics.resampling import INT16_STEPS, resample
 from synctrack.errors import InputError
 
 SAMPLE_RATE = 44100
 WIDE_SUBTYPES = ("FLOAT", "DOUBLE", "PCM_32")
-INT16_STEPS = 32768
+OWN_SUBTYPES = (*WIDE_SUBTYPES, "PCM_16")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class Sound:
     peak: float
 
 
+def _as_ffmpeg(data: np.ndarray, rate: int, sixteen_bit: bool) -> np.ndarray:
+    """The 16-bit steps (n,) that ffmpeg makes of channels (n, c) of full scale 1: one channel at SAMPLE_RATE."""
+    channels = [resample(channel * float(INT16_STEPS), rate, SAMPLE_RATE, sixteen_bit) for channel in data.T]
+    if sixteen_bit:
+        channels = [np.floor(channel + 0.5) for channel in channels]
+    return np.clip(np.floor(sum(channels) / len(channels) + 0.5), -INT16_STEPS, INT16_STEPS - 1)
+
+
 def read_sound(path: Path) -> Sound:
     """Decode one file.
 
@@ -43,18 +51,19 @@ def read_sound(path: Path) -> Sound:
     try:
         with soundfile.SoundFile(path) as file:
             rate, subtype = file.samplerate, file.subtype
-            own_type = rate == SAMPLE_RATE and file.format in ("WAV", "WAVEX")
+            own_type = rate == SAMPLE_RATE and file.format in ("WAV", "WAVEX") and subtype in OWN_SUBTYPES
             data = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"{path}: cannot be read as audio ({error})") from error
     peak = float(np.abs(data).max(initial=0.0))
     if not np.isfinite(peak):
         raise InputError(f"{path}: holds samples that are not numbers")
-    samples = data[:, 0] if data.shape[1] == 1 else data.mean(axis=1, dtype=np.float64)
-    if not (own_type and subtype in WIDE_SUBTYPES):
-        # madmom casts the mean of 16-bit channels back to integers, which cuts towards zero; ffmpeg rounds.
-        to_steps = np.trunc if own_type and subtype == "PCM_16" else np.rint
-        resampled = samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE)
-        steps = np.clip(to_steps(resampled * INT16_STEPS), -INT16_STEPS, INT16_STEPS - 1)
-        samples = steps / (INT16_STEPS - 1)
+    sixteen_bit = subtype == "PCM_16"
+    if not own_type:
+        samples = _as_ffmpeg(data, rate, sixteen_bit) / (INT16_STEPS - 1)
+    elif subtype in WIDE_SUBTYPES:
+        samples = data.mean(axis=1)
+    else:
+        # madmom casts the mean of the channels back to integers, which cuts towards zero.
+        samples = np.trunc(data.mean(axis=1, dtype=np.float64) * INT16_STEPS) / (INT16_STEPS - 1)
     return Sound(samples.astype(np.float32), len(data) / rate, peak)

@@ -115,9 +115,9 @@ def features(samples: np.ndarray) -> np.ndarray:
         samples: (n,) float32, mono at 44.1 kHz, full scale 1.
 
     Returns:
-        (⌈n / 441⌉, 314) float32: for each window length the spectrogram, then its positive differences.
+        (⌈n / 441⌉ and at least 1, 314) float32: for each window length the spectrogram, then its positive differences.
     """
-    num_frames = -(-len(samples) // HOP)
+    num_frames = max(1, -(-len(samples) // HOP))
     parts = []
     for frame_size in BANDS_PER_OCTAVE:
         spectrogram = _log_spectrogram(samples, frame_size, num_frames)

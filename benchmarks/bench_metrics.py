@@ -1,0 +1,150 @@
+"""How much faster score.py is than the plain way: madmom's processors in one process, once for each metric.
+
+Both run as commands, start-up included, on stems that the benchmark makes itself. The plain way would take half an
+hour for 80 songs, and its time is a sum over files; so it is measured on --plain_songs of them and its time per file
+is scaled up, its start-up is not. score.py runs on all songs with an empty beat cache, once with its machine code
+still to be compiled (the first run after installation) and once without.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import soundfile
+from tqdm import tqdm
+
+from eval_metrics.beats import find_stems
+from eval_metrics.CBD import cbd
+from eval_metrics.CBS import cbs
+from eval_metrics.IRS import irs
+from eval_metrics.trackers import PROTOCOL_FPS
+from synctrack.errors import run_command
+
+SECONDS = 10.24
+METRICS = ("IRS", "CBS", "CBD")
+SCORE = Path(__file__).resolve().parent.parent / "eval_metrics" / "score.py"
+
+
+def make_stems(folder: Path, songs: int, sample_rate: int) -> None:
+    """Write grooves as stem_0 … stem_3, 16-bit WAV."""
+    from synctrack.data.grooves import render_groove
+
+    for song in tqdm(range(songs), desc="stems", unit="song", disable=None):
+        for number, samples in enumerate(render_groove(song, SECONDS, sample_rate).stems.values()):
+            path = folder / f"stem_{number}" / f"groove{song:03d}_from_0.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, samples, sample_rate)
+
+
+def score_plainly(folder: Path, metric: str) -> None:
+    """One metric in protocol `paper` with madmom's own processors; prints the value and the seconds of the loop."""
+    from eval_metrics.madmom_models import import_madmom
+
+    import_madmom()
+    from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
+
+    find_activations = RNNDownBeatProcessor()
+    options = {"beats_per_bar": [3, 4], "min_bpm": 30, "max_bpm": 300, "transition_lambda": 100}
+    decode = DBNDownBeatTrackingProcessor(fps=PROTOCOL_FPS["paper"], **options)
+    begin = time.perf_counter()
+    stems = {
+        stem: {song: decode(find_activations(str(path)))[:, 0] for song, path in songs.items()}
+        for stem, songs in find_stems(folder).items()
+    }
+    seconds = time.perf_counter() - begin
+    songs = {song: [beats[song] for beats in stems.values()] for song in next(iter(stems.values()))}
+    values = {
+        "IRS": lambda: irs({stem: list(beats.values()) for stem, beats in stems.items()}).avg_interval_std,
+        "CBS": lambda: cbs(songs, dict.fromkeys(songs, SECONDS)).mean_beat_ratio,
+        "CBD": lambda: cbd(songs).avg_error,
+    }
+    print(json.dumps({"value": values[metric](), "seconds": seconds}))
+
+
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, str]:
+    """Run a command; its seconds and what it printed."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, env={**os.environ, **environment}, check=True, stdout=subprocess.PIPE, text=True)
+    return time.perf_counter() - begin, done.stdout
+
+
+def time_plain_way(folder: Path, plain_songs: int, songs: int) -> float:
+    """Seconds that the plain way takes for `songs` songs, from `plain_songs` of them in `folder`."""
+    total = 0.0
+    for metric in METRICS:
+        wall, printed = timed([sys.executable, __file__, "--plain", str(folder), metric], {})
+        result = json.loads(printed)
+        startup = wall - result["seconds"]
+        total += startup + result["seconds"] * songs / plain_songs
+        per_file = result["seconds"] / plain_songs / 4
+        print(f"plain {metric}: {result['value']:.4f}, start-up {startup:.1f} s, {per_file:.2f} s a file")
+    print(f"plain way, {songs} songs: {total:.0f} s")
+    return total
+
+
+def print_stages(folder: Path) -> None:
+    """Print the share of each of the tracker's stages, one file after the other in one thread."""
+    from threadpoolctl import threadpool_limits
+
+    from eval_metrics.dbn import decode_beats
+    from eval_metrics.decoding import read_sound
+    from eval_metrics.features import features
+    from eval_metrics.lstm import activations
+
+    stages = {"decoding": 0.0, "features": 0.0, "networks": 0.0, "best paths": 0.0}
+    paths = sorted(folder.rglob("*.wav"))
+
+    def clock(stage: str, function, *arguments):
+        begin = time.perf_counter()
+        result = function(*arguments)
+        stages[stage] += time.perf_counter() - begin
+        return result
+
+    with threadpool_limits(1):
+        decode_beats(activations(features(read_sound(paths[0]).samples)), 100.0)
+        for path in paths:
+            sound = clock("decoding", read_sound, path)
+            inputs = clock("features", features, sound.samples)
+            activation = clock("networks", activations, inputs)
+            for fps in PROTOCOL_FPS.values():
+                clock("best paths", decode_beats, activation, fps)
+    total = sum(stages.values())
+    shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in stages.items())
+    print(f"of {total / len(paths) * 1e3:.0f} ms a file in one thread, both protocols: {shares}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--songs", type=int, default=80, help="of four stems each (default: %(default)s)")
+    parser.add_argument("--plain_songs", type=int, default=4, help="for the plain way (default: %(default)s)")
+    parser.add_argument("--sample_rate", type=int, default=44100, help="other than 44100, the plain way needs ffmpeg")
+    parser.add_argument("--plain", nargs=2, metavar=("FOLDER", "METRIC"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.plain:
+        score_plainly(Path(arguments.plain[0]), arguments.plain[1])
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, few = Path(temporary) / "stems", Path(temporary) / "few"
+        make_stems(folder, arguments.songs, arguments.sample_rate)
+        make_stems(few, arguments.plain_songs, arguments.sample_rate)
+        plain = time_plain_way(few, arguments.plain_songs, arguments.songs)
+        command = [sys.executable, str(SCORE), "--folder", str(folder)]
+        caches = {"SYNCTRACK_CACHE": f"{temporary}/first", "NUMBA_CACHE_DIR": f"{temporary}/numba"}
+        for title, changes in (
+            ("first run after installation", {}),
+            ("empty beat cache", {"SYNCTRACK_CACHE": f"{temporary}/second"}),
+            ("beats in the cache", {}),
+        ):
+            seconds, printed = timed(command, {**caches, **changes})
+            print(f"score.py, {title}: {seconds:.1f} s, {plain / seconds:.0f} times as fast")
+        print(printed)
+        print_stages(few)
+
+
+if __name__ == "__main__":
+    run_command(main)
