@@ -40,14 +40,14 @@ class Golden:
         return float(np.abs(kept.astype(np.float64) - expected).max())
 
 
-def published_keys(kind: str) -> list[tuple[str, tuple[int, ...], torch.dtype]]:
-    """(name, shape, dtype) of every tensor in a published file.
+def fixture_keys(what: str) -> list[list]:
+    """One of the lists of published names: [name, shape] or [name, shape, dtype]."""
+    return json.loads(gzip.decompress((FIXTURES / "published_keys.json.gz").read_bytes()))[what]
 
-    Args:
-        kind: `synctrack`, `musicldm`, `vae` or `vocoder`.
-    """
-    keys = json.loads(gzip.decompress((FIXTURES / "published_keys.json.gz").read_bytes()))[kind]
-    return [(name, tuple(shape), getattr(torch, dtype)) for name, shape, dtype in keys]
+
+def published_keys(kind: str) -> list[tuple[str, tuple[int, ...], torch.dtype]]:
+    """(name, shape, dtype) of every tensor in a published `synctrack`, `musicldm`, `vae` or `vocoder` file."""
+    return [(name, tuple(shape), getattr(torch, dtype)) for name, shape, dtype in fixture_keys(kind)]
 
 
 def fill_by_name(module: nn.Module, entries: list[Entry], prefix: str) -> nn.Module:

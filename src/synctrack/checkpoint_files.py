@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -134,8 +135,11 @@ def _load(path: Path) -> Any:
     with path.open("rb") as stream:
         is_zip = stream.read(4) == b"PK\x03\x04"
     try:
-        # Files of torch before 1.6 are no zip archives and cannot be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():
+            # Torch warns of pickles that it then refuses; one line is enough.
+            warnings.simplefilter("ignore")
+            # Files of torch before 1.6 are no zip archives and cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(

@@ -1,0 +1,105 @@
+"""Small stand-ins for the published checkpoints: the same names, made for a small model, and filled by name."""
+
+import functools
+from pathlib import Path
+
+import torch
+from filler import fill, noise
+from golden import TINY, published_keys
+
+from synctrack.checkpoint_files import CheckpointFile
+from synctrack.checkpoint_parts import all_parts, shapes_of
+from synctrack.config import Config, ModelParams, ModelSection
+from synctrack.ema import EMA
+from synctrack.key_map import average_name, unet_map
+from synctrack.model import SyncTrack, VocoderConfig
+from synctrack.vae import VAEConfig
+from synctrack.vocoder import HiFiGANConfig
+
+PARAMS = ModelParams(
+    vae=VAEConfig(channels=32, channel_mult=[1, 1, 2], num_res_blocks=1),
+    unet=TINY,
+    vocoder=VocoderConfig(hifigan=HiFiGANConfig(upsample_initial_channel=64)),
+)
+CONFIG = Config(model=ModelSection(params=PARAMS))
+STEMS = tuple(CONFIG.data.params.path.stems)
+SCALE_FACTOR, UPDATES, STEP = 0.37, 123_456, 320_000
+CONTAINERS = {"synctrack": "state_dict", "musicldm": "state_dict", "vae": "state_dict", "vocoder": "generator"}
+
+
+def new_model(params: ModelParams = PARAMS, stems: tuple[str, ...] = STEMS) -> tuple[SyncTrack, EMA]:
+    """A model with random weights and its average."""
+    model = SyncTrack(params, stems)
+    return model, EMA(model.unet, params.ema_decay)
+
+
+def published_tensors(kind: str) -> dict[str, torch.Tensor]:
+    """What a published file of the small model would hold, together with what is rightly ignored of such files."""
+    return dict(_published_tensors(kind))
+
+
+@functools.cache
+def _published_tensors(kind: str) -> dict[str, torch.Tensor]:
+    weight_norm = {"conv_pre.weight_g": torch.empty(0)} if kind == "vocoder" else {}
+    file = CheckpointFile(Path("none"), kind, True, weight_norm, None, None)
+    modules = shapes_of(PARAMS, len(STEMS))
+    names = {name: like for part in all_parts(file, *modules) for name, like in part.expected().items()}
+    tensors = {name: weight(name, tuple(like.shape)) for name, like in names.items()}
+    if kind in ("synctrack", "musicldm"):
+        tensors["scale_factor"] = torch.tensor(SCALE_FACTOR)
+        tensors["model_ema.num_updates"] = torch.tensor(UPDATES, dtype=torch.int32)
+    for name, shape, dtype in published_keys(kind):
+        ignored = name.startswith(("first_stage_model.loss.", "loss.", "vocoder.")) or "film_emb" in name
+        ignored |= name.count(".") == 0 or name == "model_ema.decay"
+        if ignored and name not in tensors and torch.Size(shape).numel() < 10_000:
+            tensors[name] = torch.full(shape, 0.5).to(dtype)
+    if kind == "musicldm":
+        tensors["cond_stage_model.logit_scale"] = torch.tensor(1.0)
+    return tensors
+
+
+def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """The filler's values, and plain noise for names that it has no rule for."""
+    try:
+        return torch.from_numpy(fill(name, shape))
+    except KeyError:
+        return torch.as_tensor(noise(name, shape))
+
+
+def averages_of_raw(tensors: dict[str, torch.Tensor], model: SyncTrack) -> dict[str, torch.Tensor]:
+    """The same file, but its averages have the golden values, and the U-Net itself has others."""
+    tensors = dict(tensors)
+    for entry in unet_map(model.unet):
+        for name in entry.published:
+            raw = f"model.diffusion_model.{name}"
+            if name != "switcher":
+                tensors[average_name(name)] = tensors[raw]
+                tensors[raw] = torch.zeros_like(tensors[raw])
+    return tensors
+
+
+def save_published(path: Path, kind: str, tensors: dict[str, torch.Tensor]) -> Path:
+    """Write `tensors` as such files are; the Lightning ones with what else Lightning puts into them."""
+    lightning = {
+        "epoch": 3,
+        "global_step": STEP,
+        "pytorch-lightning_version": "2.1.0",
+        "loops": {"fit_loop": {"epoch_progress": {"total": {"ready": 4}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val/loss'}": {"best_model_score": torch.tensor(0.1)}},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 3e-5}]}],
+        "lr_schedulers": [],
+    }
+    torch.save({CONTAINERS[kind]: tensors} | (lightning if kind in ("synctrack", "musicldm") else {}), path)
+    return path
+
+
+def saved_file(folder: Path, kind: str) -> Path:
+    """A published file of the small model in `folder`."""
+    return save_published(folder / f"{kind}.ckpt", kind, published_tensors(kind))
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether both have the same names, types, shapes and bits."""
+    return set(one) == set(other) and all(
+        one[name].dtype == other[name].dtype and torch.equal(one[name], other[name]) for name in one
+    )

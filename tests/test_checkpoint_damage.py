@@ -1,0 +1,293 @@
+"""What is wrong with a checkpoint is said in one line that names it, and nothing in a file is ever run."""
+
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from published_files import (
+    CONFIG,
+    CONTAINERS,
+    PARAMS,
+    new_model,
+    published_tensors,
+    save_published,
+    saved_file,
+)
+from safetensors.torch import save_file
+
+from synctrack import checkpoint
+from synctrack.checkpoint_commands import main
+from synctrack.checkpoint_convert import convert
+from synctrack.checkpoint_files import read_file
+from synctrack.config import save_config
+from synctrack.errors import InputError, run_command
+from synctrack.vae import VAE
+
+A_TENSOR = {
+    "synctrack": "model.diffusion_model.input_blocks.1.0.in_layers.2.weight",
+    "musicldm": "model_ema.diffusion_modelmiddle_block0in_layers2weight",
+    "vae": "decoder.mid.attn_1.q.weight",
+    "vocoder": "resblocks.4.convs1.1.weight_v",
+}
+
+
+def load(kind: str, path: Path):
+    """Load a published file the way its kind is meant to be loaded -> the module that it fills."""
+    model, ema = new_model()
+    if kind == "synctrack":
+        checkpoint.load_for_evaluation(model, path)
+    elif kind == "vae":
+        checkpoint.load_vae(model.vae, path)
+    elif kind == "musicldm":
+        checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
+    else:
+        params = dataclasses.replace(
+            PARAMS, vae_ckpt_path=str(saved_file(path.parent, "vae")), vocoder_ckpt_path=str(path)
+        )
+        checkpoint.initialise(model, ema, params)
+    return model
+
+
+def one_line(error: pytest.ExceptionInfo, *parts: str) -> None:
+    text = str(error.value)
+    assert "\n" not in text
+    for part in parts:
+        assert part in text
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_renamed_removed_added_reshaped_and_retyped(tmp_path, kind):
+    name, whole = A_TENSOR[kind], published_tensors(kind)
+    rest = {key: tensor for key, tensor in whole.items() if key != name}
+    shape = list(whole[name].shape)
+    for tensors, parts in (
+        (rest | {f"{name}x": whole[name]}, [f"1 missing: {name};", f"1 unknown: {name}x"]),
+        (rest, [f"1 missing: {name}"]),
+        (whole | {"something.else": torch.ones(2)}, ["1 unknown: something.else"]),
+        (rest | {name: whole[name][:-1]}, [f"1 of another shape or type: {name} (", f"{shape} float in the model"]),
+        (rest | {name: whole[name].int()}, [f"{name} ({shape} int32 in the file, {shape} float in the model)"]),
+    ):
+        path = save_published(tmp_path / "x.ckpt", kind, tensors)
+        with pytest.raises(InputError) as error:
+            load(kind, path)
+        one_line(error, str(path), *parts)
+
+
+def test_all_problems_are_listed(tmp_path):
+    tensors = published_tensors("vae")
+    gone = [name for name in tensors if name.startswith("encoder.down.")]
+    kept = {name: tensor for name, tensor in tensors.items() if name not in gone}
+    path = save_published(tmp_path / "x.ckpt", "vae", kept | {"a.b": torch.ones(1), "c.d": torch.ones(1)})
+    with pytest.raises(InputError) as error:
+        load("vae", path)
+    one_line(error, f"{len(gone)} missing: ", "2 unknown: a.b, c.d", *gone)
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_half_precision_is_widened(tmp_path, kind):
+    tensors = published_tensors(kind)
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    widened = {name: t.float() if t.is_floating_point() else t for name, t in halves.items()}
+    states = [load(kind, save_published(tmp_path / "x.ckpt", kind, each)).state_dict() for each in (halves, widened)]
+    filled = "vocoder." if kind == "vocoder" else "vae."
+    names = [name for name in states[0] if name.startswith(filled)]
+    assert names
+    assert all(states[0][name].dtype == torch.float32 for name in names)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in names)
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 0.0, -1.0])
+def test_scale_factor_must_make_sense(tmp_path, scale):
+    path = save_published(
+        tmp_path / "x.ckpt", "synctrack", published_tensors("synctrack") | {"scale_factor": torch.tensor(scale)}
+    )
+    with pytest.raises(InputError, match="its scale_factor is"):
+        load("synctrack", path)
+
+
+def test_published_file_without_a_part_that_generation_needs(tmp_path):
+    whole = published_tensors("synctrack")
+    path = save_published(tmp_path / "x.ckpt", "synctrack", {k: v for k, v in whole.items() if "model_ema" not in k})
+    with pytest.raises(InputError, match="holds no ema"):
+        load("synctrack", path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
+def test_truncated_files(tmp_path, monkeypatch, share, suffix):
+    monkeypatch.setattr("synctrack.checkpoint_files.PUBLISHED_CONFIG", PARAMS)
+    path = saved_file(tmp_path, "vae")
+    if suffix == "safetensors":
+        convert(path, path := tmp_path / "vae.safetensors")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError) as error:
+        load("vae", path)
+    one_line(error, str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a checkpoint at all", "no checkpoint"),
+        (bytes(range(256)) * 100, "no checkpoint"),
+        (b"PK\x03\x04" + b"\0" * 1000, "no checkpoint"),
+        ([torch.ones(2)], "holds a list"),
+        ({"state_dict": [torch.ones(2)]}, "its state_dict is empty or none"),
+        ({"state_dict": {}}, "its state_dict is empty or none"),
+        ({"state_dict": {"encoder.x": torch.ones(2), "n": 3}}, "no tensors: n"),
+        ({"state_dict": {"layer.weight": torch.ones(2)}}, "none of the checkpoints this project knows"),
+        ({"state_dict": {"vae.encoder.0.weight": torch.ones(2)}}, "was it saved by train_synctrack.py"),
+        ({"state_dict": {"vae.x": torch.ones(2)}, "synctrack": {"format": 2}}, "another version"),
+        (
+            {"state_dict": {"vae.x": torch.ones(2)}, "synctrack": {"format": 1, "kind": "cat"}},
+            "its header is damaged",
+        ),
+    ],
+)
+def test_what_is_no_checkpoint(tmp_path, content, message):
+    path = tmp_path / "x.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=message) as error:
+        checkpoint.load_vae(VAE(PARAMS.vae), path)
+    one_line(error, str(path))
+
+
+def test_missing_files_folders_and_foreign_safetensors(tmp_path):
+    save_file({"x": torch.ones(2)}, tmp_path / "foreign.safetensors")
+    for path, message in (
+        (tmp_path / "none.ckpt", "no such file"),
+        (tmp_path, "no such file"),
+        (tmp_path / "foreign.safetensors", "was not written by synctrack.checkpoint convert"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_file(path)
+
+
+def test_stored_configuration_of_another_version(tmp_path):
+    header = checkpoint.header("vae", CONFIG)
+    header["config"]["vae"]["colour"] = "red"
+    torch.save({"state_dict": {"vae.x": torch.ones(2)}, "synctrack": header}, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match="its stored configuration is none of this version"):
+        read_file(tmp_path / "x.ckpt").stored_model()
+
+
+class Hostile:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("place", ["state_dict", "callbacks", "top"])
+def test_code_in_a_file_is_not_run(tmp_path, legacy, place):
+    marker, path = tmp_path / "it-ran", tmp_path / "x.ckpt"
+    content = {"state_dict": published_tensors("vae")}
+    if place == "top":
+        content = Hostile(marker)
+    elif place == "callbacks":
+        content["callbacks"] = {"x": Hostile(marker)}
+    else:
+        content["state_dict"]["encoder.x"] = Hostile(marker)
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(InputError, match=r"refused, nothing was executed: it holds Python objects \(posix.system\)"):
+        checkpoint.load_vae(VAE(PARAMS.vae), path)
+    assert not marker.exists()
+    # The file does run its command where it is trusted: without that, this test would show nothing.
+    torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
+def test_code_in_a_bare_pickle_is_not_run(tmp_path):
+    marker, path = tmp_path / "it-ran", tmp_path / "x.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": Hostile(marker)}))
+    with pytest.raises(InputError) as error:
+        read_file(path)
+    one_line(error, str(path))
+    assert not marker.exists()
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `python -m synctrack.checkpoint …` in this process -> (exit status, stdout, stderr)."""
+    monkeypatch.setattr("synctrack.checkpoint_files.PUBLISHED_CONFIG", PARAMS)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["checkpoint", *map(str, arguments)])
+        status = 0
+        try:
+            run_command(main)
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_inspect_says_what_a_file_is(tmp_path, command):
+    status, out, _ = command("inspect", saved_file(tmp_path, "musicldm"))
+    assert status == 0
+    assert "MusicLDM checkpoint (published names, step 320000)" in out
+    assert checkpoint.sha256(tmp_path / "musicldm.ckpt") in out
+    assert "CLAP, which nothing here conditions on" in out
+    assert "to start new: 81 keys of the U-Net" in out
+
+
+def test_convert_and_back_on_the_command_line(tmp_path, command):
+    source, ours, back = saved_file(tmp_path, "vocoder"), tmp_path / "v.safetensors", tmp_path / "back.ckpt"
+    assert command("convert", source, ours)[0] == 0
+    assert "HiFi-GAN checkpoint (our names)" in command("inspect", ours)[1]
+    assert command("convert", ours, back)[0] == 0
+    assert set(torch.load(back)["generator"]) == set(published_tensors("vocoder"))
+
+
+def test_diff_lists_what_does_not_fit(tmp_path, command):
+    save_config(CONFIG, tmp_path / "config.yaml")
+    path = saved_file(tmp_path, "synctrack")
+    assert command("diff", path, tmp_path / "config.yaml")[:2] == (
+        0,
+        f"{path}: SyncTrack checkpoint (published names, step 320000) fits\n",
+    )
+    status, out, _ = command(
+        "diff",
+        path,
+        tmp_path / "config.yaml",
+        "model.params.unet.instrument_prior=false",
+        "model.params.vae.channels=64",
+    )
+    assert status == 1
+    assert "unknown: model.diffusion_model.switcher_transform.0.weight\n" in out
+    assert "of another shape or type: first_stage_model.decoder.conv_in.weight ([" in out
+
+
+def test_wrong_input_is_one_line_and_status_2(tmp_path, command):
+    (tmp_path / "x.ckpt").write_bytes(b"rubbish")
+    for arguments in (("inspect", tmp_path / "x.ckpt"), ("convert", tmp_path / "none", tmp_path / "y.safetensors")):
+        status, _, err = command(*arguments)
+        assert status == 2
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+
+
+def test_module_runs_as_a_program(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "synctrack.checkpoint", "inspect", str(tmp_path / "none.ckpt")],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert (
+        result.stderr == f"error: {tmp_path}/none.ckpt: no such file; ckpt/README.md says which checkpoints there are\n"
+    )

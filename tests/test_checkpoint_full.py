@@ -1,0 +1,82 @@
+"""Checkpoints at their full size: memory while loading, and the whole published file there and back."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from golden import Golden, published_keys, tensor_noise
+from published_files import same, save_published, weight
+
+from synctrack.checkpoint import load_vae
+from synctrack.checkpoint_convert import convert
+from synctrack.vae import VAE, VAEConfig
+
+PEAK = textwrap.dedent("""
+    import json, resource, sys
+    from pathlib import Path
+    from synctrack.checkpoint import initialise, load_for_evaluation, load_vae
+    from synctrack.checkpoint_files import PUBLISHED_CONFIG, PUBLISHED_STEMS
+    from synctrack.config import ModelParams
+    from synctrack.ema import EMA
+    from synctrack.model import SyncTrack
+    from synctrack.vae import VAE
+
+    what, path = sys.argv[1:]
+    peak = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if what == "vae":
+        vae = VAE(PUBLISHED_CONFIG.vae)
+    else:
+        model = SyncTrack(PUBLISHED_CONFIG, PUBLISHED_STEMS)
+        ema = EMA(model.unet, 0.9999) if what == "training" else None
+    before = peak()
+    if what == "vae":
+        load_vae(vae, path)
+    elif what == "training":
+        initialise(model, ema, ModelParams(unet=PUBLISHED_CONFIG.unet, ckpt_path=path))
+    else:
+        load_for_evaluation(model, path)
+    print(json.dumps((peak() - before) / Path(path).stat().st_size))
+""")
+
+
+def peak_of_loading(what: str, path: Path) -> float:
+    """Memory that loading takes above the built model, as a share of the file's size; in a process of its own."""
+    result = subprocess.run([sys.executable, "-c", PEAK, what, str(path)], capture_output=True, text=True, check=True)
+    return json.loads(result.stdout)
+
+
+def full_tensors(kind: str, prefix: str = "") -> dict[str, torch.Tensor]:
+    """A published file of full size, filled by name."""
+    tensors = {name: weight(prefix + name, shape).to(dtype) for name, shape, dtype in published_keys(kind)}
+    if kind == "synctrack":
+        tensors["scale_factor"] = torch.tensor(0.37)
+    return tensors
+
+
+def test_memory_of_loading_the_full_vae(tmp_path):
+    assert peak_of_loading("vae", save_published(tmp_path / "vae.ckpt", "vae", full_tensors("vae"))) < 1.3
+
+
+@pytest.mark.slow
+def test_output_of_the_full_vae_file(tmp_path):
+    vae = VAE(VAEConfig())
+    load_vae(vae, save_published(tmp_path / "vae.ckpt", "vae", full_tensors("vae", "first_stage_model.")))
+    with torch.inference_mode():
+        logvar = vae.encode(tensor_noise("vae.mel", (1, 1, 1024, 64), -5, 2)).logvar
+    assert Golden("vae").error("logvar", logvar) < 1e-5
+
+
+@pytest.mark.slow
+def test_memory_and_round_trip_of_the_full_file(tmp_path):
+    tensors = full_tensors("synctrack")
+    path = save_published(tmp_path / "full.ckpt", "synctrack", tensors)
+    assert peak_of_loading("evaluation", path) < 1.3
+    assert peak_of_loading("training", path) < 1.3
+    convert(path, tmp_path / "full.safetensors")
+    convert(tmp_path / "full.safetensors", tmp_path / "back.ckpt")
+    assert same(torch.load(tmp_path / "back.ckpt", weights_only=True, mmap=True)["state_dict"], tensors)
+    assert peak_of_loading("evaluation", tmp_path / "full.safetensors") < 1.3
