@@ -211,3 +211,10 @@ def test_damaged_index_is_made_anew(tmp_path, caplog):
     assert _dataset(tmp_path).segments == segments
     assert "damaged" in caplog.text
     assert index.read_bytes() == whole
+
+
+def test_folder_without_room_for_the_index_is_read_all_the_same(tmp_path, caplog):
+    _write_track(tmp_path / "song")
+    (tmp_path / audio_index.INDEX_NAME / "in the way").mkdir(parents=True)
+    assert len(_dataset(tmp_path)) == 3
+    assert f"{audio_index.INDEX_NAME}: cannot be written" in caplog.text

@@ -19,6 +19,7 @@ from sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_tr
 from synctrack.audio import AudioFormat, audio_info
 from synctrack.data.dataset import StemDataset
 from synctrack.data.grooves import render_groove, write_grooves
+from synctrack.data.track_folders import write_tracks
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed
 
@@ -177,6 +178,16 @@ def test_other_settings_and_other_folders_are_refused(grooves, tmp_path):
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
         write_grooves(tmp_path, 6, 12.0, 16000, seed=0)
+
+
+def _die(folder: Path, job: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_worker_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="new: a worker was killed"):
+        write_tracks(tmp_path / "new", {}, {"one": 1, "two": 2}, _die, workers=2)
+    assert [path.name for path in (tmp_path / "new").iterdir() if not path.name.startswith(".")] == ["manifest.json"]
 
 
 @pytest.mark.parametrize(
