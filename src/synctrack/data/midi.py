@@ -141,11 +141,10 @@ def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
 def _read_song(path: Path) -> mido.MidiFile:
     try:
         song = mido.MidiFile(path, clip=True)
-        song.length  # noqa: B018 - only now are the tracks checked to be of one song
     except (OSError, EOFError, ValueError, LookupError, mido.KeySignatureError) as error:
         raise LeftOutError("unreadable", f"{path}: is no readable MIDI file ({error})") from error
-    if song.ticks_per_beat <= 0:
-        raise LeftOutError("unreadable", f"{path}: counts time in film frames, which gives no beats")
+    if song.ticks_per_beat <= 0 or song.type == 2:
+        raise LeftOutError("unreadable", f"{path}: counts film frames or holds separate songs: it has no beats")
     return song
 
 
