@@ -71,6 +71,9 @@ def read_given_beats(path: str | Path) -> StemBeats:
     first_song = next(iter(beats.values()))
     plain = isinstance(first_song, dict) and all(isinstance(times, list) for times in first_song.values())
     by_protocol = {GIVEN_PROTOCOL: beats} if plain else beats
+    for name, songs in by_protocol.items():
+        if not (isinstance(songs, dict) and songs):
+            raise InputError(f"{path}: song {name} must hold {{stem: [seconds, ...]}}")
     songs = list(next(iter(by_protocol.values())))
     files = {song: _song(path, song, by_protocol, durations.get(song)) for song in songs}
     stems = list(dict.fromkeys(stem for stems in files.values() for stem in stems))

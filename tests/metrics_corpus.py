@@ -1,4 +1,4 @@
-"""Varied audio for the metrics' tests: grooves, tunes from scores, noise, silence, clicks; many lengths, rates, formats."""
+"""Varied audio for the metrics' tests: grooves, tunes, noise, silence and clicks of many lengths, rates and formats."""
 
 from collections.abc import Iterator
 from pathlib import Path
