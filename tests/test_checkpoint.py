@@ -129,6 +129,7 @@ def test_training_from_musicldm(tmp_path, caplog):
         checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
     assert "unet, ema, vae, vocoder, scale_factor taken from the MusicLDM checkpoint" in caplog.text
     assert "to start new: 81 keys of the U-Net that MusicLDM has not: prior (5), down.2.attention" in caplog.text
+    assert "time_attention_scope" not in caplog.text
     assert ema.num_updates.item() == UPDATES
     assert model.scale_factor.item() == pytest.approx(SCALE_FACTOR)
     new = 0
@@ -219,6 +220,16 @@ def test_vae_of_our_first_stage(tmp_path):
     torch.save({"state_dict": tensors, "synctrack": checkpoint.header("vae", CONFIG)}, tmp_path / "v.ckpt")
     checkpoint.load_vae(vae, tmp_path / "v.ckpt")
     assert same(state(vae), state(trained))
+
+
+def test_vae_of_other_mels_is_refused(tmp_path):
+    params = dataclasses.replace(PARAMS, audio=dataclasses.replace(PARAMS.audio, sample_rate=22050))
+    model, ema = new_model()
+    tensors = {f"vae.{name}": tensor for name, tensor in model.vae.state_dict().items()}
+    config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, params=params))
+    torch.save({"state_dict": tensors, "synctrack": checkpoint.header("vae", config)}, tmp_path / "v.ckpt")
+    with pytest.raises(InputError, match=r"trained on other mels \(AudioFormat\(sample_rate=22050"):
+        checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, vae_ckpt_path=str(tmp_path / "v.ckpt")))
 
 
 @pytest.mark.parametrize("exported", [False, True])

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -140,7 +141,8 @@ def test_truncated_files(tmp_path, monkeypatch, share, suffix):
         ([torch.ones(2)], "holds a list"),
         ({"state_dict": [torch.ones(2)]}, "its state_dict is empty or none"),
         ({"state_dict": {}}, "its state_dict is empty or none"),
-        ({"state_dict": {"encoder.x": torch.ones(2), "n": 3}}, "no tensors: n"),
+        ({"state_dict": {"encoder.x": torch.ones(2), "n": 3}}, "no named tensors: n"),
+        ({"state_dict": {7: torch.ones(2)}}, "no named tensors: 7"),
         ({"state_dict": {"layer.weight": torch.ones(2)}}, "none of the checkpoints this project knows"),
         ({"state_dict": {"vae.encoder.0.weight": torch.ones(2)}}, "was it saved by train_synctrack.py"),
         ({"state_dict": {"vae.x": torch.ones(2)}, "synctrack": {"format": 2}}, "another version"),
@@ -170,6 +172,22 @@ def test_missing_files_folders_and_foreign_safetensors(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             read_file(path)
+
+
+@pytest.mark.parametrize("out", ["out.safetensors", "out.ckpt"])
+def test_full_disk_is_one_line_and_leaves_nothing(tmp_path, out):
+    header = checkpoint.header("vae", CONFIG)
+    tensors = {f"vae.{name}": tensor for name, tensor in VAE(PARAMS.vae).state_dict().items()}
+    torch.save({"state_dict": tensors, "synctrack": header}, tmp_path / "v.ckpt")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(InputError, match="cannot be written") as error:
+            convert(tmp_path / "v.ckpt", tmp_path / out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    one_line(error, str(tmp_path / out))
+    assert [path.name for path in tmp_path.iterdir()] == ["v.ckpt"]
 
 
 def test_stored_configuration_of_another_version(tmp_path):

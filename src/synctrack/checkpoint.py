@@ -7,12 +7,13 @@ import hashlib
 import logging
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from synctrack.audio import AudioFormat
 from synctrack.checkpoint_files import CheckpointFile, model_header, read_file
 from synctrack.checkpoint_parts import Weights, all_parts, match, vae_part, vocoder_part
 from synctrack.config import Config, ModelParams
@@ -24,7 +25,7 @@ from synctrack.unet import UNet
 from synctrack.vae import VAE
 from synctrack.vocoder import HiFiGAN
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MAY_DIFFER = ("unet.gradient_checkpointing", "vocoder.kind")
 """Configuration under which the same weights give the same latents."""
@@ -79,7 +80,7 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
     else:
         ema.module.load_state_dict(model.unet.state_dict())
     if params.vae_ckpt_path:
-        load_vae(model.vae, params.vae_ckpt_path)
+        load_vae(model.vae, params.vae_ckpt_path, model.config.audio)
     elif "vae" not in found:
         raise InputError(
             "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
@@ -116,17 +117,29 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
     return CheckpointInfo(str(path), file.description, sha256(path), file.step)
 
 
-def load_vae(vae: VAE, path: str | Path) -> None:
+def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> None:
     """Fill a VAE from any checkpoint that holds one, published or ours.
 
+    Args:
+        vae: filled in place.
+        path: the checkpoint.
+        audio: the mels that the VAE will see; a file of ours must have been trained on such.
+
     Raises:
-        InputError: the file holds none, or one of another size.
+        InputError: the file holds none, or one of another size, or one for other mels.
     """
     file = read_file(path)
     weights = match(file, [vae_part(file, vae)], whole=file.kind == "vae")
     _require(file, weights, "vae")
+    if audio and file.header:
+        # A convolutional VAE takes any number of frames.
+        trained_on = replace(file.stored_model()[0].audio, frames=audio.frames)
+        if trained_on != audio:
+            raise InputError(
+                f"{path}: its VAE was trained on other mels ({trained_on}, here {audio}); train or name another"
+            )
     weights.fill(vae, "vae.")
-    log.info("%s: VAE taken from the %s", path, file.description)
+    logger.info("%s: VAE taken from the %s", path, file.description)
 
 
 def sha256(path: str | Path) -> str:
@@ -178,11 +191,12 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> set[str]:
     _fill_vocoder(model, weights)
     if "scale_factor" in weights:
         _set_scale_factor(model, file, weights)
-    log.info("%s: %s taken from the %s", path, ", ".join(weights.parts), file.description)
+    logger.info("%s: %s taken from the %s", path, ", ".join(weights.parts), file.description)
     if file.kind == "musicldm":
-        log.info("%s: to start new: %s", path, new_modules(model.unet))
-    for difference in differing_keys(file, model.config, model.stems):
-        log.warning("%s: %s", path, difference)
+        logger.info("%s: to start new: %s", path, new_modules(model.unet))
+    else:
+        for difference in differing_keys(file, model.config, model.stems):
+            logger.warning("%s: %s", path, difference)
     return set(weights.parts)
 
 
@@ -233,7 +247,7 @@ def _load_vocoder(model: SyncTrack, path: str | Path | None, found: set[str]) ->
         weights = match(file, [vocoder_part(file, model.vocoder)], whole=file.kind == "vocoder")
         _require(file, weights, "vocoder")
         _fill_vocoder(model, weights)
-        log.info("%s: vocoder taken from the %s", path, file.description)
+        logger.info("%s: vocoder taken from the %s", path, file.description)
     elif "vocoder" not in found:
         raise InputError(
             "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "

@@ -7,10 +7,12 @@ other things of a trainer are in neither.
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from synctrack.checkpoint_files import HEADER, CheckpointFile, model_header, read_file
@@ -18,7 +20,7 @@ from synctrack.checkpoint_parts import KEPT, Weights, all_parts, ignored_as, mat
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
@@ -42,7 +44,7 @@ def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
         _write_ours(file, weights, header | {"step": file.step}, out, small or not file.published)
     elif out.suffix == ".ckpt" and not file.published:
         if file.kind == "synctrack" and config.unet.time_attention_scope != "bin":
-            log.warning("%s: trained with time_attention_scope frame; the published code has only bin", path)
+            logger.warning("%s: trained with time_attention_scope frame; the published code has only bin", path)
         _write_published(file, weights, header, out)
     elif out.suffix == ".ckpt":
         raise InputError(f"{path}: has the published names already; convert it to a .safetensors file")
@@ -57,8 +59,7 @@ def _write_ours(file: CheckpointFile, weights: Weights, header: dict, out: Path,
     tensors = {name: _copy(weights[name]) for name in names}
     if not small:
         tensors |= {KEPT + name: _copy(tensor) for name, tensor in file.tensors.items() if ignored_as(file, name)}
-    with atomic_path(out) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
+    _write(out, lambda temporary: save_file(tensors, temporary, metadata={HEADER: json.dumps(header)}))
 
 
 def _write_published(file: CheckpointFile, weights: Weights, header: dict, out: Path) -> None:
@@ -78,10 +79,18 @@ def _write_published(file: CheckpointFile, weights: Weights, header: dict, out: 
     tensors |= {name.removeprefix(KEPT): _copy(file.tensors[name]) for name in file.tensors if name.startswith(KEPT)}
     container = "generator" if file.kind == "vocoder" else "state_dict"
     step = {} if file.step is None else {"global_step": file.step}
-    with atomic_path(out) as temporary:
-        torch.save({container: tensors, **step, HEADER: header}, temporary)
+    _write(out, lambda temporary: torch.save({container: tensors, **step, HEADER: header}, temporary))
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
     # Both formats write what lies behind a view, or refuse it; safetensors also refuses memory shared by two names.
     return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _write(out: Path, save: Callable[[Path], None]) -> None:
+    with atomic_path(out) as temporary:
+        try:
+            save(temporary)
+        except (SafetensorError, RuntimeError) as error:
+            # What both say of a full disk.
+            raise OSError(str(error)) from error

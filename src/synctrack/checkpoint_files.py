@@ -120,9 +120,11 @@ def _read_torch(path: Path) -> CheckpointFile:
     tensors = content.get("generator", content.get("state_dict", content))
     if not isinstance(tensors, dict) or not tensors:
         raise InputError(f"{path}: is no checkpoint (its state_dict is empty or none)")
-    strange = [str(name) for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    strange = [
+        str(name) for name, value in tensors.items() if not (isinstance(name, str) and isinstance(value, torch.Tensor))
+    ]
     if strange:
-        raise InputError(f"{path}: is no checkpoint; these entries are no tensors: {', '.join(strange)}")
+        raise InputError(f"{path}: is no checkpoint; these entries are no named tensors: {', '.join(strange)}")
     kind, published = _recognise(path, tensors)
     if not published:
         if header is None:
