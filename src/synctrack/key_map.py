@@ -144,13 +144,10 @@ def unet_map(unet: UNet) -> list[Entry]:
         renames |= _at(f"up.{i}.attention", f"output_blocks.{i}.1", UNET_TRANSFORMER)
         renames[f"up.{i}.upsample.conv"] = (f"output_blocks.{i}.{2 if entry.attention else 1}.conv",)
     whole = {"prior.one_hot": "switcher"}
-    for ours, published in renames.copy().items():
-        if ours.endswith("intra1.out"):
-            time, beat = (
-                ours.replace("intra1.out", "time.attention.qkv"),
-                published[0].replace("attn1.to_out.0", "attn_beat.self_attn.in_proj"),
-            )
-            whole |= {f"{time}.weight": f"{beat}_weight", f"{time}.bias": f"{beat}_bias"}
+    for ours, (published, *_) in renames.items():
+        if ours.endswith("time.attention.out"):
+            qkv, in_proj = ours.replace(".out", ".qkv"), published.replace("out_proj", "in_proj")
+            whole |= {f"{qkv}.{leaf}": f"{in_proj}_{leaf}" for leaf in ("weight", "bias")}
     return _entries(unet, renames, whole)
 
 
