@@ -16,8 +16,14 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
 
+# A small data set, first stage and model from nothing, and four clips from them; all of it in runs/demo.
 demo: $(INSTALLED)
-	$(BIN)/python demo.py
+	rm -rf runs/demo
+	$(BIN)/python prepare_data.py synthetic --out runs/demo/data/train --songs 24 --seconds 41
+	$(BIN)/python prepare_data.py synthetic --out runs/demo/data/test --songs 4 --seconds 6 --seed 1
+	$(BIN)/python train_first_stage.py --config config/vae_train.yaml config/demo.yaml config/demo_vae.yaml
+	$(BIN)/python train_synctrack.py --config config/synctrack_train.yaml config/demo.yaml
+	$(BIN)/python eval_synctrack.py --config config/synctrack_eval.yaml config/demo.yaml config/demo_eval.yaml
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest

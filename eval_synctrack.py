@@ -23,7 +23,8 @@ def main() -> None:
     data = StemDataModule(config)
     data.require("valid")
     module = SyncTrackModule(config)
-    weights = checkpoint.load_for_evaluation(module.model, config.model.params.ckpt_path)
+    params = config.model.params
+    weights = checkpoint.load_for_evaluation(module.model, params.ckpt_path, params.vocoder_ckpt_path)
     module.generation = Generation(config, weights.manifest(), data.valid_names)
     generate(config, module, data)
 

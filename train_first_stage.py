@@ -4,7 +4,7 @@ from synctrack.config import parse_command_line
 from synctrack.data.datamodule import StemDataModule
 from synctrack.errors import run_command
 from synctrack.first_stage_module import VAEModule
-from synctrack.training import fit, seed_everything, start_logging
+from synctrack.training import checkpoint_to_resume, fit, seed_everything, start_logging
 
 MONITOR = "val/mel_l1"
 
@@ -15,7 +15,7 @@ def main() -> None:
     data = StemDataModule(config)
     data.require("train")
     seed_everything(config)
-    fit(config, VAEModule(config), data, MONITOR)
+    fit(config, VAEModule(config), data, MONITOR, checkpoint_to_resume(config))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ def main() -> None:
     data.require(*{"train": ["train"], "validate": ["valid"]}.get(config.mode, ["train", "valid"]))
     seed_everything(config)
     module = SyncTrackModule(config)
-    resume = config.mode != "validate" and checkpoint_to_resume(config)
-    if not resume:
+    resume = None if config.mode == "validate" else checkpoint_to_resume(config)
+    if resume is None:
         checkpoint.initialise(module.model, module.ema, config.model.params)
     if config.mode in ("validate", "validate_and_train"):
-        build_trainer(config).validate(module, datamodule=data, verbose=True)
+        build_trainer(config).validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if config.mode != "validate":
-        fit(config, module, data, MONITOR)
+        fit(config, module, data, MONITOR, resume)
 
 
 if __name__ == "__main__":

@@ -143,13 +143,14 @@ def test_a_run_is_not_overwritten(train):
     [
         (["trainer.max_epoch=3"], "trainer.max_epoch: unknown key; did you mean trainer.max_epochs?"),
         (["data.params.batch_size=many"], "data.params.batch_size: Value 'many' of type 'str' could not be converted"),
-        (["data.params.path.train_data=nowhere"], "nowhere: is no folder"),
+        (["data.params.path.train_data=nowhere"], "nowhere: "),
         (["data.params.path.train_data=null"], "data.params.path.train_data: is not set"),
         (["data.params.path.train_data=empty"], "empty: holds no track folder"),
         (["data.params.path.train_data=uneven"], "its stems differ in length"),
         (["data.params.batch_size=99"], "data.params.batch_size: 12 segments do not fill a batch of 99"),
         (["trainer.resume=gone.ckpt"], "gone.ckpt is not there"),
         (["mode=test"], "run eval_synctrack.py"),
+        (["mode=validate", "data.params.path.train_data=null"], "model.params.ckpt_path: gives no scale factor"),
         (["trainer.accelerator=quantum"], "trainer: "),
         (["model.params.unet.num_head_channels=48"], "num_head_channels"),
     ],
@@ -175,3 +176,25 @@ def test_resuming_another_model_is_one_line_and_status_2(fail, grooves, unbroken
     keys = [f"trainer.resume={unbroken / 'checkpoints' / 'last.ckpt'}", "model.params.unet.model_channels=64"]
     line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *data_keys(grooves), *keys)
     assert "model_channels" in line
+
+
+def test_options_for_large_models_train(train, tmp_path):
+    """Accumulation counts optimiser steps, and bfloat16, clipping and recomputation give numbers."""
+    train(
+        "trainer.max_steps=2",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.precision=bf16-mixed",
+        "trainer.gradient_clip_val=1.0",
+        "model.params.unet.gradient_checkpointing=true",
+        "mode=validate_and_train",
+    )
+    last = torch.load(tmp_path / "runs" / "synctrack" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 2
+    assert int(last["state_dict"]["ema.num_updates"]) == 2
+    assert all(tensor.isfinite().all() for tensor in last["state_dict"].values() if tensor.is_floating_point())
+
+
+def test_validating_a_checkpoint_repeats_its_validation(train, unbroken):
+    last = f"model.params.ckpt_path={unbroken / 'checkpoints' / 'last.ckpt'}"
+    result = train("mode=validate", last)
+    assert "val/loss_ema" in result.stdout

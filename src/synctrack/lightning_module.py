@@ -11,6 +11,7 @@ from tqdm import tqdm
 from synctrack import checkpoint
 from synctrack.config import Config
 from synctrack.ema import EMA
+from synctrack.errors import InputError
 from synctrack.generation import Generation, StemTree
 from synctrack.model import SyncTrack
 from synctrack.plots import plot_mels
@@ -60,12 +61,22 @@ class SyncTrackModule(pl.LightningModule):
         return [item_generator(seed, *stream, epoch, index, device=self.device) for epoch, index in keys]
 
     def on_fit_start(self) -> None:
-        if self.model.scale_factor.isnan():
-            self._estimate_scale_factor()
+        self._ensure_scale_factor()
 
-    def _estimate_scale_factor(self) -> None:
-        """From segments spread over the training data, the same on every device."""
+    def on_validation_start(self) -> None:
+        self._ensure_scale_factor()
+
+    def _ensure_scale_factor(self) -> None:
+        """Estimate it, unless a checkpoint gave it, from segments spread over the training data, on each device alike.
+
+        Raises:
+            InputError: there are no training data to estimate it from.
+        """
+        if not self.model.scale_factor.isnan():
+            return
         data = self.trainer.datamodule.train
+        if data is None:
+            raise InputError("model.params.ckpt_path: gives no scale factor; name a SyncTrack checkpoint to validate")
         indices = torch.linspace(0, len(data) - 1, min(SCALE_FACTOR_SEGMENTS, len(data))).long().tolist()
         latents = []
         for index in tqdm(indices, desc="scale factor", disable=not self.trainer.is_global_zero, leave=False):

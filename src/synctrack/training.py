@@ -40,7 +40,10 @@ class SaveLast(Callback):
 def start_logging() -> None:
     """Log as a script does, without Lightning's advice on what our own samplers and seeds settle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for chatty in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.trainer.connectors.checkpoint_connector"):
+    for chatty in (
+        "pytorch_lightning.utilities.rank_zero",
+        "pytorch_lightning.trainer.connectors.checkpoint_connector",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     for advice in (
         ".*does not have many workers.*",
@@ -151,13 +154,14 @@ def checkpoint_to_resume(config: Config) -> Path | None:
     return path
 
 
-def fit(config: Config, module: pl.LightningModule, data: pl.LightningDataModule, monitor: str) -> None:
-    """Train from the beginning, or go on from `trainer.resume`; saves the resolved configuration first.
+def fit(
+    config: Config, module: pl.LightningModule, data: pl.LightningDataModule, monitor: str, resume: Path | None
+) -> None:
+    """Train from the beginning, or go on from the checkpoint `resume`; saves the resolved configuration first.
 
     Raises:
-        InputError: the run folder, the devices or the checkpoint to resume do not fit the configuration.
+        InputError: the devices are not to be had, or the run folder cannot be written.
     """
-    resume = checkpoint_to_resume(config)
     trainer = build_fit_trainer(config, monitor, validate=data.valid is not None)
     if trainer.is_global_zero:
         save_config(config, Path(config.run_dir) / "config.yaml")

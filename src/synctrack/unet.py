@@ -33,10 +33,8 @@ class UNetConfig:
     """Recompute the transformer blocks in the backward pass: less memory, more time."""
 
     def __post_init__(self) -> None:
-        if self.time_attention_scope not in TIME_ATTENTION_SCOPES:
-            raise ValueError(
-                f"unet.time_attention_scope: {self.time_attention_scope!r} is none of {', '.join(TIME_ATTENTION_SCOPES)}"
-            )
+        if (scope := self.time_attention_scope) not in TIME_ATTENTION_SCOPES:
+            raise ValueError(f"unet.time_attention_scope: {scope!r} is none of {', '.join(TIME_ATTENTION_SCOPES)}")
         widths = [mult * self.model_channels for mult in self.channel_mult]
         check_widths("unet.channel_mult", [self.model_channels, *widths])
         for level, width in enumerate(widths):

@@ -1,0 +1,116 @@
+"""The shipped YAML files and what is refused."""
+
+import re
+from dataclasses import fields, is_dataclass
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from synctrack.config import Config, load_config, parse_command_line, save_config, to_dict
+from synctrack.errors import InputError
+from synctrack.model import ModelConfig
+
+CONFIGS = sorted((ROOT / "config").rglob("*.yaml"))
+
+
+def keys(schema, prefix=""):
+    for item in fields(schema):
+        if is_dataclass(item.type):
+            yield from keys(item.type, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name
+
+
+def get(tree, key):
+    for part in key.split("."):
+        tree = tree[part]
+    return tree
+
+
+def test_train_yaml_holds_every_key():
+    tree = yaml.safe_load((ROOT / "config" / "synctrack_train.yaml").read_text())
+    for key in keys(Config):
+        get(tree, key)
+
+
+def test_train_yaml_is_the_papers_model_and_training():
+    config = load_config([ROOT / "config" / "synctrack_train.yaml"])
+    assert load_config([]).model.params.unet == config.model.params.unet
+    for part in fields(ModelConfig):
+        assert getattr(config.model.params, part.name) == getattr(ModelConfig(), part.name)
+    assert config.model.params.base_learning_rate == 3e-5
+    assert config.model.params.warmup_steps == 1000
+    assert config.data.params.batch_size == 16
+    assert (config.evaluation.steps, config.evaluation.eta) == (200, 1.0)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[str(path.relative_to(ROOT)) for path in CONFIGS])
+def test_every_shipped_file_loads(path):
+    load_config([path])
+
+
+@pytest.mark.parametrize("switch", ["global_attention", "time_attention", "instrument_prior"])
+def test_an_ablation_changes_its_switch_alone(switch):
+    main = ROOT / "config" / "synctrack_train.yaml"
+    full = to_dict(load_config([main]))
+    ablated = to_dict(load_config([main, ROOT / "config" / "ablations" / f"no_{switch}.yaml"]))
+    assert ablated["model"]["params"]["unet"].pop(switch) is False
+    assert full["model"]["params"]["unet"].pop(switch) is True
+    assert ablated == full
+
+
+def test_later_files_and_then_pairs_win(tmp_path):
+    for i in (1, 2):
+        (tmp_path / f"{i}.yaml").write_text(f"seed: {i}\nrun_dir: run{i}\n")
+    files = [str(tmp_path / "1.yaml"), str(tmp_path / "2.yaml")]
+    config = parse_command_line("", ["--config", *files, "seed=3"])
+    assert (config.seed, config.run_dir) == (3, "run2")
+
+
+def test_saved_configuration_loads_as_itself(tmp_path):
+    config = load_config([ROOT / "config" / "demo.yaml"], ["seed=5", "data.params.path.train_data=[a, b]"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config([tmp_path / "config.yaml"]) == config
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (["trainer.max_epoch=3"], "trainer.max_epoch: unknown key; did you mean trainer.max_epochs"),
+        (["quantum=3"], "quantum: unknown key; config/synctrack_train.yaml lists all keys"),
+        (["seed=x"], "seed: Value 'x' of type 'str' could not be converted to Integer"),
+        (["seed=-1"], "seed: -1 is not between 0 and"),
+        (["seed"], "seed: is no key=value"),
+        (["mode=fly"], "mode: 'fly' is none of train, validate, test, validate_and_train"),
+        (["data.params=3"], "int is not a subclass of DataParams"),
+        (["data.params.path.stems=[]"], "names no track, or one twice"),
+        (["data.params.path.stems=[a, a]"], "names no track, or one twice"),
+        (["model.params.audio.frames=1000"], "audio.frames: 1000 is no multiple of 32"),
+        (["model.params.unet.model_channels=100"], "unet.channel_mult: 100 channels are no multiple of the 32"),
+        (["validation.steps=1001"], "validation.steps: 1001 is not between 1 and 1000"),
+        (["trainer.save_checkpoint_every_n_steps=0"], "trainer.save_checkpoint_every_n_steps: 0 is not between 1"),
+    ],
+)
+def test_wrong_values_are_named(pairs, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_config([], pairs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        ("a: [1", "is no valid YAML"),
+        ("- 1\n- 2\n", "holds no keys"),
+        ("trainer: {device: 2}\n", "trainer.device: unknown key; did you mean trainer.devices?"),
+        ("trainer: {max_epochs: soon}\n", "trainer.max_epochs: Value 'soon'"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path, content, message):
+    path = tmp_path / "some.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(f"{path}: ")) as error:
+        load_config([path])
+    assert message in str(error.value)
