@@ -358,3 +358,22 @@ def test_conversion_without_effect_or_format_is_refused(tmp_path, monkeypatch):
         convert(source, tmp_path / "again.ckpt")
     with pytest.raises(InputError, match=r"name a \.safetensors file"):
         convert(source, tmp_path / "vae.bin")
+
+
+def test_bare_state_dicts_and_a_folded_vocoder(tmp_path):
+    """Files without the usual container, and a vocoder whose weight norm somebody has folded."""
+    tensors = published_tensors("synctrack")
+    parts = {
+        "vocoder": "first_stage_model.vocoder.",
+        "vae": ("first_stage_model.encoder.", "first_stage_model.decoder."),
+    }
+    parts["vae"] += ("first_stage_model.quant_conv.", "first_stage_model.post_quant_conv.")
+    for kind, prefixes in parts.items():
+        cut = "first_stage_model." if kind == "vae" else prefixes
+        part = {name.removeprefix(cut): tensor for name, tensor in tensors.items() if name.startswith(prefixes)}
+        torch.save(part, tmp_path / f"{kind}.ckpt")
+    model, ema = new_model()
+    paths = {f"{kind}_ckpt_path": str(tmp_path / f"{kind}.ckpt") for kind in ("vae", "vocoder")}
+    checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, **paths))
+    assert torch.equal(model.vae.quant_conv.weight, tensors["first_stage_model.quant_conv.weight"])
+    assert torch.equal(model.vocoder.conv_pre.weight, tensors["first_stage_model.vocoder.conv_pre.weight"])
