@@ -2,10 +2,13 @@
 
 import logging
 
+from eval_metrics.report import counts_line, table
+from eval_metrics.score import score_folder
 from synctrack import checkpoint
 from synctrack.config import Config, parse_command_line
 from synctrack.data.datamodule import StemDataModule
 from synctrack.errors import InputError, run_command
+from synctrack.files import write_json
 from synctrack.generation import Generation
 from synctrack.lightning_module import SyncTrackModule
 from synctrack.training import build_trainer, start_logging
@@ -45,6 +48,15 @@ def generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> N
         for name in generation.names:
             logger.info("%s", "  ".join(map(str, generation.generated.files(name))))
         logger.info("picture of the first clip: %s", picture)
+        if config.evaluation.score:
+            score(generation)
+
+
+def score(generation: Generation) -> None:
+    """Print the rhythm metrics of the clips beside those of their targets, and write all of it to scores.json."""
+    scores = score_folder(generation.generated.root, generation.targets.root)
+    write_json(generation.out / "scores.json", scores)
+    logger.info("%s\n%s", table(scores), counts_line(scores))
 
 
 if __name__ == "__main__":

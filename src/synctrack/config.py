@@ -138,6 +138,7 @@ class EvaluationConfig:
     steps: int = 200
     eta: float = 1.0
     clips: int | None = None
+    score: bool = True
 
 
 @dataclass
