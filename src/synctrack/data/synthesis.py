@@ -50,8 +50,10 @@ def tone(instrument: str, pitch: int, sample_rate: int) -> np.ndarray:
             if frequency * multiple > HIGHEST * sample_rate:
                 break
             strength = abs(np.sin(np.pi * k * voice.pluck)) * k**-voice.tilt
-            fall = np.exp(-t * (1 + voice.damping * (k - 1)) / voice.decay)
-            wave += strength * fall * np.sin(2 * np.pi * frequency * multiple * (t + waver))
+            decay = voice.decay / (1 + voice.damping * (k - 1))
+            heard = slice(int(7 * decay * sample_rate))  # then it is down to a thousandth
+            phase = 2 * np.pi * frequency * multiple * (t + waver)[heard]
+            wave[heard] += strength * np.exp(-t[heard] / decay) * np.sin(phase)
     wave *= np.minimum(t / voice.attack, 1.0)
     return _peak_one(wave)
 
