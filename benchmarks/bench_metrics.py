@@ -32,7 +32,7 @@ SCORE = Path(__file__).resolve().parent.parent / "eval_metrics" / "score.py"
 
 def make_stems(folder: Path, songs: int, sample_rate: int) -> None:
     """Write grooves as stem_0 … stem_3, 16-bit WAV."""
-    from synctrack.data.grooves import render_groove
+    from data_sources.grooves import render_groove
 
     for song in tqdm(range(songs), desc="stems", unit="song", disable=None):
         for number, samples in enumerate(render_groove(song, SECONDS, sample_rate).stems.values()):
@@ -92,7 +92,7 @@ def print_stages(folder: Path) -> None:
     from threadpoolctl import threadpool_limits
 
     from eval_metrics.dbn import decode_beats
-    from eval_metrics.decoding import read_sound
+    from eval_metrics.decoding import as_madmom_hears, decode
     from eval_metrics.features import features
     from eval_metrics.lstm import activations
 
@@ -106,10 +106,10 @@ def print_stages(folder: Path) -> None:
         return result
 
     with threadpool_limits(1):
-        decode_beats(activations(features(read_sound(paths[0]).samples)), 100.0)
+        decode_beats(activations(features(as_madmom_hears(decode(paths[0])))), 100.0)
         for path in paths:
-            sound = clock("decoding", read_sound, path)
-            inputs = clock("features", features, sound.samples)
+            samples = clock("decoding", lambda path: as_madmom_hears(decode(path)), path)
+            inputs = clock("features", features, samples)
             activation = clock("networks", activations, inputs)
             for fps in PROTOCOL_FPS.values():
                 clock("best paths", decode_beats, activation, fps)

@@ -16,33 +16,36 @@ from synctrack.errors import InputError
 
 SAMPLE_RATE = 44100
 WIDE_SUBTYPES = ("FLOAT", "DOUBLE", "PCM_32")
-OWN_SUBTYPES = (*WIDE_SUBTYPES, "PCM_16")
 
 
 @dataclass(frozen=True)
-class Sound:
-    """One decoded file.
+class Audio:
+    """One file as it is.
 
     Attributes:
-        samples: (n,) float32, mono at 44.1 kHz; full scale is 1.
-        duration: seconds, of the file as it is.
-        peak: highest absolute sample of any channel of the file; full scale is 1.
+        channels: (n, channels) float32, full scale 1.
+        rate: Hz.
+        container: libsndfile's name of the file's format, such as WAV.
+        subtype: libsndfile's name of the sample type, such as PCM_16.
     """
 
-    samples: np.ndarray
-    duration: float
-    peak: float
+    channels: np.ndarray
+    rate: int
+    container: str
+    subtype: str
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.channels) / self.rate
+
+    @property
+    def peak(self) -> float:
+        """Highest absolute sample of any channel."""
+        return float(np.abs(self.channels).max(initial=0.0))
 
 
-def _as_ffmpeg(data: np.ndarray, rate: int, sixteen_bit: bool) -> np.ndarray:
-    """The 16-bit steps (n,) that ffmpeg makes of channels (n, c) of full scale 1: one channel at SAMPLE_RATE."""
-    channels = [resample(channel * float(INT16_STEPS), rate, SAMPLE_RATE, sixteen_bit) for channel in data.T]
-    if sixteen_bit:
-        channels = [np.floor(channel + 0.5) for channel in channels]
-    return np.clip(np.floor(sum(channels) / len(channels) + 0.5), -INT16_STEPS, INT16_STEPS - 1)
-
-
-def read_sound(path: Path) -> Sound:
+def decode(path: Path) -> Audio:
     """Decode one file.
 
     Raises:
@@ -50,20 +53,31 @@ def read_sound(path: Path) -> Sound:
     """
     try:
         with soundfile.SoundFile(path) as file:
-            rate, subtype = file.samplerate, file.subtype
-            own_type = rate == SAMPLE_RATE and file.format in ("WAV", "WAVEX") and subtype in OWN_SUBTYPES
-            data = file.read(dtype="float32", always_2d=True)
+            audio = Audio(file.read(dtype="float32", always_2d=True), file.samplerate, file.format, file.subtype)
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"{path}: cannot be read as audio ({error})") from error
-    peak = float(np.abs(data).max(initial=0.0))
-    if not np.isfinite(peak):
+    if not np.isfinite(audio.peak):
         raise InputError(f"{path}: holds samples that are not numbers")
-    sixteen_bit = subtype == "PCM_16"
-    if not own_type:
-        samples = _as_ffmpeg(data, rate, sixteen_bit) / (INT16_STEPS - 1)
-    elif subtype in WIDE_SUBTYPES:
-        samples = data.mean(axis=1)
-    else:
-        # madmom casts the mean of the channels back to integers, which cuts towards zero.
-        samples = np.trunc(data.mean(axis=1, dtype=np.float64) * INT16_STEPS) / (INT16_STEPS - 1)
-    return Sound(samples.astype(np.float32), len(data) / rate, peak)
+    return audio
+
+
+def as_madmom_hears(audio: Audio) -> np.ndarray:
+    """(n,) float32 of full scale 1: one channel at SAMPLE_RATE, with madmom's conversions of sample types."""
+    sixteen_bit = audio.subtype == "PCM_16"
+    if audio.rate == SAMPLE_RATE and audio.container in ("WAV", "WAVEX"):
+        if audio.subtype in WIDE_SUBTYPES:
+            return audio.channels.mean(axis=1)
+        if sixteen_bit:
+            # madmom casts the mean of the channels back to integers, which cuts towards zero.
+            steps = np.trunc(audio.channels.mean(axis=1, dtype=np.float64) * INT16_STEPS)
+            return (steps / (INT16_STEPS - 1)).astype(np.float32)
+    return (_as_ffmpeg(audio, sixteen_bit) / (INT16_STEPS - 1)).astype(np.float32)
+
+
+def _as_ffmpeg(audio: Audio, sixteen_bit: bool) -> np.ndarray:
+    """The 16-bit steps (n,) that ffmpeg makes of a file: one channel at SAMPLE_RATE."""
+    scaled = audio.channels.T * float(INT16_STEPS)
+    channels = [resample(channel, audio.rate, SAMPLE_RATE, sixteen_bit) for channel in scaled]
+    if sixteen_bit:
+        channels = [np.floor(channel + 0.5) for channel in channels]
+    return np.clip(np.floor(sum(channels) / len(channels) + 0.5), -INT16_STEPS, INT16_STEPS - 1)

@@ -54,13 +54,13 @@ def resample(samples: np.ndarray, rate: int, target: int, sixteen_bit: bool) -> 
     """Resample one channel.
 
     Args:
-        samples: (n,) float64.
+        samples: (n,) floating-point numbers.
         rate: of the samples, Hz.
         target: wanted, Hz.
         sixteen_bit: whether the samples come from 16-bit integers.
 
     Returns:
-        (⌈n · target / rate⌉,) float64.
+        (⌈n · target / rate⌉,) floating-point numbers.
     """
     if rate == target or len(samples) == 0:
         return samples

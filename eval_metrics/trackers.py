@@ -59,14 +59,14 @@ class MadmomTracker:
 
     def track_file(self, path: Path) -> FileBeats:
         from eval_metrics.dbn import decode_beats
-        from eval_metrics.decoding import read_sound
+        from eval_metrics.decoding import as_madmom_hears, decode
         from eval_metrics.features import features
         from eval_metrics.lstm import activations
 
-        sound = read_sound(path)
-        activation = activations(features(sound.samples))
+        audio = decode(path)
+        activation = activations(features(as_madmom_hears(audio)))
         beats = {protocol: decode_beats(activation, fps) for protocol, fps in PROTOCOL_FPS.items()}
-        return FileBeats(sound.duration, sound.peak, beats)
+        return FileBeats(audio.duration, audio.peak, beats)
 
 
 def make_tracker(name: str, weights: Path | None = None) -> Tracker:
