@@ -2,7 +2,7 @@
 
 import argparse
 
-from synctrack.data import grooves, midi, slakh
+from data_sources import grooves, midi, slakh
 from synctrack.data.tracks import TrackReport
 from synctrack.errors import run_command
 

@@ -19,11 +19,11 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from data_sources.grooves import Groove, render_groove
 from eval_metrics.beats import StemBeats, track_folder
 from eval_metrics.score import score_beats
 from eval_metrics.summary import bootstrap_interval
 from eval_metrics.trackers import FileBeats, make_tracker
-from synctrack.data.grooves import Groove, render_groove
 from synctrack.errors import InputError, run_command
 from synctrack.files import atomic_path
 

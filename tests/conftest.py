@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_sources.grooves import write_grooves
 from synctrack.audio import AudioFormat
-from synctrack.data.grooves import write_grooves
 from synctrack.model import ModelConfig, SyncTrack, VocoderConfig
 from synctrack.unet import UNetConfig
 from synctrack.vae import VAEConfig

@@ -7,11 +7,11 @@ import mir_eval
 import numpy as np
 import pytest
 
+from data_sources.groove_patterns import DRUMS, PLAYED
+from data_sources.grooves import FOUR_TRACKS, TRACKS, render_groove
+from data_sources.synthesis import VOICES, tone
 from eval_metrics.trackers import MadmomTracker
 from synctrack.audio import write_wav
-from synctrack.data.groove_patterns import DRUMS, PLAYED
-from synctrack.data.grooves import FOUR_TRACKS, TRACKS, render_groove
-from synctrack.data.synthesis import VOICES, tone
 from synctrack.errors import InputError
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated_note, save_song
 
-from synctrack.data.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
+from data_sources.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
 from synctrack.errors import InputError
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_track, save_song
 
+from data_sources.grooves import render_groove, write_grooves
+from data_sources.track_folders import write_tracks
 from synctrack.audio import AudioFormat, audio_info
 from synctrack.data.dataset import StemDataset
-from synctrack.data.grooves import render_groove, write_grooves
-from synctrack.data.track_folders import write_tracks
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed
 

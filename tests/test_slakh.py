@@ -9,10 +9,10 @@ import soundfile
 import soxr
 from sources import FOUR_CLASSES, save_slakh_track
 
+from data_sources.instruments import FOUR_STEMS, load_stem_map
+from data_sources.slakh import write_slakh
 from synctrack.audio import AudioFormat
 from synctrack.data.dataset import StemDataset
-from synctrack.data.instruments import FOUR_STEMS, load_stem_map
-from synctrack.data.slakh import write_slakh
 from synctrack.errors import InputError
 
 STEP = 2 / 32768  # what 16 bits may change

@@ -9,7 +9,8 @@ TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION = range(5
 
 def item_seed(*key: int) -> int:
     """A 63-bit seed from non-negative integers, such as (seed, epoch, index); near keys give unrelated seeds."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    # The length too, or a key and the same with a zero behind it would be one.
+    return int(np.random.SeedSequence([len(key), *key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def item_generator(*key: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synctrack.data.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
-from synctrack.data.synthesis import hit, place, tone
-from synctrack.data.track_folders import scaled_to_peak, write_beats, write_stems, write_tracks
+from data_sources.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
+from data_sources.synthesis import hit, place, tone
+from data_sources.track_folders import scaled_to_peak, write_beats, write_stems, write_tracks
 from synctrack.data.tracks import TrackReport
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import yaml
 
+from data_sources.instruments import StemMap, load_stem_map
+from data_sources.track_folders import write_stems, write_tracks
 from synctrack.audio import audio_info, read_audio
-from synctrack.data.instruments import StemMap, load_stem_map
-from synctrack.data.track_folders import write_stems, write_tracks
 from synctrack.data.tracks import LeftOutError, MissingStem, TrackReport, require_stems
 from synctrack.errors import InputError
 from synctrack.files import write_json

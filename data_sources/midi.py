@@ -11,9 +11,9 @@ from typing import NamedTuple
 import mido
 import numpy as np
 
+from data_sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
+from data_sources.track_folders import scaled_to_peak, write_beats, write_stems, write_tracks
 from synctrack.audio import audio_info, read_audio
-from synctrack.data.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
-from synctrack.data.track_folders import scaled_to_peak, write_beats, write_stems, write_tracks
 from synctrack.data.tracks import LeftOutError, MissingStem, TrackReport, require_stems
 from synctrack.errors import InputError
 
