@@ -8,7 +8,7 @@ from filler import fill, noise
 from golden import TINY, published_keys
 
 from synctrack.checkpoint_files import CheckpointFile
-from synctrack.checkpoint_parts import all_parts, shapes_of
+from synctrack.checkpoint_match import entries_of, shapes_of
 from synctrack.config import Config, ModelParams, ModelSection
 from synctrack.ema import EMA
 from synctrack.key_map import average_name, unet_map
@@ -42,9 +42,11 @@ def published_tensors(kind: str) -> dict[str, torch.Tensor]:
 def _published_tensors(kind: str) -> dict[str, torch.Tensor]:
     weight_norm = {"conv_pre.weight_g": torch.empty(0)} if kind == "vocoder" else {}
     file = CheckpointFile(Path("none"), kind, True, weight_norm, None, None)
-    modules = shapes_of(PARAMS, len(STEMS))
-    names = {name: like for part in all_parts(file, *modules) for name, like in part.expected().items()}
-    tensors = {name: weight(name, tuple(like.shape)) for name, like in names.items()}
+    tensors = {
+        name: weight(name, tuple(like.shape))
+        for entry in entries_of(file, shapes_of(PARAMS, len(STEMS)))
+        for name, like in zip(entry.published, entry.to_published(entry.like), strict=True)
+    }
     if kind in ("synctrack", "musicldm"):
         tensors["scale_factor"] = torch.tensor(SCALE_FACTOR)
         tensors["model_ema.num_updates"] = torch.tensor(UPDATES, dtype=torch.int32)

@@ -23,9 +23,9 @@ from published_files import (
 )
 
 from synctrack import checkpoint
-from synctrack.checkpoint_convert import convert
+from synctrack.checkpoint_commands import convert
 from synctrack.checkpoint_files import PUBLISHED_CONFIG, CheckpointFile, read_file
-from synctrack.checkpoint_parts import all_parts, differences, ignored_as, present, shapes_of
+from synctrack.checkpoint_match import differences, entries_of, ignored_as, shapes_of
 from synctrack.errors import InputError
 from synctrack.key_map import is_new_in_synctrack, unet_map
 from synctrack.model import SyncTrack
@@ -65,17 +65,15 @@ def test_every_published_tensor_is_used_or_on_the_list(full_modules, kind, used,
     """At full size, against the published names and shapes."""
     tensors = {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape, dtype in published_keys(kind)}
     file = CheckpointFile("", kind, True, tensors, None, None)
-    parts = all_parts(file, *full_modules)
-    assert differences(file, parts) == {}
-    expected = {name for part in present(file, parts) for name in part.expected()}
-    assert len(expected) == used
+    assert differences(file, full_modules) == {}
+    assert len({name for entry in entries_of(file, full_modules) for name in entry.published}) == used
     assert sum(ignored_as(file, name) is not None for name in tensors) == ignored
 
 
 def test_exactly_the_published_list_is_new_in_synctrack(full_modules):
-    new = {n for entry in unet_map(full_modules[0]) if is_new_in_synctrack(entry.ours) for n in entry.published}
+    new = {n for entry in unet_map(full_modules.unet) if is_new_in_synctrack(entry.ours) for n in entry.published}
     assert new == {name for name, *_ in fixture_keys("new_in_synctrack")}
-    summary = checkpoint.new_modules(full_modules[0])
+    summary = checkpoint.new_modules(full_modules.unet)
     assert summary.startswith("309 keys of the U-Net that MusicLDM has not: prior (5), ")
     assert "up.8.attention.block.time (12)" in summary
 
@@ -127,7 +125,9 @@ def test_training_from_musicldm(tmp_path, caplog):
     path = save_published(tmp_path / "m.ckpt", "musicldm", tensors)
     with caplog.at_level(logging.INFO):
         checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
-    assert "unet, ema, vae, vocoder, scale_factor taken from the MusicLDM checkpoint" in caplog.text
+    assert (
+        "a MusicLDM checkpoint (published names, step 320000) with unet, ema, scale_factor, vae, vocoder" in caplog.text
+    )
     assert "to start new: 81 keys of the U-Net that MusicLDM has not: prior (5), down.2.attention" in caplog.text
     assert "time_attention_scope" not in caplog.text
     assert ema.num_updates.item() == UPDATES

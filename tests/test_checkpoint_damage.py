@@ -22,8 +22,7 @@ from published_files import (
 from safetensors.torch import save_file
 
 from synctrack import checkpoint
-from synctrack.checkpoint_commands import main
-from synctrack.checkpoint_convert import convert
+from synctrack.checkpoint_commands import convert, main
 from synctrack.checkpoint_files import read_file
 from synctrack.config import save_config
 from synctrack.errors import InputError, run_command

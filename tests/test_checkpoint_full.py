@@ -12,7 +12,7 @@ from golden import Golden, published_keys, tensor_noise
 from published_files import same, save_published, weight
 
 from synctrack.checkpoint import load_vae
-from synctrack.checkpoint_convert import convert
+from synctrack.checkpoint_commands import convert
 from synctrack.vae import VAE, VAEConfig
 
 PEAK = textwrap.dedent("""

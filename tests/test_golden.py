@@ -3,6 +3,7 @@
 For two songs the golden outputs are those of each song alone: the published model mixes the songs of a batch.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 
 from synctrack.audio import AudioFormat
 from synctrack.checkpoint_files import CheckpointFile
-from synctrack.checkpoint_parts import match, vocoder_part
+from synctrack.checkpoint_match import Modules, match
 from synctrack.key_map import PUBLISHED_UNET, PUBLISHED_VAE, unet_map, vae_map
 from synctrack.unet import InstrumentPrior, UNet, UNetConfig, timestep_embedding
 from synctrack.vae import VAE, MidAttention, VAEConfig
@@ -75,7 +76,11 @@ def track_transformer(size: str) -> nn.Module:
     unet = UNet(config, TRACKS, LATENT[0])
     ours, published = "down.0.attention.", "input_blocks.1.1."
     entries = [
-        type(entry)(entry.ours.removeprefix(ours), tuple(name.removeprefix(published) for name in entry.published))
+        replace(
+            entry,
+            ours=entry.ours.removeprefix(ours),
+            published=tuple(n.removeprefix(published) for n in entry.published),
+        )
         for entry in unet_map(unet)
         if entry.ours.startswith(ours)
     ]
@@ -173,7 +178,7 @@ def test_vocoder_from_weights_with_weight_norm():
     vocoder = HiFiGAN(HiFiGANConfig(), AudioFormat()).eval()
     tensors = {name: torch.from_numpy(fill(name, shape, "hifigan.")) for name, shape, _ in published_keys("vocoder")}
     file = CheckpointFile(Path("hifigan-ckpt.ckpt"), "vocoder", True, tensors, None, None)
-    weights = match(file, [vocoder_part(file, vocoder)])
+    weights = match(file, Modules(vocoder=vocoder))
     weights.fill(vocoder, "vocoder.")
     seen = {}
     vocoder.conv_pre.register_forward_hook(lambda _, __, out: seen.update(conv_pre_out=out))
@@ -198,7 +203,7 @@ def test_instrument_prior_and_time_embedding(unet):
     with torch.device("meta"):
         whole = UNet(UNetConfig(), TRACKS, LATENT[0])
     entries = [
-        type(entry)(entry.ours.removeprefix("prior."), entry.published)
+        replace(entry, ours=entry.ours.removeprefix("prior."))
         for entry in unet_map(whole)
         if entry.ours.startswith("prior.")
     ]

@@ -15,7 +15,7 @@ import torch
 
 from synctrack.audio import AudioFormat
 from synctrack.checkpoint_files import CheckpointFile, model_header, read_file
-from synctrack.checkpoint_parts import Weights, all_parts, match, vae_part, vocoder_part
+from synctrack.checkpoint_match import Modules, Weights, match
 from synctrack.config import Config, ModelParams
 from synctrack.ema import EMA
 from synctrack.errors import InputError, run_command
@@ -74,19 +74,21 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
     Raises:
         InputError: a file does not fit, or there is no VAE, or no vocoder for a model that needs one.
     """
-    found: set[str] = set()
+    weights = None
     if params.ckpt_path:
-        found = _start_from(model, ema, params.ckpt_path)
+        weights = _start_from(model, ema, params.ckpt_path)
     else:
         ema.module.load_state_dict(model.unet.state_dict())
     if params.vae_ckpt_path:
         load_vae(model.vae, params.vae_ckpt_path, model.config.audio)
-    elif "vae" not in found:
+    elif weights and "vae" in weights.parts():
+        weights.fill(model.vae, "vae.")
+    else:
         raise InputError(
             "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
             "or model.params.ckpt_path to a checkpoint that holds them"
         )
-    _load_vocoder(model, params.vocoder_ckpt_path, found)
+    _fill_vocoder(model, params.vocoder_ckpt_path, weights)
 
 
 def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | Path | None = None) -> CheckpointInfo:
@@ -112,8 +114,7 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
     weights.fill(model.unet, "ema.module.")
     weights.fill(model.vae, "vae.")
     _set_scale_factor(model, file, weights)
-    _fill_vocoder(model, weights)
-    _load_vocoder(model, vocoder_path, set(weights.parts))
+    _fill_vocoder(model, vocoder_path, weights)
     return CheckpointInfo(str(path), file.description, sha256(path), file.step)
 
 
@@ -128,18 +129,12 @@ def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> No
     Raises:
         InputError: the file holds none, or one of another size, or one for other mels.
     """
-    file = read_file(path)
-    weights = match(file, [vae_part(file, vae)], whole=file.kind == "vae")
-    _require(file, weights, "vae")
+    file = _fill_part("vae", vae, path)
     if audio and file.header:
         # A convolutional VAE takes any number of frames.
         trained_on = replace(file.stored_model()[0].audio, frames=audio.frames)
         if trained_on != audio:
-            raise InputError(
-                f"{path}: its VAE was trained on other mels ({trained_on}, here {audio}); train or name another"
-            )
-    weights.fill(vae, "vae.")
-    logger.info("%s: VAE taken from the %s", path, file.description)
+            raise InputError(f"{path}: its VAE was trained on other mels ({trained_on}, here {audio}); name another")
 
 
 def sha256(path: str | Path) -> str:
@@ -174,8 +169,8 @@ def _flat(header: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key.removeprefix("model.params.") not in MAY_DIFFER}
 
 
-def _start_from(model: SyncTrack, ema: EMA, path: str) -> set[str]:
-    """Fill everything that the file at `path` holds -> names of the parts that it holds."""
+def _start_from(model: SyncTrack, ema: EMA, path: str) -> Weights:
+    """Fill U-Net, average and scale factor from the file at `path` -> all that it holds."""
     file = read_file(path)
     if file.kind not in ("synctrack", "musicldm"):
         raise InputError(
@@ -183,21 +178,19 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> set[str]:
         )
     weights = _match_all(file, model)
     # Our exported files hold the average alone.
-    _require(file, weights, "unet" if "unet" in weights.parts else "ema")
-    weights.fill(model.unet, "unet." if "unet" in weights.parts else "ema.module.")
+    _require(file, weights, "unet" if "unet" in weights.parts() else "ema")
+    weights.fill(model.unet, "unet." if "unet" in weights.parts() else "ema.module.")
     ema.module.load_state_dict(model.unet.state_dict())
     weights.fill(ema, "ema.")
-    weights.fill(model.vae, "vae.")
-    _fill_vocoder(model, weights)
     if "scale_factor" in weights:
         _set_scale_factor(model, file, weights)
-    logger.info("%s: %s taken from the %s", path, ", ".join(weights.parts), file.description)
+    logger.info("%s: a %s with %s", path, file.description, ", ".join(weights.parts()))
     if file.kind == "musicldm":
         logger.info("%s: to start new: %s", path, new_modules(model.unet))
     else:
         for difference in differing_keys(file, model.config, model.stems):
             logger.warning("%s: %s", path, difference)
-    return set(weights.parts)
+    return weights
 
 
 def new_modules(unet: UNet) -> str:
@@ -217,12 +210,12 @@ def _match_all(file: CheckpointFile, model: SyncTrack) -> Weights:
         # The file may hold one all the same, and its names and shapes are checked.
         with torch.device("meta"):
             vocoder = HiFiGAN(model.config.vocoder.hifigan, model.config.audio)
-    return match(file, all_parts(file, model.unet, model.vae, vocoder))
+    return match(file, Modules(model.unet, model.vae, vocoder))
 
 
 def _require(file: CheckpointFile, weights: Weights, *parts: str) -> None:
     for part in parts:
-        if part not in weights.parts:
+        if part not in weights.parts():
             raise InputError(f"{file.path}: the {file.description} holds no {part}; name another file")
 
 
@@ -233,26 +226,29 @@ def _set_scale_factor(model: SyncTrack, file: CheckpointFile, weights: Weights) 
     model.scale_factor.fill_(value)
 
 
-def _fill_vocoder(model: SyncTrack, weights: Weights) -> None:
-    if isinstance(model.vocoder, HiFiGAN):
-        weights.fill(model.vocoder, "vocoder.")
-
-
-def _load_vocoder(model: SyncTrack, path: str | Path | None, found: set[str]) -> None:
-    """Fill the vocoder, if the model has one with weights, from `path`; without, it must be among those `found`."""
+def _fill_vocoder(model: SyncTrack, path: str | Path | None, weights: Weights | None) -> None:
+    """Fill the vocoder, if the model has one with weights: from `path` if there is one, else from `weights`."""
     if not isinstance(model.vocoder, HiFiGAN):
         return
     if path:
-        file = read_file(path)
-        weights = match(file, [vocoder_part(file, model.vocoder)], whole=file.kind == "vocoder")
-        _require(file, weights, "vocoder")
-        _fill_vocoder(model, weights)
-        logger.info("%s: vocoder taken from the %s", path, file.description)
-    elif "vocoder" not in found:
+        _fill_part("vocoder", model.vocoder, path)
+    elif weights and "vocoder" in weights.parts():
+        weights.fill(model.vocoder, "vocoder.")
+    else:
         raise InputError(
             "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
             "model.params.vocoder.kind=griffin_lim"
         )
+
+
+def _fill_part(part: str, module: VAE | HiFiGAN, path: str | Path) -> CheckpointFile:
+    """Fill a module with the part of that name from a checkpoint of any kind."""
+    file = read_file(path)
+    weights = match(file, Modules(**{part: module}))
+    _require(file, weights, part)
+    weights.fill(module, f"{part}.")
+    logger.info("%s: %s taken from the %s", path, part, file.description)
+    return file
 
 
 if __name__ == "__main__":

@@ -1,15 +1,32 @@
-"""python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] | diff FILE CONFIG [CONFIG ...]"""
+"""python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] | diff FILE CONFIG [CONFIG ...]
+
+Our format is a safetensors file under our names, with kind, model configuration, stems and step in its metadata
+under `synctrack`. A file in the published names is a torch file of the layout its authors use. Optimiser states and
+other things of a trainer are in neither.
+"""
 
 import argparse
+import json
 import logging
 import sys
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from synctrack.checkpoint import differing_keys, new_modules, sha256
-from synctrack.checkpoint_convert import convert
-from synctrack.checkpoint_files import read_file
-from synctrack.checkpoint_parts import all_parts, differences, ignored_as, match, shapes_of
+from synctrack.checkpoint_files import HEADER, CheckpointFile, model_header, read_file
+from synctrack.checkpoint_match import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
 from synctrack.config import load_config
+from synctrack.errors import InputError
+from synctrack.files import atomic_path
+from synctrack.key_map import PUBLISHED_EMA
+
+logger = logging.getLogger(__name__)
 
 USES = {
     "unet": "training starts from it",
@@ -57,11 +74,11 @@ def inspect(path: str) -> None:
     print(f"size    {file.path.stat().st_size:,} bytes, {len(file.tensors)} tensors")
     print(f"sha256  {sha256(path)}")
     modules = shapes_of(config, len(stems))
-    weights = match(file, all_parts(file, *modules))
+    weights = match(file, modules)
     print(f"tracks  {', '.join(stems)}")
-    for name, part in weights.parts.items():
-        used = part.expected().values()
-        print(f"{name:13} {len(used):5} tensors {sum(t.numel() for t in used):13,} values  {USES[name]}")
+    for part, entries in weights.parts().items():
+        count, values = sum(len(e.published) for e in entries), sum(e.like.numel() for e in entries)
+        print(f"{part:13} {count:5} tensors {values:13,} values  {USES[part]}")
     unused = defaultdict(list)
     for name, tensor in file.tensors.items():
         if reason := ignored_as(file, name):
@@ -69,7 +86,7 @@ def inspect(path: str) -> None:
     for reason, sizes in unused.items():
         print(f"{'not used':13} {len(sizes):5} tensors {sum(sizes):13,} values  {reason}")
     if file.kind == "musicldm":
-        print(f"to start new: {new_modules(modules[0])}")
+        print(f"to start new: {new_modules(modules.unet)}")
 
 
 def diff(path: str, configuration: list[str]) -> bool:
@@ -79,9 +96,80 @@ def diff(path: str, configuration: list[str]) -> bool:
     params, stems = config.model.params, tuple(config.data.params.path.stems)
     file = read_file(path)
     lines = differing_keys(file, params, stems) if file.kind == "synctrack" else []
-    for what, names in differences(file, all_parts(file, *shapes_of(params, len(stems)))).items():
+    for what, names in differences(file, shapes_of(params, len(stems))).items():
         lines += [f"{what}: {name}" for name in names]
     print(f"{path}: {file.description} {'does not fit:' if lines else 'fits'}")
     for line in lines:
         print(line)
     return bool(lines)
+
+
+def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
+    """Write a checkpoint in the format that the suffix of `out` names.
+
+    `.safetensors`: our format. Of a published file everything is kept, also what is of no use here, so that the way
+    back gives the same file; with `small`, and always of our own training checkpoints, only what generation and a
+    new training start from: averaged U-Net, VAE, vocoder, scale factor.
+    `.ckpt`: the published names, for programs that know those; only from our files. Where the file has only the
+    averaged U-Net, it also stands for the U-Net itself.
+
+    Raises:
+        InputError: the file does not fit its stored configuration (published files: the published one), is already
+            in the published names, or `out` has another suffix or cannot be written.
+    """
+    file, out = read_file(path), Path(out)
+    config, stems = file.stored_model()
+    modules = shapes_of(config, len(stems))
+    weights = match(file, modules)
+    header = model_header(file.kind, config, stems)
+    if out.suffix == ".safetensors":
+        tensors = _our_tensors(file, weights, small or not file.published)
+        metadata = {HEADER: json.dumps(header | {"step": file.step})}
+        _write(out, lambda temporary: save_file(tensors, temporary, metadata))
+    elif out.suffix == ".ckpt" and not file.published:
+        if file.kind == "synctrack" and config.unet.time_attention_scope != "bin":
+            logger.warning("%s: trained with time_attention_scope frame; the published code has only bin", path)
+        container = "generator" if file.kind == "vocoder" else "state_dict"
+        content = {container: _published_tensors(file, weights, modules), HEADER: header}
+        content |= {} if file.step is None else {"global_step": file.step}
+        _write(out, lambda temporary: torch.save(content, temporary))
+    elif out.suffix == ".ckpt":
+        raise InputError(f"{path}: has the published names already; convert it to a .safetensors file")
+    else:
+        raise InputError(f"{out}: name a .safetensors file (our format) or a .ckpt file (published names)")
+
+
+def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[str, torch.Tensor]:
+    without_raw = small and "ema" in weights.parts()
+    tensors = {name: _copy(weights[name]) for name in weights if not (without_raw and name.startswith("unet."))}
+    if not small:
+        tensors |= {KEPT + name: _copy(tensor) for name, tensor in file.tensors.items() if ignored_as(file, name)}
+    return tensors
+
+
+def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for entry in entries_of(replace(file, published=True), modules):
+        ours = entry.ours
+        if ours.startswith("unet.") and "unet" not in weights.parts():
+            ours = f"ema.module.{ours.removeprefix('unet.')}"
+        if ours in weights:
+            tensors |= dict(zip(entry.published, map(_copy, entry.to_published(weights[ours])), strict=True))
+    updates = f"{PUBLISHED_EMA}num_updates"
+    if updates in tensors:
+        tensors[updates] = tensors[updates].int()
+    return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    # Both formats write what lies behind a view, or refuse it; safetensors also refuses memory shared by two names.
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _write(out: Path, save: Callable[[Path], None]) -> None:
+    with atomic_path(out) as temporary:
+        try:
+            save(temporary)
+        except (SafetensorError, RuntimeError) as error:
+            # What both say of a full disk.
+            raise OSError(str(error)) from error
