@@ -149,6 +149,10 @@ def test_truncated_files(tmp_path, monkeypatch, share, suffix):
             {"state_dict": {"vae.x": torch.ones(2)}, "synctrack": {"format": 1, "kind": "cat"}},
             "its header is damaged",
         ),
+        (
+            {"state_dict": {"vae.x": torch.ones(2)}, "synctrack": checkpoint.header("vae", CONFIG) | {"stems": [1]}},
+            "its header is damaged",
+        ),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, content, message):

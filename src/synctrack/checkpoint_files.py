@@ -179,7 +179,8 @@ def _checked_header(path: Path, header: Any) -> dict[str, Any] | None:
         return None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f"{path}: was written by another version of this project (format {FORMAT} is known)")
-    expected = {"kind": str, "config": dict, "stems": list}
-    if any(not isinstance(header.get(key), kind) for key, kind in expected.items()) or header["kind"] not in KINDS:
+    kind, config, stems = (header.get(key) for key in ("kind", "config", "stems"))
+    named = isinstance(stems, list) and all(isinstance(stem, str) for stem in stems)
+    if kind not in KINDS or not isinstance(config, dict) or not named:
         raise InputError(f"{path}: its header is damaged; get or make it again")
     return header
