@@ -1,10 +1,12 @@
 """The training commands as a user runs them: losses, resuming, devices and refusals."""
 
 import csv
+import errno
 import shutil
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import soundfile
 import torch
 from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, STEMS, run_in
@@ -198,3 +200,14 @@ def test_validating_a_checkpoint_repeats_its_validation(train, unbroken):
     last = f"model.params.ckpt_path={unbroken / 'checkpoints' / 'last.ckpt'}"
     result = train("mode=validate", last)
     assert "val/loss_ema" in result.stdout
+
+
+def test_a_full_disk_is_one_line_and_status_2(fail, grooves, vae_run, monkeypatch):
+    def save_on_full_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "last.ckpt")
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", save_on_full_disk)
+    vae = f"model.params.vae_ckpt_path={vae_run / 'checkpoints' / 'last.ckpt'}"
+    arguments = ["--config", TRAIN_CONFIG, *KEYS, *data_keys(grooves), vae, "trainer.max_steps=1"]
+    line = fail("train_synctrack.py", *arguments)
+    assert line == "error: last.ckpt: No space left on device; free or choose another place"

@@ -1,7 +1,11 @@
 """Wrong input, said once: every command answers it with one clear line and exit status 2."""
 
+import errno
 import sys
 from collections.abc import Callable
+
+# What a library says where the user's disk, not the program, is at fault.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class InputError(Exception):
@@ -14,6 +18,11 @@ def run_command(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
