@@ -39,7 +39,7 @@ def test_ddim_schedule(diffusion, steps, eta):
     assert golden.error(f"ddim_sigmas_{name}", [step.sigma for step in schedule]) < 1e-7
 
 
-@pytest.mark.parametrize("eta", [0, 1])
+@pytest.mark.parametrize("eta", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_ddim_trajectory_of_the_small_unet(diffusion, eta):
     unet = UNet(TINY, 4, 8)
     noises = iter([tensor_noise(f"ddim.noise.{i}", SHAPE) for i in range(5)])
