@@ -200,7 +200,7 @@ def best_path(activations: np.ndarray, model: BarModel) -> tuple[np.ndarray, flo
     """
     intervals = model.inter_beat_intervals
     rings = np.full((intervals.sum(), model.num_beats), np.log(np.float64(1.0) / model.num_states))
-    origins = np.zeros((len(activations), model.num_beats, len(intervals) + BAND), np.int64)
+    origins = np.zeros((len(activations), model.num_beats, len(intervals) + BAND), np.uint8)
     path = np.empty(len(activations), np.int64)
     densities = log_densities(activations)
     _search(densities, intervals, model.onset_widths, model.first_successors, model.log_transitions, rings, origins)
