@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from scipy.interpolate import PchipInterpolator
 from tqdm import tqdm
 
 from data_sources.grooves import Groove, render_groove
@@ -57,8 +58,11 @@ def time_map(fault: str, size: float, beats: np.ndarray, generator: np.random.Ge
         return lambda times: times * rate
     # Beats may not change places: each moves by at most 45 % of its way to the next.
     reach = 0.45 * np.diff(beats).min()
-    moved = beats + np.clip(generator.normal(0, size, len(beats)), -reach, reach)
-    return lambda times: times + np.interp(times, beats, moved - beats)
+    shifts = np.clip(generator.normal(0, size, len(beats)), -reach, reach)
+    # Smoothly from beat to beat, since a sudden change of speed, and so of pitch, is an onset to the tracker. Before
+    # the first beat and after the last, the shift stays as it is there.
+    knots = np.r_[beats[0] - SECONDS, beats, beats[-1] + SECONDS]
+    return PchipInterpolator(knots, knots + np.r_[shifts[0], shifts, shifts[-1]])
 
 
 def warp(samples: np.ndarray, mapping: Callable) -> np.ndarray:
