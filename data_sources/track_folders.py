@@ -5,9 +5,10 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from synctrack.audio import write_wav
 from synctrack.data.tracks import LeftOutError, TrackReport
 from synctrack.errors import InputError
-from synctrack.files import write_json
+from synctrack.files import changes, write_json
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
@@ -33,15 +34,15 @@ def write_tracks(
     write: Callable[[Path, Job], None],
     workers: int | None = None,
 ) -> TrackReport:
-    """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in a worker process.
+    """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in worker processes.
 
     What is complete stays as it is. `out`/manifest.json holds the settings, the names of the tracks and what was
     left out; a run with other settings is refused, since it would mix two data sets.
 
     Args:
         settings: what decides the content, as JSON.
-        write: picklable; raises `LeftOutError` for a track to do without.
-        workers: processes; None is one for each CPU core.
+        write: picklable where there are workers; raises `LeftOutError` for a track to do without.
+        workers: processes; None is one for each CPU core, 0 none but this one.
 
     Raises:
         InputError: `out` cannot be written, holds something else or was made with other settings; a worker died.
@@ -50,8 +51,8 @@ def write_tracks(
     _claim(out, settings)
     report = TrackReport()
     try:
-        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-            outcomes = pool.map(partial(_write_track, out, write), jobs.keys(), jobs.values())
+        with _parallel_map(workers) as parallel_map:
+            outcomes = parallel_map(partial(_write_track, out, write), jobs.keys(), jobs.values())
             for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="track"):
                 if reason:
                     report.leave_out(reason)
@@ -82,6 +83,15 @@ def write_beats(folder: Path, beats: np.ndarray, downbeats: np.ndarray, facts: d
     write_json(folder / "beats.json", facts | times)
 
 
+@contextmanager
+def _parallel_map(workers: int | None) -> Iterator[Callable[..., Iterable[Any]]]:
+    if workers == 0:
+        yield map
+    else:
+        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+            yield pool.map
+
+
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Write a manifest that says what is being made here, or check that of an earlier run and clear up after it."""
     manifest = out / MANIFEST
@@ -94,9 +104,8 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
     wanted = json.loads(json.dumps(settings))
-    if changed := [key for key in made | wanted if made.get(key) != wanted.get(key)]:
-        listed = ", ".join(f"{key} {made.get(key)}, now {wanted.get(key)}" for key in changed)
-        raise InputError(f"{out}: was made otherwise ({listed}); remove it or choose another folder")
+    if changed := changes(made, wanted):
+        raise InputError(f"{out}: was made otherwise ({changed}); remove it or choose another folder")
     # What a killed run was writing.
     for folder in out.glob(f".*{PARTIAL}"):
         shutil.rmtree(folder)

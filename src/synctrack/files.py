@@ -40,6 +40,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def changes(made: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first three keys for which two sets of settings differ, with both values; empty if they are the same."""
+    keys = [key for key in made | wanted if made.get(key) != wanted.get(key)]
+    listed = [f"{key} {made.get(key)}, now {wanted.get(key)}" for key in keys[:3]]
+    return ", ".join(listed) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
