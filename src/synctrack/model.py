@@ -89,8 +89,12 @@ class SyncTrack(nn.Module):
     def encode(self, waveform: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """Waveform (b, s, n) -> latent (b, s, c, t, f), drawn from the VAE's posterior, not scaled."""
         posterior = self.vae.encode(self.mel(waveform))
-        noise = normal_per_item(generators, posterior.mean.shape[1:]).to(waveform.device)
-        return posterior.sample(noise).float()
+        return self.draw(posterior.mean, posterior.std, generators)
+
+    def draw(self, mean: torch.Tensor, std: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """Latent (b, s, c, t, f) from a posterior's mean and standard deviation of that shape, not scaled."""
+        noise = normal_per_item(generators, mean.shape[1:]).to(mean.device)
+        return (mean + std * noise).float()
 
     def set_scale_factor(self, latents: torch.Tensor) -> None:
         """Set `scale_factor` to one over the standard deviation of unscaled `latents` (Rombach et al., 2022)."""

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from synctrack.audio import AudioFormat, read_audio
-from synctrack.data.segments import segment_name, segment_starts, shifted_start
+from synctrack.data.segments import segment_name, segment_starts, shifted_start, stored_shifts
 from synctrack.data.tracks import MissingStem, Track, TrackRules, find_tracks
 from synctrack.seeding import item_seed
 
@@ -32,6 +32,8 @@ class StemDataset(Dataset):
     (seed, epoch, index) alone, so that any worker, rank or resumed run reads the same.
 
     Attributes:
+        tracks: the songs, in the order of roots and names.
+        offsets: shifts are drawn among this many, evenly spaced; None is to the sample.
         segments: all segments, in the order of roots, track names and time.
         report: what was kept and what was left out.
 
@@ -53,15 +55,19 @@ class StemDataset(Dataset):
         max_seconds: float = 640.0,
     ):
         self.audio = audio
+        self.stems = tuple(stems)
+        self.offsets: int | None = None
         self.shift = shift
         self.seed = seed
         roots = [Path(root) for root in ([roots] if isinstance(roots, str | Path) else roots)]
-        rules = TrackRules(tuple(stems), audio, missing_stem, unreadable, max_seconds)
-        tracks, self.report = find_tracks(roots, rules)
+        rules = TrackRules(self.stems, audio, missing_stem, unreadable, max_seconds)
+        self.tracks, self.report = find_tracks(roots, rules)
         if self.report.left_out:
             logger.warning("%s: %s", ", ".join(map(str, roots)), self.report)
         self.segments = [
-            Segment(track, start) for track in tracks for start in segment_starts(track.samples, audio.segment_samples)
+            Segment(track, start)
+            for track in self.tracks
+            for start in segment_starts(track.samples, audio.segment_samples)
         ]
 
     def __len__(self) -> int:
@@ -69,23 +75,24 @@ class StemDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
-        track, start = self.segments[index]
-        if self.shift:
-            start = self._shifted(epoch, index)
-        return {
-            "waveform": torch.stack([self._read(file, start) for file in track.files]),
-            "index": index,
-            "epoch": epoch,
-            "name": segment_name(track.name, start, self.audio.sample_rate),
-        }
+        track, start = self.segments[index].track, self.start(epoch, index)
+        name = segment_name(track.name, start, self.audio.sample_rate)
+        return self.read(track, start) | {"index": index, "epoch": epoch, "name": name}
 
-    def _shifted(self, epoch: int, index: int) -> int:
+    def start(self, epoch: int, index: int) -> int:
+        """First sample of an item, shifted where the data set shifts."""
         track, start = self.segments[index]
+        if not self.shift:
+            return start
         length = self.audio.segment_samples
-        drawn = np.random.default_rng(item_seed(self.seed, epoch, index)).integers(-(length // 2), length // 2)
-        return shifted_start(start, int(drawn), track.samples, length)
+        shift = int(np.random.default_rng(item_seed(self.seed, epoch, index)).integers(-(length // 2), length // 2))
+        if self.offsets:
+            part = (shift + length // 2) * self.offsets // length
+            shift = stored_shifts(length, self.offsets)[part]
+        return shifted_start(start, shift, track.samples, length)
 
-    def _read(self, file: Path | None, start: int) -> torch.Tensor:
-        if file is None:
-            return torch.zeros(self.audio.segment_samples)
-        return torch.from_numpy(read_audio(file, start, self.audio.segment_samples, self.audio.sample_rate))
+    def read(self, track: Track, start: int) -> dict[str, torch.Tensor]:
+        """The `waveform` float32 (s, n) of a track from sample `start` on."""
+        length, rate = self.audio.segment_samples, self.audio.sample_rate
+        waves = [np.zeros(length, np.float32) if f is None else read_audio(f, start, length, rate) for f in track.files]
+        return {"waveform": torch.from_numpy(np.stack(waves))}

@@ -22,6 +22,17 @@ def shifted_start(start: int, shift: int, song_samples: int, segment_samples: in
     return max(start, 0)
 
 
+def stored_shifts(segment_samples: int, offsets: int) -> list[int]:
+    """The shifts, 0 among them, that a store of latents has: each stands for one of `offsets` parts of the range."""
+    return [(part - offsets // 2) * segment_samples // offsets for part in range(offsets)]
+
+
+def stored_starts(song_samples: int, segment_samples: int, offsets: int) -> list[int]:
+    """First samples, ascending, of a song's segments at all stored shifts."""
+    starts, shifts = segment_starts(song_samples, segment_samples), stored_shifts(segment_samples, offsets)
+    return sorted({shifted_start(start, shift, song_samples, segment_samples) for start in starts for shift in shifts})
+
+
 def segment_name(track: str, start: int, sample_rate: int) -> str:
     """`<track>_from_<seconds>`, with leading zeros so that names sort by time."""
     return f"{track}_from_{start / sample_rate:07.2f}"
