@@ -15,7 +15,7 @@ def main() -> None:
     start_logging()
     if config.mode == "test":
         raise InputError("mode: test generates clips; run eval_synctrack.py, or set mode=train")
-    data = StemDataModule(config)
+    data = StemDataModule(config, config.data.params.path.latents)
     data.require(*{"train": ["train"], "validate": ["valid"]}.get(config.mode, ["train", "valid"]))
     seed_everything(config)
     module = SyncTrackModule(config)

@@ -74,6 +74,7 @@ class DataPaths:
 
     train_data: Any = None
     valid_data: Any = None
+    latents: str | None = None
     stems: list[str] = field(default_factory=lambda: ["bass", "drums", "guitar", "piano"])
 
 
@@ -163,13 +164,21 @@ def parse_command_line(description: str, argv: Sequence[str] | None = None) -> C
         InputError: see `load_config`.
     """
     parser = argparse.ArgumentParser(description=description)
+    add_config_arguments(parser)
+    return config_of(**vars(parser.parse_args(argv)))
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--config FILE [FILE ...] [key=value ...]`, for `config_of`."""
     parser.add_argument("--config", nargs="+", required=True, metavar="FILE", help="YAML files, later ones win")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as data.params.batch_size=4")
-    arguments = parser.parse_args(argv)
+
+
+def config_of(config: Sequence[str], overrides: Sequence[str]) -> Config:
+    """The arguments of `add_config_arguments` -> the merged configuration; raises as `load_config`."""
     # argparse hands a key=value that follows the files to --config.
-    files = [item for item in arguments.config if "=" not in item]
-    overrides = [item for item in arguments.config if "=" in item] + arguments.overrides
-    return load_config(files, overrides)
+    files = [item for item in config if "=" not in item]
+    return load_config(files, [*(item for item in config if "=" in item), *overrides])
 
 
 def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> Config:

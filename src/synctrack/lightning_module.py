@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from synctrack import checkpoint
@@ -61,10 +62,17 @@ class SyncTrackModule(pl.LightningModule):
         return [item_generator(seed, *stream, epoch, index, device=self.device) for epoch, index in keys]
 
     def on_fit_start(self) -> None:
+        self.trainer.datamodule.require_vae(self.model.vae)
         self._ensure_scale_factor()
 
     def on_validation_start(self) -> None:
-        self._ensure_scale_factor()
+        self.on_fit_start()
+
+    def latent(self, batch: dict[str, Any], generators: list[torch.Generator]) -> torch.Tensor:
+        """Unscaled latents (b, s, c, t, f) of a batch of waveforms, or of posteriors made before."""
+        if "mean" in batch:
+            return self.model.draw(batch["mean"], batch["std"], generators)
+        return self.model.encode(batch["waveform"], generators)
 
     def _ensure_scale_factor(self) -> None:
         """Estimate it, unless a checkpoint gave it, from segments spread over the training data, on each device alike.
@@ -80,14 +88,14 @@ class SyncTrackModule(pl.LightningModule):
         indices = torch.linspace(0, len(data) - 1, min(SCALE_FACTOR_SEGMENTS, len(data))).long().tolist()
         latents = []
         for index in tqdm(indices, desc="scale factor", disable=not self.trainer.is_global_zero, leave=False):
-            waveform = data[0, index]["waveform"][None].to(self.device)
+            item = self.trainer.strategy.batch_to_device(default_collate([data[0, index]]), self.device)
             generator = item_generator(self.config.seed, TRAIN, index, device=self.device)
-            latents.append(self.model.encode(waveform, [generator]))
+            latents.append(self.latent(item, [generator]))
         self.model.set_scale_factor(torch.cat(latents))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         generators = self.generators(batch, TRAIN)
-        latent = self.model.encode(batch["waveform"], generators)
+        latent = self.latent(batch, generators)
         loss = self.model.loss(latent, generators).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=len(latent))
@@ -98,7 +106,7 @@ class SyncTrackModule(pl.LightningModule):
         self.ema.update(self.model.unet)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        latent = self.model.encode(batch["waveform"], self.generators(batch, VALIDATION_LATENT))
+        latent = self.latent(batch, self.generators(batch, VALIDATION_LATENT))
         for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
             # Fresh generators of the same seeds: both see the same noise at the same time steps.
             loss = self.model.loss(latent, self.generators(batch, VALIDATION_LOSS), unet).mean()

@@ -1,6 +1,7 @@
 """The data sets of a configuration as Lightning's loaders."""
 
 from collections.abc import Container, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,13 +9,19 @@ from torch.utils.data import DataLoader
 
 from synctrack.config import Config
 from synctrack.data.dataset import StemDataset
+from synctrack.data.latents import LatentDataset, vae_sha256
 from synctrack.data.sampling import TrainBatches, share
 from synctrack.data.segments import segment_name
 from synctrack.errors import InputError
+from synctrack.vae import VAE
 
 
 class StemDataModule(pl.LightningDataModule):
     """Training segments shifted and shuffled, validation segments as they lie.
+
+    Args:
+        config: the whole configuration.
+        latents: folder of a store from `prepare_data.py latents`, read instead of the waveforms.
 
     Attributes:
         train: training segments; None where `data.params.path.train_data` is not set.
@@ -25,19 +32,27 @@ class StemDataModule(pl.LightningDataModule):
     # With more devices than clips to make, some have nothing to do.
     allow_zero_length_dataloader_with_multiple_devices = True
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, latents: str | None = None) -> None:
         super().__init__()
         self.config = config
+        self.latents = latents
         self.complete: set[int] = set()
         paths = config.data.params.path
-        self.train = self._dataset(paths.train_data, shift=True) if paths.train_data else None
-        self.valid = self._dataset(paths.valid_data, shift=False) if paths.valid_data else None
+        self.train = self._dataset("train", paths.train_data, shift=True) if paths.train_data else None
+        self.valid = self._dataset("valid", paths.valid_data, shift=False) if paths.valid_data else None
 
     def require(self, *names: str) -> None:
         """Raise InputError unless the data sets `train` or `valid` of these names are configured."""
         for name in names:
             if getattr(self, name) is None:
                 raise InputError(f"data.params.path.{name}_data: is not set; name a folder of track folders")
+
+    def require_vae(self, vae: VAE) -> None:
+        """Raise InputError where stored latents come from another VAE than this one."""
+        if self.latents and {store.vae_hash for store in (self.train, self.valid) if store} != {vae_sha256(vae)}:
+            raise InputError(
+                f"{self.latents}: its latents come from another VAE; make them again with this one, elsewhere"
+            )
 
     def train_dataloader(self) -> DataLoader:
         params, trainer = self.config.data.params, self.trainer
@@ -72,18 +87,18 @@ class StemDataModule(pl.LightningDataModule):
         items = [(0, index) for index in mine if index not in left_out]
         return self._loader(self.valid, sampler=items, batch_size=self.config.data.params.batch_size)
 
-    def _dataset(self, roots: str | Sequence[str], shift: bool) -> StemDataset:
-        params = self.config.data.params
-        return StemDataset(
-            roots,
-            params.path.stems,
-            self.config.model.params.audio,
-            shift=shift,
-            seed=self.config.seed,
-            missing_stem=params.missing_stem,
-            unreadable=params.unreadable,
-            max_seconds=params.max_seconds,
-        )
+    def _dataset(self, split: str, roots: str | Sequence[str], shift: bool) -> StemDataset:
+        params, model = self.config.data.params, self.config.model.params
+        how = {
+            "shift": shift,
+            "seed": self.config.seed,
+            "missing_stem": params.missing_stem,
+            "unreadable": params.unreadable,
+            "max_seconds": params.max_seconds,
+        }
+        if self.latents:
+            return LatentDataset(Path(self.latents, split), model, roots, params.path.stems, **how)
+        return StemDataset(roots, params.path.stems, model.audio, **how)
 
     def _loader(self, dataset: StemDataset, **how: Any) -> DataLoader:
         workers = self.config.data.params.num_workers
