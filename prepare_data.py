@@ -3,6 +3,7 @@
 import argparse
 
 from data_sources import grooves, midi, slakh
+from synctrack.config import add_config_arguments, config_of
 from synctrack.data.tracks import TrackReport
 from synctrack.errors import run_command
 
@@ -13,6 +14,7 @@ def main() -> None:
     _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
     _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
     _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
+    _add_latents(commands.add_parser("latents", help="what the VAE makes of a data set, for training without audio"))
     arguments = vars(parser.parse_args())
     report = arguments.pop("run")(**arguments)
     _print(report)
@@ -46,15 +48,36 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=slakh.write_slakh)
 
 
+def _add_latents(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    _add_out(parser)
+    shifts = "shifts of each segment that training can choose from (%(default)s)"
+    parser.add_argument("--offsets", type=_positive, default=8, help=shifts)
+    parser.set_defaults(run=_write_latents)
+
+
+def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> TrackReport:
+    # Here and not above: Lightning takes seconds to import, and the other commands need none.
+    from data_sources.latents import write_latents
+    from synctrack.training import start_logging
+
+    start_logging()
+    return write_latents(config_of(config, overrides), out, offsets)
+
+
 def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--missing-stem", choices=("skip", "silent"), default="skip", help="songs that lack one")
     parser.add_argument("--stem-map", help="YAML file with a line for each stem, such as `strings: [Strings]`")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, help="folder to make; what is complete in it is kept")
+    _add_out(parser)
     parser.add_argument("--rate", dest="sample_rate", type=_positive, default=16000, help="Hz (%(default)s)")
     parser.add_argument("--workers", type=_positive, help="processes (one for each CPU core)")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, help="folder to make; what is complete in it is kept")
 
 
 def _positive(text: str) -> int:

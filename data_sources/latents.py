@@ -1,0 +1,108 @@
+"""Latents made once: every segment that training and validation may read, through mel and VAE."""
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from data_sources.track_folders import write_tracks
+from synctrack.audio import LogMel
+from synctrack.checkpoint import load_vae
+from synctrack.config import Config, ModelParams
+from synctrack.data.datamodule import StemDataModule
+from synctrack.data.dataset import StemDataset
+from synctrack.data.latents import LATENTS, store_settings, vae_sha256
+from synctrack.data.segments import stored_starts
+from synctrack.data.tracks import Track, TrackReport
+from synctrack.errors import InputError
+from synctrack.training import build_trainer
+from synctrack.vae import VAE
+
+
+class _Split(NamedTuple):
+    folder: Path
+    songs: StemDataset
+    offsets: int
+
+    def starts(self, track: Track) -> list[int]:
+        return stored_starts(track.samples, self.songs.audio.segment_samples, self.offsets)
+
+
+def write_latents(config: Config, out: str | Path, offsets: int = 8) -> TrackReport:
+    """Encode the configuration's training data into `out`/train, its validation data into `out`/valid.
+
+    The layout is that of `synctrack.data.latents`. Validation segments are not shifted and need one offset.
+
+    Args:
+        config: of the training: its data, audio, VAE and VAE weights; `trainer.accelerator` is where the VAE runs, on
+            `data.params.batch_size` songs at a time.
+        offsets: evenly spaced shifts of each training segment.
+
+    Raises:
+        InputError: data or weights that training would refuse as well, too little room in `out`, latents that
+            float16 cannot hold; or as `write_tracks`.
+    """
+    data = StemDataModule(config)
+    data.require("train")
+    splits = [_Split(Path(out, "train"), data.train, offsets)]
+    if data.valid is not None:
+        splits.append(_Split(Path(out, "valid"), data.valid, 1))
+    params = config.model.params
+    encoder = _Encoder(params, build_trainer(config, devices=1).strategy.root_device, config.data.params.batch_size)
+    _require_room(Path(out), splits, params)
+    report = TrackReport()
+    for split in splits:
+        settings = store_settings(split.songs, params, split.offsets, vae_sha256(encoder.vae))
+        jobs = {track.name: (split, track) for track in split.songs.tracks}
+        report.add(write_tracks(split.folder, settings, jobs, encoder.write_track, workers=0))
+    return report
+
+
+class _Encoder:
+    def __init__(self, params: ModelParams, device: torch.device, songs_at_once: int) -> None:
+        path = params.vae_ckpt_path or params.ckpt_path
+        if not path:
+            raise InputError("model.params.vae_ckpt_path: is not set; latents need the VAE that training will use")
+        self.vae = VAE(params.vae)
+        load_vae(self.vae, path, params.audio)
+        self.vae.to(device)
+        self.mel = LogMel(params.audio).to(device)
+        self.device, self.songs_at_once = device, songs_at_once
+
+    def write_track(self, folder: Path, job: tuple[_Split, Track]) -> None:
+        split, track = job
+        latents = torch.cat(list(self._batches(split, track))).numpy()
+        if not np.isfinite(latents).all():
+            raise InputError(f"{track.name}: the VAE gives latents that are no numbers in float16; use another VAE")
+        np.save(folder / LATENTS, latents)
+
+    @torch.no_grad()
+    def _batches(self, split: _Split, track: Track) -> Iterator[torch.Tensor]:
+        """Float16 mean and standard deviation (b, 2, s, c, t, f) of the track's stored starts, in order."""
+        starts = split.starts(track)
+        for first in tqdm(range(0, len(starts), self.songs_at_once), track.name, leave=False, position=1, delay=1.0):
+            windows = [
+                split.songs.read(track, start)["waveform"] for start in starts[first : first + self.songs_at_once]
+            ]
+            posterior = self.vae.encode(self.mel(torch.stack(windows).to(self.device)))
+            yield torch.stack([posterior.mean, posterior.std], dim=1).half().cpu()
+
+
+def _require_room(out: Path, splits: list[_Split], params: ModelParams) -> None:
+    """Hours of encoding must not end on a full disk."""
+    track_bytes = np.dtype(np.float16).itemsize * 2 * math.prod(params.latent_shape)
+    wanted = sum(
+        len(split.starts(track)) * len(track.files) * track_bytes
+        for split in splits
+        for track in split.songs.tracks
+        if not (split.folder / track.name).exists()
+    )
+    place = next(folder for folder in [out, *out.absolute().parents] if folder.exists())
+    if wanted > (free := shutil.disk_usage(place).free):
+        gigabytes = f"needs {wanted / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free"
+        raise InputError(f"{out}: {gigabytes}; make room, choose another place or fewer --offsets")
