@@ -15,7 +15,7 @@ def main() -> None:
     data = StemDataModule(config)
     data.require("train")
     seed_everything(config)
-    fit(config, VAEModule(config), data, MONITOR, checkpoint_to_resume(config))
+    fit(config, VAEModule(config), data, MONITOR, checkpoint_to_resume(config, "vae"))
 
 
 if __name__ == "__main__":

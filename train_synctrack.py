@@ -19,7 +19,7 @@ def main() -> None:
     data.require(*{"train": ["train"], "validate": ["valid"]}.get(config.mode, ["train", "valid"]))
     seed_everything(config)
     module = SyncTrackModule(config)
-    resume = None if config.mode == "validate" else checkpoint_to_resume(config)
+    resume = None if config.mode == "validate" else checkpoint_to_resume(config, "synctrack")
     if resume is None:
         checkpoint.initialise(module.model, module.ema, config.model.params)
     if config.mode in ("validate", "validate_and_train"):

@@ -133,8 +133,12 @@ def _loggers(config: Config) -> list[Logger]:
     return loggers
 
 
-def checkpoint_to_resume(config: Config) -> Path | None:
+def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
     """The checkpoint that `trainer.resume` names: a file, or `last` for the run folder's newest; None for a new run.
+
+    Args:
+        config: the whole configuration.
+        kind: of the checkpoint's header, `synctrack` or `vae`.
 
     Raises:
         InputError: it is not there or of another model, or a new run would overwrite what the run folder holds.
@@ -149,7 +153,12 @@ def checkpoint_to_resume(config: Config) -> Path | None:
     path = last if resume == "last" else Path(resume)
     if not path.is_file():
         raise InputError(f"trainer.resume: {path} is not there; name a checkpoint of a run, or leave it out")
-    if different := differing_keys(read_file(path), config.model.params, tuple(config.data.params.path.stems)):
+    file = read_file(path)
+    if file.kind != kind or file.published or path.suffix == ".safetensors":
+        raise InputError(
+            f"trainer.resume: {path} is no checkpoint of such a training run; name it as a ckpt_path instead"
+        )
+    if different := differing_keys(file, config.model.params, tuple(config.data.params.path.stems)):
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
     return path
 

@@ -1,6 +1,7 @@
 """The data sets of a configuration as Lightning's loaders."""
 
 from collections.abc import Container, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,6 @@ class StemDataModule(pl.LightningDataModule):
         latents: folder of a store from `prepare_data.py latents`, read instead of the waveforms.
 
     Attributes:
-        train: training segments; None where `data.params.path.train_data` is not set.
-        valid: validation or test segments; None where `data.params.path.valid_data` is not set.
         complete: indices of the test clips that need not be made again.
     """
 
@@ -37,9 +36,18 @@ class StemDataModule(pl.LightningDataModule):
         self.config = config
         self.latents = latents
         self.complete: set[int] = set()
-        paths = config.data.params.path
-        self.train = self._dataset("train", paths.train_data, shift=True) if paths.train_data else None
-        self.valid = self._dataset("valid", paths.valid_data, shift=False) if paths.valid_data else None
+
+    @cached_property
+    def train(self) -> StemDataset | LatentDataset | None:
+        """Training segments, found at first use; None where `data.params.path.train_data` is not set."""
+        roots = self.config.data.params.path.train_data
+        return self._dataset("train", roots, shift=True) if roots else None
+
+    @cached_property
+    def valid(self) -> StemDataset | LatentDataset | None:
+        """Validation or test segments, found at first use; None where `data.params.path.valid_data` is not set."""
+        roots = self.config.data.params.path.valid_data
+        return self._dataset("valid", roots, shift=False) if roots else None
 
     def require(self, *names: str) -> None:
         """Raise InputError unless the data sets `train` or `valid` of these names are configured."""
