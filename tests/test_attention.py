@@ -110,11 +110,11 @@ def test_unknown_scope_is_refused():
 
 
 def test_gradient_checkpointing_changes_no_gradient():
-    settings = {"global_attention": True, "time_attention": True, "time_attention_scope": "frame"}
+    switches = {"global_attention": True, "time_attention": True, "time_attention_scope": "frame"}
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        layer = awaken(TrackTransformer(C, 16, **settings, gradient_checkpointing=checkpointing))
+        layer = awaken(TrackTransformer(C, 2, checkpointing, **switches))
         layer(torch.randn(B, S, C, T, F)).square().sum().backward()
         gradients.append([p.grad for p in layer.parameters()])
     for plain, recomputed in zip(*gradients, strict=True):

@@ -127,25 +127,14 @@ class TrackSharedBlock(nn.Module):
 
 
 class TrackTransformer(nn.Module):
-    """A `TrackSharedBlock` on a feature map: norm, 1x1 convolution, block, 1x1 convolution, plus the input."""
+    """A `TrackSharedBlock` with `switches` on a feature map, between 1x1 convolutions, plus the input."""
 
-    def __init__(
-        self,
-        channels: int,
-        head_channels: int,
-        *,
-        global_attention: bool,
-        time_attention: bool,
-        time_attention_scope: str,
-        gradient_checkpointing: bool,
-    ) -> None:
+    def __init__(self, channels: int, heads: int, gradient_checkpointing: bool, **switches: bool | str) -> None:
         super().__init__()
         self.gradient_checkpointing = gradient_checkpointing
         self.norm = GroupNorm(channels, eps=1e-6)
         self.proj_in = Conv2d(channels, channels, 1)
-        self.block = TrackSharedBlock(
-            channels, channels // head_channels, global_attention, time_attention, time_attention_scope
-        )
+        self.block = TrackSharedBlock(channels, heads, **switches)
         self.proj_out = zero_(Conv2d(channels, channels, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

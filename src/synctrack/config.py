@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -22,28 +22,15 @@ CHOICES = {
     "data.params.unreadable": ("skip", "refuse"),
 }
 BOUNDS = {
-    "seed": (0, 2**63 - 1),
-    "data.params.batch_size": (1, math.inf),
-    "data.params.num_workers": (0, math.inf),
-    "trainer.num_nodes": (1, math.inf),
-    "trainer.validation_every_n_steps": (1, math.inf),
-    "trainer.save_checkpoint_every_n_steps": (1, math.inf),
-    "trainer.accumulate_grad_batches": (1, math.inf),
-    "trainer.log_every_n_steps": (1, math.inf),
-    "model.params.base_learning_rate": (0, math.inf),
-    "model.params.warmup_steps": (0, math.inf),
-    "model.params.ema_decay": (0, 1),
-    "first_stage.learning_rate": (0, math.inf),
-    "first_stage.kl_weight": (0, math.inf),
-    "first_stage.crop_frames": (1, math.inf),
-    "validation.clips": (0, math.inf),
-    "validation.steps": (1, None),
-    "validation.eta": (0, math.inf),
-    "evaluation.clips": (1, math.inf),
-    "evaluation.steps": (1, None),
-    "evaluation.eta": (0, math.inf),
+    (0, math.inf): "seed data.params.num_workers model.params.base_learning_rate model.params.warmup_steps "
+    "first_stage.learning_rate first_stage.kl_weight validation.clips validation.eta evaluation.eta",
+    (0, 1): "model.params.ema_decay",
+    (1, math.inf): "data.params.batch_size trainer.num_nodes trainer.validation_every_n_steps "
+    "trainer.save_checkpoint_every_n_steps trainer.accumulate_grad_batches trainer.log_every_n_steps "
+    "first_stage.crop_frames evaluation.clips",
+    (1, None): "validation.steps evaluation.steps",
 }
-"""Lowest and highest value of numbers; None is the number of diffusion time steps."""
+"""Lowest and highest value and the keys, separated by spaces; None is the number of diffusion time steps."""
 
 
 @dataclass
@@ -236,15 +223,15 @@ def _merge(merged: Any, content: Any, source: str) -> Any:
 
 def _suggestion(full_key: str) -> str:
     """The known key most like `full_key`, if any is."""
-    close = difflib.get_close_matches(full_key, list(_keys(Config)), n=1)
+
+    def keys(schema: type, prefix: str = "") -> Iterator[str]:
+        for item in fields(schema):
+            yield prefix + item.name
+            if is_dataclass(item.type):
+                yield from keys(item.type, f"{prefix}{item.name}.")
+
+    close = difflib.get_close_matches(full_key, list(keys(Config)), n=1)
     return f"; did you mean {close[0]}?" if close else "; config/synctrack_train.yaml lists all keys"
-
-
-def _keys(schema: type, prefix: str = ""):
-    for item in fields(schema):
-        yield prefix + item.name
-        if is_dataclass(item.type):
-            yield from _keys(item.type, f"{prefix}{item.name}.")
 
 
 def _first_line(error: Exception) -> str:
@@ -260,8 +247,9 @@ def _check(config: Config) -> None:
     for key, choices in CHOICES.items():
         if (value := OmegaConf.select(tree, key)) not in choices:
             raise InputError(f"{key}: {value!r} is none of {', '.join(choices)}")
-    for key, (lowest, highest) in BOUNDS.items():
-        value = OmegaConf.select(tree, key)
+    for (lowest, highest), keys in BOUNDS.items():
         highest = config.model.params.diffusion.timesteps if highest is None else highest
-        if value is not None and not lowest <= value <= highest:
-            raise InputError(f"{key}: {value} is not between {lowest} and {highest}")
+        for key in keys.split():
+            value = OmegaConf.select(tree, key)
+            if value is not None and not lowest <= value <= highest:
+                raise InputError(f"{key}: {value} is not between {lowest} and {highest}")

@@ -40,11 +40,8 @@ class SaveLast(Callback):
 def start_logging() -> None:
     """Log as a script does, without Lightning's advice on what our own samplers and seeds settle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for chatty in (
-        "pytorch_lightning.utilities.rank_zero",
-        "pytorch_lightning.trainer.connectors.checkpoint_connector",
-    ):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"pytorch_lightning.{chatty}").setLevel(logging.WARNING)
     for advice in (
         ".*does not have many workers.*",
         ".*dataloader is not resumable.*",
@@ -97,14 +94,10 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
         validate: whether there are validation data.
     """
     settings, folder = config.trainer, Path(config.run_dir) / "checkpoints"
-    last = SaveLast(folder / LAST, settings.save_checkpoint_every_n_steps)
-    callbacks = [TQDMProgressBar(refresh_rate=1), last]
+    callbacks = [TQDMProgressBar(refresh_rate=1), SaveLast(folder / LAST, settings.save_checkpoint_every_n_steps)]
     if validate and settings.save_top_k:
-        callbacks.append(
-            ModelCheckpoint(
-                folder, "{step:07d}", monitor=monitor, save_top_k=settings.save_top_k, save_on_train_epoch_end=False
-            )
-        )
+        best = {"monitor": monitor, "save_top_k": settings.save_top_k, "save_on_train_epoch_end": False}
+        callbacks.append(ModelCheckpoint(folder, "{step:07d}", **best))
     return build_trainer(
         config,
         max_epochs=settings.max_epochs,
@@ -127,9 +120,7 @@ def _loggers(config: Config) -> list[Logger]:
         try:
             loggers.append(WandbLogger(project=config.trainer.wandb_project, save_dir=config.run_dir))
         except ModuleNotFoundError as error:
-            raise InputError(
-                "trainer.wandb_project: wandb is not installed; pip install wandb, or remove it"
-            ) from error
+            raise InputError("trainer.wandb_project: needs wandb; pip install wandb, or remove the key") from error
     return loggers
 
 

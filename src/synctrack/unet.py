@@ -10,6 +10,7 @@ from synctrack.attention import TIME_ATTENTION_SCOPES, TrackTransformer
 from synctrack.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths, concat_channels, zero_
 
 NORM_EPS = 1e-5
+SWITCHES = ("global_attention", "time_attention", "time_attention_scope")
 
 
 @dataclass(frozen=True)
@@ -128,17 +129,11 @@ class UNet(nn.Module):
         return ResBlock(in_channels, out_channels, NORM_EPS, 8 * self.config.model_channels, zero_init=True)
 
     def _stage(self, in_channels: int, out_channels: int, downsampling: int, upsample: bool = False) -> Stage:
-        config = self.config
-        attention = None
+        config, attention = self.config, None
         if downsampling in config.attention_resolutions:
-            attention = TrackTransformer(
-                out_channels,
-                config.num_head_channels,
-                global_attention=config.global_attention,
-                time_attention=config.time_attention,
-                time_attention_scope=config.time_attention_scope,
-                gradient_checkpointing=config.gradient_checkpointing,
-            )
+            heads = out_channels // config.num_head_channels
+            switches = {name: getattr(config, name) for name in SWITCHES}
+            attention = TrackTransformer(out_channels, heads, config.gradient_checkpointing, **switches)
         return Stage(self._res(in_channels, out_channels), attention, Upsample(out_channels) if upsample else None)
 
     def _way_down(self) -> tuple[nn.ModuleList, list[int]]:
