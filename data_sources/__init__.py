@@ -1,1 +1,1 @@
-"""Where data sets come from: procedural grooves, MIDI files, Slakh2100; and their latents. `prepare_data.py` is their command line."""
+"""What data sets are made from: procedural grooves, MIDI files, Slakh2100, and their latents; see `prepare_data.py`."""

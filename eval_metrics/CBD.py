@@ -13,8 +13,6 @@ References need two beats and targets one. Beats that find no partner do not cou
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`.
 """
 
-# ruff: noqa: N999 - the scripts keep their published names.
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ without any beat are not counted; songs with fewer than two others are left out.
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`, w = 0.15 s.
 """
 
-# ruff: noqa: N999 - the scripts keep their published names.
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ have no interval and fall out.
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`.
 """
 
-# ruff: noqa: N999 - the scripts keep their published names.
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,6 +1,7 @@
 """Wrong input, said once: every command answers it with one clear line and exit status 2."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -19,6 +20,10 @@ def run_command(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output, such as head, has had enough; what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
