@@ -55,9 +55,9 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8) -> TrackRep
     params = config.model.params
     encoder = _Encoder(params, build_trainer(config, devices=1).strategy.root_device, config.data.params.batch_size)
     _require_room(Path(out), splits, params)
-    report = TrackReport()
+    report, vae_hash = TrackReport(), vae_sha256(encoder.vae)
     for split in splits:
-        settings = store_settings(split.songs, params, split.offsets, vae_sha256(encoder.vae))
+        settings = store_settings(split.songs, params, split.offsets, vae_hash)
         jobs = {track.name: (split, track) for track in split.songs.tracks}
         report.add(write_tracks(split.folder, settings, jobs, encoder.write_track, workers=0))
     return report
@@ -84,11 +84,9 @@ class _Encoder:
     @torch.no_grad()
     def _batches(self, split: _Split, track: Track) -> Iterator[torch.Tensor]:
         """Float16 mean and standard deviation (b, 2, s, c, t, f) of the track's stored starts, in order."""
-        starts = split.starts(track)
-        for first in tqdm(range(0, len(starts), self.songs_at_once), track.name, leave=False, position=1, delay=1.0):
-            windows = [
-                split.songs.read(track, start)["waveform"] for start in starts[first : first + self.songs_at_once]
-            ]
+        batches = torch.tensor(split.starts(track)).split(self.songs_at_once)
+        for starts in tqdm(batches, track.name, leave=False, position=1, delay=1.0):
+            windows = [split.songs.read(track, start)["waveform"] for start in starts.tolist()]
             posterior = self.vae.encode(self.mel(torch.stack(windows).to(self.device)))
             yield torch.stack([posterior.mean, posterior.std], dim=1).half().cpu()
 
