@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from synctrack.data.sampling import TrainBatches, share
+from synctrack.data.sampling import TrainBatches
 
 
 def batches(count, items=10, batch_size=2, seed=0, before=0, **devices):
@@ -53,7 +53,3 @@ def test_seed_decides_the_order():
 def test_too_few_items_are_refused():
     with pytest.raises(ValueError, match="3 segments do not fill a batch of 2 on each of 2 devices"):
         TrainBatches(3, 2, 0, lambda: 0, world_size=2)
-
-
-def test_shares_hold_each_item_once():
-    assert sorted(itertools.chain(*(share(range(7), rank, 3) for rank in range(3)))) == list(range(7))

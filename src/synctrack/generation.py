@@ -1,7 +1,6 @@
 """Generated clips on disk: names, folders, what is already there, and the manifest that says how they were made."""
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,24 +105,11 @@ class Generation:
 
     def finish(self) -> Path:
         """Write the complete manifest and a picture of the first clip's mels; gives the picture's path."""
-        seed = self.config.seed
-        clips = [
-            {"index": i, "name": name, "seed": item_seed(seed, GENERATION, i)} for i, name in enumerate(self.names)
-        ]
-        versions = {
-            "synctrack": synctrack.__version__,
-            "torch": torch.__version__,
-            "pytorch_lightning": pytorch_lightning.__version__,
-            "python": platform.python_version(),
-        }
-        manifest = {
-            "complete": True,
-            "identity": self.identity,
-            "checkpoint": self.checkpoint,
-            "versions": versions,
-            "config": to_dict(self.config),
-            "clips": clips,
-        }
+        seeds = [item_seed(self.config.seed, GENERATION, i) for i in range(len(self.names))]
+        clips = [{"index": i, "name": name, "seed": seeds[i]} for i, name in enumerate(self.names)]
+        versions = {module.__name__: module.__version__ for module in (synctrack, torch, pytorch_lightning, np)}
+        made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": versions}
+        manifest = {"complete": True, **made, "config": to_dict(self.config), "clips": clips}
         write_json(self.out / MANIFEST, manifest)
         return self._picture(self.names[0])
 

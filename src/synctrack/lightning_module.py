@@ -28,11 +28,6 @@ from synctrack.seeding import (
 SCALE_FACTOR_SEGMENTS = 16
 
 
-def warm_up(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """Learning rate from 0 at the first step to its base after `steps`, then constant."""
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / steps) if steps else 1.0)
-
-
 class SyncTrackModule(pl.LightningModule):
     """Trains and evaluates a `SyncTrack`; `ema` is the averaged U-Net that generation uses.
 
@@ -52,8 +47,11 @@ class SyncTrackModule(pl.LightningModule):
         params = self.config.model.params
         weights = [p for p in self.model.unet.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(weights, lr=params.base_learning_rate, weight_decay=params.weight_decay)
-        schedule = {"scheduler": warm_up(optimizer, params.warmup_steps), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        # From 0 at the first step to the base rate after the last of the warm-up, then constant.
+        warm_up = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, step / params.warmup_steps) if params.warmup_steps else 1.0
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": warm_up, "interval": "step"}}
 
     def generators(self, batch: dict[str, Any], *stream: int) -> list[torch.Generator]:
         """One generator for each item of a batch, for the stream of this name."""

@@ -50,13 +50,6 @@ class ModelConfig:
         return self.vae.latent_channels, self.audio.frames // down, self.audio.n_mels // down
 
 
-def build_vocoder(config: ModelConfig) -> nn.Module:
-    """The vocoder that `config` names: log-mel (b, s, m, f) -> waveform (b, s, n)."""
-    if config.vocoder.kind == "griffin_lim":
-        return GriffinLim(config.audio)
-    return HiFiGAN(config.vocoder.hifigan, config.audio)
-
-
 class SyncTrack(nn.Module):
     """Latent diffusion over the tracks of a song (paper, section 3).
 
@@ -80,7 +73,8 @@ class SyncTrack(nn.Module):
         self.vae = VAE(config.vae)
         self.unet = UNet(config.unet, len(self.stems), config.vae.latent_channels)
         self.diffusion = Diffusion(config.diffusion)
-        self.vocoder = build_vocoder(config)
+        own_weights = config.vocoder.kind == "hifigan"
+        self.vocoder = HiFiGAN(config.vocoder.hifigan, config.audio) if own_weights else GriffinLim(config.audio)
         self.register_buffer("scale_factor", torch.tensor(float("nan")))
         for frozen in (self.vae, self.vocoder):
             frozen.requires_grad_(False)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from synctrack.config import Config
 from synctrack.data.dataset import StemDataset
 from synctrack.data.latents import LatentDataset, vae_sha256
-from synctrack.data.sampling import TrainBatches, share
+from synctrack.data.sampling import TrainBatches
 from synctrack.data.segments import segment_name
 from synctrack.errors import InputError
 from synctrack.vae import VAE
@@ -91,19 +91,14 @@ class StemDataModule(pl.LightningDataModule):
 
     def _share(self, indices: Sequence[int], left_out: Container[int] = ()) -> DataLoader:
         trainer = self.trainer
-        mine = share(indices, trainer.global_rank, trainer.world_size)
+        mine = indices[trainer.global_rank :: trainer.world_size]
         items = [(0, index) for index in mine if index not in left_out]
         return self._loader(self.valid, sampler=items, batch_size=self.config.data.params.batch_size)
 
     def _dataset(self, split: str, roots: str | Sequence[str], shift: bool) -> StemDataset:
         params, model = self.config.data.params, self.config.model.params
-        how = {
-            "shift": shift,
-            "seed": self.config.seed,
-            "missing_stem": params.missing_stem,
-            "unreadable": params.unreadable,
-            "max_seconds": params.max_seconds,
-        }
+        how = {name: getattr(params, name) for name in ("missing_stem", "unreadable", "max_seconds")}
+        how |= {"shift": shift, "seed": self.config.seed}
         if self.latents:
             return LatentDataset(Path(self.latents, split), model, roots, params.path.stems, **how)
         return StemDataset(roots, params.path.stems, model.audio, **how)

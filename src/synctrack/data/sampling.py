@@ -1,6 +1,6 @@
 """Which items make up which batch on which device: pure functions of the seed and of how many batches went before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -53,8 +53,3 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
             start = batch * self.global_batch_size
             mine = order[start + self.rank : start + self.global_batch_size : self.world_size]
             yield [(epoch, int(index)) for index in mine]
-
-
-def share(indices: Sequence[int], rank: int, world_size: int) -> Sequence[int]:
-    """Every `world_size`-th of `indices`: each belongs to one device."""
-    return indices[rank::world_size]
