@@ -7,15 +7,14 @@ import hashlib
 import logging
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from synctrack.audio import AudioFormat
 from synctrack.checkpoint_files import CheckpointFile, model_header, read_file
-from synctrack.checkpoint_match import Modules, Weights, match
+from synctrack.checkpoint_match import Modules, Weights, match, shapes_of
 from synctrack.config import Config, ModelParams
 from synctrack.ema import EMA
 from synctrack.errors import InputError, run_command
@@ -27,7 +26,9 @@ from synctrack.vocoder import HiFiGAN
 
 logger = logging.getLogger(__name__)
 
-MAY_DIFFER = ("unet.gradient_checkpointing", "vocoder.kind")
+KEYS = {"config": "model.params", "stems": "data.params.path.stems"}
+"""Where our headers' entries stand in a run's configuration."""
+MAY_DIFFER = ("model.params.unet.gradient_checkpointing", "model.params.vocoder.kind")
 """Configuration under which the same weights give the same latents."""
 
 
@@ -74,19 +75,16 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
     Raises:
         InputError: a file does not fit, or there is no VAE, or no vocoder for a model that needs one.
     """
-    weights = None
-    if params.ckpt_path:
-        weights = _start_from(model, ema, params.ckpt_path)
-    else:
+    weights = _start_from(model, ema, params.ckpt_path) if params.ckpt_path else None
+    if not weights:
         ema.module.load_state_dict(model.unet.state_dict())
     if params.vae_ckpt_path:
         load_vae(model.vae, params.vae_ckpt_path, model.config.audio)
-    elif weights and "vae" in weights.parts():
+    elif weights and "vae" in weights.parts:
         weights.fill(model.vae, "vae.")
     else:
         raise InputError(
-            "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
-            "or model.params.ckpt_path to a checkpoint that holds them"
+            "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made)"
         )
     _fill_vocoder(model, params.vocoder_ckpt_path, weights)
 
@@ -109,7 +107,7 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
     if different := differing_keys(file, model.config, model.stems):
         remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
-    weights = _match_all(file, model)
+    weights = match(file, shapes_of(model.config, len(model.stems)))
     _require(file, weights, "ema", "vae", "scale_factor")
     weights.fill(model.unet, "ema.module.")
     weights.fill(model.vae, "vae.")
@@ -148,25 +146,18 @@ def differing_keys(file: CheckpointFile, config: ModelConfig, stems: tuple[str, 
 
     Of a published file, which says nothing, only `time_attention_scope` is known: its weights learnt `bin`.
     """
-    stored_config, stored_stems = file.stored_model()
-    stored, own = (
-        _flat(model_header("", each, names)) for each, names in ((stored_config, stored_stems), (config, stems))
-    )
+    stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
     if file.header is None:
-        stored = {key: stored[key] for key in ("model.params.unet.time_attention_scope",)}
-    return [f"{key}: {value} in the file, {own[key]} here" for key, value in stored.items() if own[key] != value]
+        stored = {"config": {"unet": {"time_attention_scope": stored["config"]["unet"]["time_attention_scope"]}}}
+    return list(_differing(stored, own, ""))
 
 
-def _flat(header: dict[str, Any]) -> dict[str, Any]:
-    """Header -> the configuration's full keys and their values."""
-
-    def walk(node: Any, key: str) -> dict[str, Any]:
-        if not isinstance(node, dict):
-            return {key: node}
-        return {k: v for name, child in node.items() for k, v in walk(child, f"{key}.{name}").items()}
-
-    flat = walk(header["config"], "model.params") | {"data.params.path.stems": header["stems"]}
-    return {key: value for key, value in flat.items() if key.removeprefix("model.params.") not in MAY_DIFFER}
+def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
+    if isinstance(stored, dict):
+        for name in stored:
+            yield from _differing(stored[name], own[name], KEYS.get(name, f"{key}.{name}"))
+    elif stored != own and key not in MAY_DIFFER:
+        yield f"{key}: {stored} in the file, {own} here"
 
 
 def _start_from(model: SyncTrack, ema: EMA, path: str) -> Weights:
@@ -176,15 +167,16 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> Weights:
         raise InputError(
             f"{path}: is a {file.description}, not one to start from; name it as model.params.{file.kind}_ckpt_path"
         )
-    weights = _match_all(file, model)
+    weights = match(file, shapes_of(model.config, len(model.stems)))
     # Our exported files hold the average alone.
-    _require(file, weights, "unet" if "unet" in weights.parts() else "ema")
-    weights.fill(model.unet, "unet." if "unet" in weights.parts() else "ema.module.")
+    part, prefix = ("unet", "unet.") if "unet" in weights.parts else ("ema", "ema.module.")
+    _require(file, weights, part)
+    weights.fill(model.unet, prefix)
     ema.module.load_state_dict(model.unet.state_dict())
     weights.fill(ema, "ema.")
     if "scale_factor" in weights:
         _set_scale_factor(model, file, weights)
-    logger.info("%s: a %s with %s", path, file.description, ", ".join(weights.parts()))
+    logger.info("%s: a %s with %s", path, file.description, ", ".join(weights.parts))
     if file.kind == "musicldm":
         logger.info("%s: to start new: %s", path, new_modules(model.unet))
     else:
@@ -204,18 +196,9 @@ def new_modules(unet: UNet) -> str:
     return f"{new.total()} keys of the U-Net that MusicLDM has not: {listed}"
 
 
-def _match_all(file: CheckpointFile, model: SyncTrack) -> Weights:
-    vocoder = model.vocoder
-    if not isinstance(vocoder, HiFiGAN):
-        # The file may hold one all the same, and its names and shapes are checked.
-        with torch.device("meta"):
-            vocoder = HiFiGAN(model.config.vocoder.hifigan, model.config.audio)
-    return match(file, Modules(model.unet, model.vae, vocoder))
-
-
 def _require(file: CheckpointFile, weights: Weights, *parts: str) -> None:
     for part in parts:
-        if part not in weights.parts():
+        if part not in weights.parts:
             raise InputError(f"{file.path}: the {file.description} holds no {part}; name another file")
 
 
@@ -232,7 +215,7 @@ def _fill_vocoder(model: SyncTrack, path: str | Path | None, weights: Weights | 
         return
     if path:
         _fill_part("vocoder", model.vocoder, path)
-    elif weights and "vocoder" in weights.parts():
+    elif weights and "vocoder" in weights.parts:
         weights.fill(model.vocoder, "vocoder.")
     else:
         raise InputError(

@@ -24,7 +24,6 @@ from synctrack.checkpoint_match import KEPT, Modules, Weights, differences, entr
 from synctrack.config import load_config
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
-from synctrack.key_map import PUBLISHED_EMA
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +39,23 @@ USES = {
 def main() -> None:
     """The command line; each command answers wrong input with an `InputError`."""
     parser = argparse.ArgumentParser(prog="python -m synctrack.checkpoint", description="Inspect and convert weights.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("inspect", "say what a checkpoint is and what of it would be used"),
-        ("convert", "write it as .safetensors (our format) or .ckpt (published names)"),
-        ("diff", "list what keeps it from fitting a configuration; exit status 1 if anything does"),
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for run, text in (
+        (inspect, "say what a checkpoint is and what of it would be used"),
+        (convert, "write it as .safetensors (our format) or .ckpt (published names)"),
+        (diff, "list what keeps it from fitting a configuration; exit status 1 if anything does"),
     ):
-        commands.add_parser(name, help=text, description=text).add_argument("file", help="a checkpoint of any kind")
+        command = commands.add_parser(run.__name__, help=text, description=text)
+        command.add_argument("path", metavar="file", help="a checkpoint of any kind")
+        command.set_defaults(run=run)
     commands.choices["convert"].add_argument("out", help="where to write; its suffix decides the format")
     commands.choices["convert"].add_argument(
         "--small", action="store_true", help="of a published file, keep only what generation and training start from"
     )
     commands.choices["diff"].add_argument("config", nargs="+", help="YAML files and key=value pairs, later ones win")
-    arguments = parser.parse_args()
+    arguments = vars(parser.parse_args())
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    if arguments.command == "inspect":
-        inspect(arguments.file)
-    elif arguments.command == "convert":
-        convert(arguments.file, arguments.out, arguments.small)
-    else:
-        sys.exit(1 if diff(arguments.file, arguments.config) else 0)
+    sys.exit(1 if arguments.pop("run")(**arguments) else 0)
 
 
 def inspect(path: str) -> None:
@@ -76,24 +72,22 @@ def inspect(path: str) -> None:
     modules = shapes_of(config, len(stems))
     weights = match(file, modules)
     print(f"tracks  {', '.join(stems)}")
-    for part, entries in weights.parts().items():
-        count, values = sum(len(e.published) for e in entries), sum(e.like.numel() for e in entries)
-        print(f"{part:13} {count:5} tensors {values:13,} values  {USES[part]}")
-    unused = defaultdict(list)
+    rows = defaultdict(list)
+    for part, entries in weights.parts.items():
+        rows[part, USES[part]] = [piece.numel() for entry in entries for piece in entry.to_published(entry.like)]
     for name, tensor in file.tensors.items():
         if reason := ignored_as(file, name):
-            unused[reason].append(tensor.numel())
-    for reason, sizes in unused.items():
-        print(f"{'not used':13} {len(sizes):5} tensors {sum(sizes):13,} values  {reason}")
+            rows["not used", reason].append(tensor.numel())
+    for (what, why), sizes in rows.items():
+        print(f"{what:13} {len(sizes):5} tensors {sum(sizes):13,} values  {why}")
     if file.kind == "musicldm":
         print(f"to start new: {new_modules(modules.unet)}")
 
 
-def diff(path: str, configuration: list[str]) -> bool:
+def diff(path: str, config: list[str]) -> bool:
     """Print, line by line, what keeps a checkpoint from fitting a configuration -> whether anything does."""
-    overrides = [item for item in configuration if "=" in item]
-    config = load_config([item for item in configuration if "=" not in item], overrides)
-    params, stems = config.model.params, tuple(config.data.params.path.stems)
+    resolved = load_config([item for item in config if "=" not in item], [item for item in config if "=" in item])
+    params, stems = resolved.model.params, tuple(resolved.data.params.path.stems)
     file = read_file(path)
     lines = differing_keys(file, params, stems) if file.kind == "synctrack" else []
     for what, names in differences(file, shapes_of(params, len(stems))).items():
@@ -140,7 +134,7 @@ def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
 
 
 def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[str, torch.Tensor]:
-    without_raw = small and "ema" in weights.parts()
+    without_raw = small and "ema" in weights.parts
     tensors = {name: _copy(weights[name]) for name in weights if not (without_raw and name.startswith("unet."))}
     if not small:
         tensors |= {KEPT + name: _copy(tensor) for name, tensor in file.tensors.items() if ignored_as(file, name)}
@@ -148,16 +142,12 @@ def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[st
 
 
 def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules) -> dict[str, torch.Tensor]:
-    tensors = {}
+    tensors, unet = {}, "unet." if "unet" in weights.parts else "ema.module."
     for entry in entries_of(replace(file, published=True), modules):
-        ours = entry.ours
-        if ours.startswith("unet.") and "unet" not in weights.parts():
-            ours = f"ema.module.{ours.removeprefix('unet.')}"
+        ours = entry.ours.replace("unet.", unet)
         if ours in weights:
-            tensors |= dict(zip(entry.published, map(_copy, entry.to_published(weights[ours])), strict=True))
-    updates = f"{PUBLISHED_EMA}num_updates"
-    if updates in tensors:
-        tensors[updates] = tensors[updates].int()
+            tensor = weights[ours].int() if ours == "ema.num_updates" else weights[ours]
+            tensors |= dict(zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True))
     return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
 
 

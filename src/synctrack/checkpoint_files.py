@@ -1,7 +1,6 @@
 """Checkpoint files as they lie on the disk: read without running anything in them, recognised by what they hold."""
 
 import json
-import pickle
 import re
 import warnings
 from collections.abc import Sequence
@@ -15,14 +14,22 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError, safe_open
 
 from synctrack.errors import InputError
-from synctrack.key_map import PUBLISHED_UNET, is_published_synctrack
 from synctrack.model import ModelConfig
 from synctrack.unet import UNetConfig
 
 HEADER = "synctrack"
 """Top-level key of our header in a torch file, and in the metadata of a safetensors file."""
 FORMAT = 1
-KINDS = ("synctrack", "musicldm", "vae", "vocoder")
+KINDS = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
+KNOWN_BY = {
+    r"model\.unet\.": ("synctrack", False),
+    r"model\.diffusion_model\..*(switcher|attn_cross_track|attn_beat)": ("synctrack", True),
+    r"model\.diffusion_model\.": ("musicldm", True),
+    r"vae\.": ("vae", False),
+    r"decoder\.": ("vae", True),
+    r"conv_pre\.": ("vocoder", True),
+}
+"""How a name begins -> kind, and whether published, of the file that holds it; the first that is found counts."""
 
 PUBLISHED_CONFIG = ModelConfig(unet=UNetConfig(time_attention_scope="bin"))
 """The model that the paper's authors published."""
@@ -52,14 +59,8 @@ class CheckpointFile:
     @property
     def description(self) -> str:
         """Such as "SyncTrack checkpoint (published names, step 320000)"."""
-        kinds = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
-        names = "published names" if self.published else "our names"
-        return f"{kinds[self.kind]} checkpoint ({names}{'' if self.step is None else f', step {self.step}'})"
-
-    @property
-    def has_weight_norm(self) -> bool:
-        """Whether the vocoder's weights are still split into magnitude and direction."""
-        return any(name.endswith(".weight_g") for name in self.tensors)
+        step = "" if self.step is None else f", step {self.step}"
+        return f"{KINDS[self.kind]} checkpoint ({'published' if self.published else 'our'} names{step})"
 
     def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
         """The model's configuration and stems: from the header, or the published ones where there is none.
@@ -94,8 +95,9 @@ def read_file(path: str | Path) -> CheckpointFile:
     if not path.is_file():
         raise InputError(f"{path}: no such file; ckpt/README.md says which checkpoints there are")
     with path.open("rb") as stream:
-        is_safetensors = stream.read(9)[8:] == b"{"
-    return _read_safetensors(path) if is_safetensors else _read_torch(path)
+        head = stream.read(9)
+    # Files of torch before 1.6 are no zip archives and cannot be mapped.
+    return _read_safetensors(path) if head[8:] == b"{" else _read_torch(path, mmap=head.startswith(b"PK\x03\x04"))
 
 
 def _read_safetensors(path: Path) -> CheckpointFile:
@@ -111,21 +113,21 @@ def _read_safetensors(path: Path) -> CheckpointFile:
     return CheckpointFile(path, header["kind"], False, tensors, header, header.get("step"))
 
 
-def _read_torch(path: Path) -> CheckpointFile:
-    content = _load(path)
+def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
+    content = _load(path, mmap)
     if not isinstance(content, dict):
         raise InputError(f"{path}: is no checkpoint (holds a {type(content).__name__}, not a state_dict)")
-    header = _checked_header(path, content.get(HEADER))
-    step = content.get("global_step")
+    header, step = _checked_header(path, content.get(HEADER)), content.get("global_step")
     tensors = content.get("generator", content.get("state_dict", content))
     if not isinstance(tensors, dict) or not tensors:
         raise InputError(f"{path}: is no checkpoint (its state_dict is empty or none)")
-    strange = [
-        str(name) for name, value in tensors.items() if not (isinstance(name, str) and isinstance(value, torch.Tensor))
-    ]
-    if strange:
+    if strange := [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]:
         raise InputError(f"{path}: is no checkpoint; these entries are no named tensors: {', '.join(strange)}")
-    kind, published = _recognise(path, tensors)
+    found = (by for begins, by in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors))
+    kind, published = next(found, (None, False))
+    if kind is None:
+        first = next(iter(tensors))
+        raise InputError(f"{path}: is none of the checkpoints this project knows (its first key is {first!r})")
     if not published:
         if header is None:
             raise InputError(f"{path}: has our names but no {HEADER!r} entry; was it saved by train_synctrack.py?")
@@ -133,45 +135,20 @@ def _read_torch(path: Path) -> CheckpointFile:
     return CheckpointFile(path, kind, published, tensors, header, step if isinstance(step, int) else None)
 
 
-def _load(path: Path) -> Any:
-    with path.open("rb") as stream:
-        is_zip = stream.read(4) == b"PK\x03\x04"
+def _load(path: Path, mmap: bool) -> Any:
     try:
         with warnings.catch_warnings():
             # Torch warns of pickles that it then refuses; one line is enough.
             warnings.simplefilter("ignore")
-            # Files of torch before 1.6 are no zip archives and cannot be mapped.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except pickle.UnpicklingError as error:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:
+        # A broken pickle makes the reader stumble in any way there is; it is always the file's fault.
         if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(
                 f"{path}: refused, nothing was executed: it holds Python objects ({name[1]}), which can run code; "
                 "get a file that holds tensors only, or see ckpt/README.md"
             ) from error
-        raise InputError(f"{path}: is no checkpoint, or is damaged; get or make it again") from error
-    except Exception as error:
-        # A broken pickle makes the reader stumble in any way there is; it is always the file's fault.
         raise InputError(f"{path}: is truncated, damaged or no checkpoint; get or make it again") from error
-
-
-def _recognise(path: Path, names: Sequence[str] | dict[str, Any]) -> tuple[str, bool]:
-    """-> (kind, published) by the beginnings of names."""
-
-    def any_begins(prefix: str) -> bool:
-        return any(name.startswith(prefix) for name in names)
-
-    if any_begins("model.unet."):
-        return "synctrack", False
-    if any_begins(PUBLISHED_UNET):
-        return ("synctrack" if is_published_synctrack(names) else "musicldm"), True
-    if any_begins("vae."):
-        return "vae", False
-    if any_begins("encoder.") and any_begins("decoder."):
-        return "vae", True
-    if any_begins("conv_pre."):
-        return "vocoder", True
-    first = next(iter(names))
-    raise InputError(f"{path}: is none of the checkpoints this project knows (its first key is {first!r})")
 
 
 def _checked_header(path: Path, header: Any) -> dict[str, Any] | None:

@@ -5,27 +5,17 @@ Our name of a tensor is its name in `SyncTrack`'s state dict (`unet.â€¦`, `vae.â
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from synctrack import key_map
 from synctrack.checkpoint_files import CheckpointFile
 from synctrack.errors import InputError
-from synctrack.key_map import (
-    PUBLISHED_EMA,
-    PUBLISHED_UNET,
-    PUBLISHED_VAE,
-    PUBLISHED_VOCODER,
-    Entry,
-    average_name,
-    is_new_in_synctrack,
-    unet_map,
-    vae_map,
-    vocoder_map,
-)
+from synctrack.key_map import Entry
 from synctrack.model import ModelConfig
 from synctrack.unet import UNet
 from synctrack.vae import VAE
@@ -66,11 +56,18 @@ class Modules(NamedTuple):
 
 
 class Weights:
-    """The tensors of a matched file by our names, each made when it is asked for."""
+    """The tensors of a matched file by our names, each made when it is asked for.
+
+    Attributes:
+        parts: the parts that the file holds.
+    """
 
     def __init__(self, file: CheckpointFile, entries: list[Entry]) -> None:
         self._file = file
         self._entries = {entry.ours: entry for entry in entries}
+        self.parts: dict[str, list[Entry]] = {}
+        for entry in entries:
+            self.parts.setdefault(entry.part, []).append(entry)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -85,10 +82,6 @@ class Weights:
         # A weight that is still split by weight norm.
         magnitude, direction = self[f"{name}_g"].float(), self[f"{name}_v"].float()
         return magnitude * direction / torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
-
-    def parts(self) -> dict[str, list[Entry]]:
-        """The parts that the file holds."""
-        return _by_part(self._entries.values())
 
     def fill(self, module: nn.Module, prefix: str) -> None:
         """Copy into `module`, whose tensors' names begin with `prefix`, what there is of it, as the module's type."""
@@ -107,25 +100,26 @@ def match(file: CheckpointFile, modules: Modules) -> Weights:
     if problems := differences(file, modules):
         listed = "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items())
         raise InputError(f"{file.path}: {file.description} does not fit the model: {listed}")
-    return Weights(file, _present(file, entries_of(file, modules)))
+    return Weights(file, _present(file, modules))
 
 
 def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
     """What `match` would refuse: for each kind of problem the names in the file; empty where all is well."""
     expected = {
         name: like
-        for entry in _present(file, entries_of(file, modules))
+        for entry in _present(file, modules)
         for name, like in zip(entry.published, entry.to_published(entry.like), strict=True)
     }
+    tensors = file.tensors
     # With a U-Net, or with the one module of a file of one part, all is known that the file may hold.
-    names = file.tensors if modules.unet or getattr(modules, file.kind, None) else ()
+    names = tensors if modules.unet or getattr(modules, file.kind, None) else ()
     problems = {
-        "missing": [name for name in expected if name not in file.tensors],
+        "missing": [name for name in expected if name not in tensors],
         "unknown": [name for name in names if name not in expected and not ignored_as(file, name)],
         "of another shape or type": [
-            f"{name} ({_shape(file.tensors[name])} in the file, {_shape(like)} in the model)"
+            f"{name} ({_shape(tensors[name])} in the file, {_shape(like)} in the model)"
             for name, like in expected.items()
-            if name in file.tensors and not _alike(file.tensors[name], like)
+            if name in tensors and not _alike(tensors[name], like)
         ],
     }
     return {what: names for what, names in problems.items() if names}
@@ -141,19 +135,22 @@ def entries_of(file: CheckpointFile, modules: Modules) -> list[Entry]:
     """Every tensor that a file of this kind may hold for `modules`: our full names and the file's."""
     unet, vae, vocoder = modules
     entries: list[Entry] = []
-    if unet and file.kind in ("synctrack", "musicldm"):
-        own = [entry for entry in unet_map(unet) if file.kind == "synctrack" or not is_new_in_synctrack(entry.ours)]
-        entries += _under("unet.", own, lambda name: PUBLISHED_UNET + name)
-        entries += _under("ema.module.", own, average_name)
+    whole = file.kind in ("synctrack", "musicldm")
+    if unet and whole:
+        own = key_map.unet_map(unet)
+        if file.kind == "musicldm":
+            own = [entry for entry in own if not key_map.is_new_in_synctrack(entry.ours)]
+        entries += _under("unet.", own, key_map.PUBLISHED_UNET)
+        averages = [replace(entry, published=tuple(map(key_map.average_name, entry.published))) for entry in own]
+        entries += _under("ema.module.", averages)
         count = torch.empty((), dtype=torch.long, device="meta")
-        entries.append(Entry("ema.num_updates", (f"{PUBLISHED_EMA}num_updates",), count))
+        entries.append(Entry("ema.num_updates", (f"{key_map.PUBLISHED_EMA}num_updates",), count))
         entries.append(Entry("scale_factor", ("scale_factor",), torch.empty((), device="meta")))
-    if vae and file.kind != "vocoder":
-        prefix = "" if file.kind == "vae" else PUBLISHED_VAE
-        entries += _under("vae.", vae_map(vae), lambda name: prefix + name)
-    if vocoder and file.kind != "vae":
-        prefix = "" if file.kind == "vocoder" else PUBLISHED_VOCODER
-        entries += _under("vocoder.", vocoder_map(vocoder, file.has_weight_norm), lambda name: prefix + name)
+    if vae and (whole or file.kind == "vae"):
+        entries += _under("vae.", key_map.vae_map(vae), key_map.PUBLISHED_VAE if whole else "")
+    if vocoder and (whole or file.kind == "vocoder"):
+        own = key_map.vocoder_map(vocoder, any(name.endswith(".weight_g") for name in file.tensors))
+        entries += _under("vocoder.", own, key_map.PUBLISHED_VOCODER if whole else "")
     if not file.published:
         entries = [replace(entry, published=(entry.ours,), image=False) for entry in entries]
     return entries
@@ -166,27 +163,17 @@ def shapes_of(config: ModelConfig, tracks: int) -> Modules:
         return Modules(unet, VAE(config.vae), HiFiGAN(config.vocoder.hifigan, config.audio))
 
 
-def _under(ours: str, entries: list[Entry], in_file: Callable[[str], str]) -> list[Entry]:
-    return [replace(e, ours=ours + e.ours, published=tuple(in_file(name) for name in e.published)) for e in entries]
+def _under(ours: str, entries: list[Entry], published: str = "") -> list[Entry]:
+    return [replace(e, ours=ours + e.ours, published=tuple(published + n for n in e.published)) for e in entries]
 
 
-def _by_part(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    parts: dict[str, list[Entry]] = {}
-    for entry in entries:
-        parts.setdefault(entry.ours.partition(".")[0], []).append(entry)
-    return parts
-
-
-def _present(file: CheckpointFile, entries: list[Entry]) -> list[Entry]:
+def _present(file: CheckpointFile, modules: Modules) -> list[Entry]:
     """The entries of the parts of which the file holds anything."""
-    present, seen = [], set()
-    for part in _by_part(entries).values():
-        # The one-hot of the prior counts for the U-Net alone, though it stands for its own average too.
-        names = {name for entry in part for name in entry.published} - seen
-        seen |= names
-        if not names.isdisjoint(file.tensors):
-            present += part
-    return present
+    entries = entries_of(file, modules)
+    # The one-hot of the prior counts for the U-Net, which comes first, though it stands for its own average too.
+    part_of = {name: entry.part for entry in reversed(entries) for name in entry.published}
+    held = {part_of.get(name) for name in file.tensors}
+    return [entry for entry in entries if entry.part in held]
 
 
 def _alike(tensor: torch.Tensor, like: torch.Tensor) -> bool:

@@ -4,7 +4,7 @@ Each map is a list of `Entry`, one for each tensor of our module, in the order o
 the module itself, so that it holds for every size. Prefixes and strictness are `checkpoint_match.py`'s.
 """
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,11 @@ class Entry:
     like: torch.Tensor
     image: bool = False
 
+    @property
+    def part(self) -> str:
+        """The part of the model, such as `unet`, once `ours` is a full name."""
+        return self.ours.partition(".")[0]
+
     def to_ours(self, tensors: list[torch.Tensor]) -> torch.Tensor:
         """Published tensors -> our tensor."""
         stacked = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
@@ -48,7 +53,7 @@ PUBLISHED_EMA = "model_ema."
 PUBLISHED_VAE = "first_stage_model."
 PUBLISHED_VOCODER = "first_stage_model.vocoder."
 
-# Our layer -> the published layers that it stacks, separated by spaces.
+# Our layer (or tensor) -> the published layers that it stacks, separated by spaces.
 UNET_RES = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",
@@ -66,6 +71,8 @@ UNET_BLOCK = {
     "global_.qkv": "attn_cross_track.to_q attn_cross_track.to_k attn_cross_track.to_v",
     "global_.out": "attn_cross_track.to_out.0",
     "time.norm1": "attn_beat.norm1",
+    "time.attention.qkv.weight": "attn_beat.self_attn.in_proj_weight",
+    "time.attention.qkv.bias": "attn_beat.self_attn.in_proj_bias",
     "time.attention.out": "attn_beat.self_attn.out_proj",
     "time.norm2": "attn_beat.norm2",
     "time.feed_forward.0": "attn_beat.linear1",
@@ -77,22 +84,13 @@ UNET_BLOCK = {
     "feed_forward.expand": "ff.net.0.proj",
     "feed_forward.contract": "ff.net.2",
 }
-"""All but time.attention.qkv, whose published weight and bias are called in_proj_weight and in_proj_bias."""
 VAE_RES = {name: name for name in ("norm1", "conv1", "norm2", "conv2")} | {"skip": "nin_shortcut"}
 VAE_ATTENTION = {"norm": "norm", "attention.qkv": "q k v", "attention.out": "proj_out"}
-
-NEW_IN_SYNCTRACK = (".prior.", ".norm_global.", ".global_.", ".time.")
-"""What names of the U-Net's tensors hold where MusicLDM has no such tensor."""
 
 
 def is_new_in_synctrack(ours: str) -> bool:
     """Whether the U-Net's tensor `ours` has no counterpart in MusicLDM."""
-    return any(mark in f".{ours}" for mark in NEW_IN_SYNCTRACK)
-
-
-def is_published_synctrack(names: Iterable[str]) -> bool:
-    """Whether the published names are SyncTrack's and not MusicLDM's, which has no attention across tracks."""
-    return any(mark in name for name in names for mark in ("switcher", "attn_cross_track", "attn_beat"))
+    return re.search(r"\b(prior|norm_global|global_|time)\.", ours) is not None
 
 
 def average_name(published: str) -> str:
@@ -107,28 +105,24 @@ def average_name(published: str) -> str:
 
 def unet_map(unet: UNet) -> list[Entry]:
     """The published names are relative to `PUBLISHED_UNET`."""
-    layers = {"conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2"}
-    layers |= {f"time_embed.{i}": f"time_embed.{i}" for i in (0, 2)}
-    layers |= {f"prior.mlp.{i}": f"switcher_transform.{i}" for i in (0, 2)}
+    names = {"conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2", "prior.one_hot": "switcher"}
+    names |= {f"time_embed.{i}": f"time_embed.{i}" for i in (0, 2)}
+    names |= {f"prior.mlp.{i}": f"switcher_transform.{i}" for i in (0, 2)}
     # The last stage of the middle has no attention.
     stages = {"middle.0": "middle_block.0 middle_block.1", "middle.1": "middle_block.2 none"}
     for i, entry in enumerate(unet.down):
         if isinstance(entry, Downsample):
-            layers[f"down.{i}"] = f"input_blocks.{i + 1}.0.op"
+            names[f"down.{i}"] = f"input_blocks.{i + 1}.0.op"
         else:
             stages[f"down.{i}"] = f"input_blocks.{i + 1}.0 input_blocks.{i + 1}.1"
     for i, entry in enumerate(unet.up):
         stages[f"up.{i}"] = f"output_blocks.{i}.0 output_blocks.{i}.1"
-        layers[f"up.{i}.upsample.conv"] = f"output_blocks.{i}.{2 if entry.attention else 1}.conv"
-    tensors = {"prior.one_hot": "switcher"}
+        names[f"up.{i}.upsample.conv"] = f"output_blocks.{i}.{2 if entry.attention else 1}.conv"
     for ours, published in stages.items():
         res, attention = published.split()
-        layers |= _at(f"{ours}.res", res, UNET_RES) | _at(f"{ours}.attention", attention, UNET_TRANSFORMER)
-        layers |= _at(f"{ours}.attention.block", f"{attention}.transformer_blocks.0", UNET_BLOCK)
-        in_proj = f"{attention}.transformer_blocks.0.attn_beat.self_attn.in_proj"
-        for leaf in ("weight", "bias"):
-            tensors[f"{ours}.attention.block.time.attention.qkv.{leaf}"] = f"{in_proj}_{leaf}"
-    return _entries(unet, layers, tensors)
+        names |= _at(f"{ours}.res", res, UNET_RES) | _at(f"{ours}.attention", attention, UNET_TRANSFORMER)
+        names |= _at(f"{ours}.attention.block", f"{attention}.transformer_blocks.0", UNET_BLOCK)
+    return _entries(unet, names)
 
 
 def vae_map(vae: VAE) -> list[Entry]:
@@ -137,7 +131,7 @@ def vae_map(vae: VAE) -> list[Entry]:
     layers = {name: name for name in ("quant_conv", "post_quant_conv")}
     layers |= _vae_side("encoder", vae.encoder, [f"down.{level}" for level in levels])
     layers |= _vae_side("decoder", vae.decoder, [f"up.{level}" for level in reversed(levels)])
-    return _entries(vae, layers, {}, image=True)
+    return _entries(vae, layers, image=True)
 
 
 def _vae_side(side: str, module: nn.Sequential, levels: list[str]) -> dict[str, str]:
@@ -153,8 +147,7 @@ def _vae_side(side: str, module: nn.Sequential, levels: list[str]) -> dict[str, 
             names |= _at(f"{i}", f"{levels[level]}.block.{block}", VAE_RES)
             block += 1
         elif isinstance(layer, VAEDownsample | Upsample):
-            change = "downsample" if isinstance(layer, VAEDownsample) else "upsample"
-            names[f"{i}.conv"] = f"{levels[level]}.{change}.conv"
+            names[f"{i}.conv"] = f"{levels[level]}.{type(layer).__name__.lower()}.conv"
             level, block = level + 1, 0
     return _at(side, side, names)
 
@@ -169,27 +162,24 @@ def vocoder_map(vocoder: HiFiGAN, weight_norm: bool = False) -> list[Entry]:
                 pair = {f"dilated.{k}": f"convs1.{k}", f"plain.{k}": f"convs2.{k}"}
                 layers |= _at(f"resblocks.{i}.{j}", f"resblocks.{i * len(resblocks) + j}", pair)
     entries = []
-    for entry in _entries(vocoder, layers, {}):
+    for entry in _entries(vocoder, layers):
+        halves = {"": entry.like}
         if weight_norm and entry.ours.endswith(".weight"):
-            for suffix, like in (("_g", entry.like[:, :1, :1]), ("_v", entry.like)):
-                entries.append(Entry(entry.ours + suffix, (entry.published[0] + suffix,), like))
-        else:
-            entries.append(entry)
+            halves = {"_g": entry.like[:, :1, :1], "_v": entry.like}
+        entries += [Entry(entry.ours + end, (entry.published[0] + end,), like) for end, like in halves.items()]
     return entries
 
 
 def _at(ours: str, published: str, table: dict[str, str]) -> dict[str, str]:
     """`table` one level down on both sides."""
-    return {
-        f"{ours}.{name}": " ".join(f"{published}.{other}" for other in others.split()) for name, others in table.items()
-    }
+    return {f"{ours}.{name}": f"{published}.{other}".replace(" ", f" {published}.") for name, other in table.items()}
 
 
-def _entries(module: nn.Module, layers: dict[str, str], tensors: dict[str, str], image: bool = False) -> list[Entry]:
-    """One entry for each tensor: `tensors` names tensors, `layers` layers, whose tensors are weight and bias."""
+def _entries(module: nn.Module, names: dict[str, str], image: bool = False) -> list[Entry]:
+    """One entry for each tensor; `names` has the tensor itself or its layer."""
     entries = []
     for key, like in module.state_dict().items():
         layer, _, leaf = key.rpartition(".")
-        published = [tensors[key]] if key in tensors else [f"{name}.{leaf}" for name in layers[layer].split()]
+        published = [names[key]] if key in names else [f"{name}.{leaf}" for name in names[layer].split()]
         entries.append(Entry(key, tuple(published), like, image and ".attention." in layer))
     return entries
