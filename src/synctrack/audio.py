@@ -1,5 +1,6 @@
 """Audio in and out: files at any rate → mono waveform (n,) → log-mel (frames, n_mels), and waveform → WAV."""
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from synctrack.errors import InputError
 from synctrack.files import atomic_path
 
 LOG_FLOOR = 1e-5
+CUT_OFF = "is cut off or damaged (holds less than promised); replace it or leave it out"
 # Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
 RESAMPLE_MARGIN_SECONDS = 0.05
 
@@ -68,11 +70,11 @@ def audio_info(path: str | Path) -> AudioInfo:
         # 0xFFFFFFFF is no promise: programs that write to a pipe put it there.
         claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
         if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
-            raise _truncated(path)
+            raise InputError(f"{path}: {CUT_OFF}")
         if not 0 < file.frames < 2**40:
             raise InputError(f"{path}: holds no audio of known length; replace it or leave it out")
         # A cut FLAC keeps its promised length: only its last sample shows whether it is all there.
-        _read_frames(file, path, file.frames - 1, 1)
+        _read_frames(file, file.frames - 1, 1)
         return AudioInfo(file.samplerate, file.frames)
 
 
@@ -87,8 +89,7 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
     """
     with _open(path) as file:
         first, last, skip = _source_range(start, samples, file.samplerate, sample_rate)
-        source = _read_frames(file, path, first, min(last, file.frames) - first)
-        mono = source.mean(axis=1)
+        mono = _read_frames(file, first, min(last, file.frames) - first).mean(axis=1)
         if file.samplerate != sample_rate:
             mono = soxr.resample(mono, file.samplerate, sample_rate)
     wave = mono[skip : skip + samples]
@@ -131,19 +132,14 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(audio.n_fft), persistent=False)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        audio = self.audio
         *batch, samples = waveform.shape
+        rows = waveform.float().reshape(-1, samples)
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = torch.stft(
-                waveform.float().reshape(-1, samples),
-                self.audio.n_fft,
-                self.audio.hop_length,
-                window=self.window,
-                pad_mode="reflect",
-                return_complex=True,
-            )
+            spectrum = torch.stft(rows, audio.n_fft, audio.hop_length, window=self.window, return_complex=True)
             mel = (self.bands @ spectrum.abs()).clamp(min=LOG_FLOOR).log()
-        mel = mel[..., : samples // self.audio.hop_length]
-        return mel.transpose(-1, -2).reshape(*batch, -1, self.audio.n_mels)
+        mel = mel[..., : samples // audio.hop_length]
+        return mel.transpose(-1, -2).reshape(*batch, -1, audio.n_mels)
 
 
 def _open(path: str | Path) -> soundfile.SoundFile:
@@ -154,19 +150,14 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         raise InputError(f"{path}: {reason}; replace it or leave it out") from error
 
 
-def _truncated(path: str | Path) -> InputError:
-    return InputError(f"{path}: is cut off or damaged (holds less than promised); replace it or leave it out")
-
-
-def _read_frames(file: soundfile.SoundFile, path: str | Path, first: int, count: int) -> np.ndarray:
+def _read_frames(file: soundfile.SoundFile, first: int, count: int) -> np.ndarray:
     """Frames [first, first + count) as float32 (count, channels)."""
-    try:
+    source = np.empty((0, file.channels), np.float32)
+    with contextlib.suppress(soundfile.SoundFileError):
         file.seek(min(first, file.frames))
         source = file.read(max(count, 0), dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise _truncated(path) from error
     if len(source) < count:
-        raise _truncated(path)
+        raise InputError(f"{file.name}: {CUT_OFF}")
     return source
 
 

@@ -32,11 +32,10 @@ class AudioIndex:
 
     def info(self, path: Path) -> AudioInfo:
         """As `audio_info`, from the index where the file is unchanged."""
-        key = str(path.relative_to(self._root))
-        status = path.stat()
+        key, status = str(path.relative_to(self._root)), path.stat()
         stamp = [status.st_size, status.st_mtime_ns]
-        entry = self._kept.get(key)
-        if entry is None or entry[:2] != stamp:
+        entry = self._kept.get(key, [])
+        if entry[:2] != stamp:
             entry = [*stamp, *audio_info(path)]
         self._used[key] = entry
         return AudioInfo(*entry[2:])
