@@ -250,6 +250,7 @@ SPOILED = {
     "song less": (lambda: shutil.rmtree("data/train/Groove00002"), "(track Groove00002 ["),
     "another VAE": (lambda: save_vae(Path("vae.ckpt"), seed=1), "latents: its latents come from another VAE"),
     "cut file": (lambda: os.truncate("latents/train/Groove00002/latents.npy", 3000), "latents.npy: is missing or dam"),
+    "empty file": (lambda: os.truncate("latents/train/Groove00002/latents.npy", 0), "latents.npy: is missing or dam"),
     "lost file": (lambda: shutil.rmtree("latents/valid/Groove00000"), "Groove00000/latents.npy: is missing or dam"),
     "other file": (lambda: np.save("latents/valid/Groove00000/latents.npy", np.zeros(3)), "is of another shape than"),
 }

@@ -7,6 +7,7 @@ A store is a folder `train` and, where there are validation data, `valid`. Each 
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class LatentDataset(StemDataset):
         InputError: as `StemDataset`; no store, one that is not complete, or one of other data or another model.
     """
 
-    def __init__(self, folder: Path, model: ModelConfig, roots: Any, stems: Any, **how: Any) -> None:
+    def __init__(self, folder: Path, model: ModelConfig, roots: Any, stems: Sequence[str], **how: Any) -> None:
         super().__init__(roots, stems, model.audio, **how)
         self.folder = folder
         made, self.offsets, self.vae_hash = _read_manifest(folder)
@@ -91,7 +92,7 @@ class LatentDataset(StemDataset):
         path = self.folder / name / LATENTS
         try:
             return np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: is missing or damaged; remove its folder and make it again") from error
 
 
@@ -102,6 +103,4 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], int, str]:
         settings, _ = manifest["settings"], manifest["tracks"]
         return settings, settings["offsets"], settings["vae_sha256"]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(
-            f"{folder}: holds no complete latents; prepare_data.py latents makes them or goes on"
-        ) from error
+        raise InputError(f"{folder}: holds no complete latents; prepare_data.py latents makes them") from error
