@@ -6,6 +6,7 @@ As a program, `python -m synctrack.checkpoint inspect | convert | diff`: see `ch
 import hashlib
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -34,14 +35,7 @@ MAY_DIFFER = ("model.params.unet.gradient_checkpointing", "model.params.vocoder.
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """Where a model's weights came from.
-
-    Attributes:
-        path: the file as it was named.
-        kind: what it is, such as "SyncTrack checkpoint (published names, step 320000)".
-        sha256: of the whole file, hexadecimal.
-        step: optimiser steps behind the weights, where the file says so.
-    """
+    """Where a model's weights came from: the file as it was named, its description, hexadecimal SHA-256 and step."""
 
     path: str
     kind: str
@@ -54,12 +48,7 @@ class CheckpointInfo:
 
 
 def header(kind: str, config: Config) -> dict[str, Any]:
-    """What our training checkpoints store under the top-level key `synctrack`: format, kind, model and stems.
-
-    Args:
-        kind: `synctrack` or, from the training of the first stage, `vae`.
-        config: of the run.
-    """
+    """What our training checkpoints store under the top-level key `synctrack`; first stages are of kind `vae`."""
     return model_header(kind, config.model.params, config.data.params.path.stems)
 
 
@@ -84,7 +73,8 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
         weights.fill(model.vae, "vae.")
     else:
         raise InputError(
-            "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made)"
+            "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
+            "or model.params.ckpt_path to a checkpoint that holds them"
         )
     _fill_vocoder(model, params.vocoder_ckpt_path, weights)
 
@@ -93,7 +83,6 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
     """Fill a model for generation: averaged U-Net, VAE, vocoder and scale factor.
 
     Args:
-        model: filled in place.
         path: our training checkpoint, our exported file or the published SyncTrack checkpoint.
         vocoder_path: a checkpoint whose vocoder takes precedence over that of `path`.
 
@@ -117,22 +106,16 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
 
 
 def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> None:
-    """Fill a VAE from any checkpoint that holds one, published or ours.
-
-    Args:
-        vae: filled in place.
-        path: the checkpoint.
-        audio: the mels that the VAE will see; a file of ours must have been trained on such.
+    """Fill a VAE from any checkpoint that holds one, published or ours; one of ours must have been trained on `audio`.
 
     Raises:
         InputError: the file holds none, or one of another size, or one for other mels.
     """
     file = _fill_part("vae", vae, path)
-    if audio and file.header:
-        # A convolutional VAE takes any number of frames.
-        trained_on = replace(file.stored_model()[0].audio, frames=audio.frames)
-        if trained_on != audio:
-            raise InputError(f"{path}: its VAE was trained on other mels ({trained_on}, here {audio}); name another")
+    # A convolutional VAE takes any number of frames; published files say nothing of their mels.
+    mels = replace(file.stored_model()[0].audio, frames=audio.frames) if audio and file.header else audio
+    if mels != audio:
+        raise InputError(f"{path}: its VAE was trained on other mels ({mels}, here {audio}); name another")
 
 
 def sha256(path: str | Path) -> str:
@@ -164,9 +147,7 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> Weights:
     """Fill U-Net, average and scale factor from the file at `path` -> all that it holds."""
     file = read_file(path)
     if file.kind not in ("synctrack", "musicldm"):
-        raise InputError(
-            f"{path}: is a {file.description}, not one to start from; name it as model.params.{file.kind}_ckpt_path"
-        )
+        raise InputError(f"{path}: is a {file.description}; name it as model.params.{file.kind}_ckpt_path instead")
     weights = match(file, shapes_of(model.config, len(model.stems)))
     # Our exported files hold the average alone.
     part, prefix = ("unet", "unet.") if "unet" in weights.parts else ("ema", "ema.module.")
@@ -190,8 +171,7 @@ def new_modules(unet: UNet) -> str:
     new: Counter[str] = Counter()
     for entry in unet_map(unet):
         if is_new_in_synctrack(entry.ours):
-            block, _, rest = entry.ours.partition("block.")
-            new[f"{block}block.{rest.partition('.')[0]}" if rest else "prior"] += len(entry.published)
+            new[re.match(r"prior|.*block\.\w+", entry.ours)[0]] += len(entry.published)
     listed = ", ".join(f"{module} ({count})" for module, count in new.items())
     return f"{new.total()} keys of the U-Net that MusicLDM has not: {listed}"
 

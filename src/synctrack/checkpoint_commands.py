@@ -73,8 +73,8 @@ def inspect(path: str) -> None:
     weights = match(file, modules)
     print(f"tracks  {', '.join(stems)}")
     rows = defaultdict(list)
-    for part, entries in weights.parts.items():
-        rows[part, USES[part]] = [piece.numel() for entry in entries for piece in entry.to_published(entry.like)]
+    for entry in weights.entries.values():
+        rows[entry.part, USES[entry.part]] += [piece.numel() for piece in entry.to_published(entry.like)]
     for name, tensor in file.tensors.items():
         if reason := ignored_as(file, name):
             rows["not used", reason].append(tensor.numel())
@@ -92,9 +92,7 @@ def diff(path: str, config: list[str]) -> bool:
     lines = differing_keys(file, params, stems) if file.kind == "synctrack" else []
     for what, names in differences(file, shapes_of(params, len(stems))).items():
         lines += [f"{what}: {name}" for name in names]
-    print(f"{path}: {file.description} {'does not fit:' if lines else 'fits'}")
-    for line in lines:
-        print(line)
+    print(f"{path}: {file.description} {'does not fit:' if lines else 'fits'}", *lines, sep="\n")
     return bool(lines)
 
 
@@ -134,11 +132,10 @@ def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
 
 
 def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[str, torch.Tensor]:
-    without_raw = small and "ema" in weights.parts
-    tensors = {name: _copy(weights[name]) for name in weights if not (without_raw and name.startswith("unet."))}
-    if not small:
-        tensors |= {KEPT + name: _copy(tensor) for name, tensor in file.tensors.items() if ignored_as(file, name)}
-    return tensors
+    left_out = "unet." if small and "ema" in weights.parts else ()
+    kept = [name for name in file.tensors if ignored_as(file, name) and not small]
+    tensors = {name: _copy(weights[name]) for name in weights.entries if not name.startswith(left_out)}
+    return tensors | {KEPT + name: _copy(file.tensors[name]) for name in kept}
 
 
 def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules) -> dict[str, torch.Tensor]:

@@ -114,7 +114,17 @@ def _read_safetensors(path: Path) -> CheckpointFile:
 
 
 def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
-    content = _load(path, mmap)
+    try:
+        with warnings.catch_warnings():
+            # Torch warns of pickles that it then refuses; one line is enough.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:
+        # A broken pickle makes the reader stumble in any way there is; it is always the file's fault.
+        reason = "is truncated, damaged or no checkpoint"
+        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            reason = f"refused, nothing was executed: it holds Python objects ({found[1]}), which can run code"
+        raise InputError(f"{path}: {reason}; get or make another, see ckpt/README.md") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: is no checkpoint (holds a {type(content).__name__}, not a state_dict)")
     header, step = _checked_header(path, content.get(HEADER)), content.get("global_step")
@@ -123,32 +133,16 @@ def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
         raise InputError(f"{path}: is no checkpoint (its state_dict is empty or none)")
     if strange := [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]:
         raise InputError(f"{path}: is no checkpoint; these entries are no named tensors: {', '.join(strange)}")
-    found = (by for begins, by in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors))
-    kind, published = next(found, (None, False))
-    if kind is None:
+    known = [what for begins, what in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors)]
+    if not known:
         first = next(iter(tensors))
         raise InputError(f"{path}: is none of the checkpoints this project knows (its first key is {first!r})")
+    kind, published = known[0]
     if not published:
         if header is None:
             raise InputError(f"{path}: has our names but no {HEADER!r} entry; was it saved by train_synctrack.py?")
         tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
     return CheckpointFile(path, kind, published, tensors, header, step if isinstance(step, int) else None)
-
-
-def _load(path: Path, mmap: bool) -> Any:
-    try:
-        with warnings.catch_warnings():
-            # Torch warns of pickles that it then refuses; one line is enough.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:
-        # A broken pickle makes the reader stumble in any way there is; it is always the file's fault.
-        if name := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise InputError(
-                f"{path}: refused, nothing was executed: it holds Python objects ({name[1]}), which can run code; "
-                "get a file that holds tensors only, or see ckpt/README.md"
-            ) from error
-        raise InputError(f"{path}: is truncated, damaged or no checkpoint; get or make it again") from error
 
 
 def _checked_header(path: Path, header: Any) -> dict[str, Any] | None:

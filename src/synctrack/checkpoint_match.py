@@ -5,7 +5,6 @@ Our name of a tensor is its name in `SyncTrack`'s state dict (`unet.â€¦`, `vae.â
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -37,10 +36,7 @@ _FILM = r"model\.diffusion_model\.film_emb\.(weight|bias)|model_ema\.diffusion_m
 IGNORED = {
     "synctrack": _LIGHTNING,
     "musicldm": _LIGHTNING | {"FiLM layer, for the text condition of MusicLDM": _FILM},
-    "vae": {
-        "losses that trained the VAE": r"loss\..*",
-        "vocoder beside the VAE, which has a file of its own": r"vocoder\..*",
-    },
+    "vae": {"losses that trained the VAE": r"loss\..*", "vocoder, which has a file of its own": r"vocoder\..*"},
     "vocoder": {},
 }
 """What of a published file of each kind is rightly not used: reason and pattern of the names."""
@@ -56,28 +52,19 @@ class Modules(NamedTuple):
 
 
 class Weights:
-    """The tensors of a matched file by our names, each made when it is asked for.
-
-    Attributes:
-        parts: the parts that the file holds.
-    """
+    """The tensors of a matched file by our names, each made when it is asked for; `parts` are those it holds."""
 
     def __init__(self, file: CheckpointFile, entries: list[Entry]) -> None:
         self._file = file
-        self._entries = {entry.ours: entry for entry in entries}
-        self.parts: dict[str, list[Entry]] = {}
-        for entry in entries:
-            self.parts.setdefault(entry.part, []).append(entry)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        self.entries = {entry.ours: entry for entry in entries}
+        self.parts = list(dict.fromkeys(entry.part for entry in entries))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._entries or f"{name}_g" in self._entries
+        return name in self.entries or f"{name}_g" in self.entries
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        if name in self._entries:
-            entry = self._entries[name]
+        if name in self.entries:
+            entry = self.entries[name]
             return entry.to_ours([self._file.tensors[published] for published in entry.published])
         # A weight that is still split by weight norm.
         magnitude, direction = self[f"{name}_g"].float(), self[f"{name}_v"].float()
