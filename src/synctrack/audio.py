@@ -81,18 +81,22 @@ def audio_info(path: str | Path) -> AudioInfo:
 def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> np.ndarray:
     """Read `samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (samples,).
 
-    Channels are averaged. Only the frames needed are read; the result equals a slice of the
-    whole file resampled. Where rounding between the rates makes the file end one sample early, it is zero.
+    Channels are averaged. Only the frames needed are read; the result equals a slice of the whole file resampled.
+    Where rounding between the rates makes the file end one sample early, it is zero.
 
     Raises:
         InputError: missing, no audio, cut off, shorter than `start + samples`, or with samples that are no numbers.
     """
     with _open(path) as file:
-        first, last, skip = _source_range(start, samples, file.samplerate, sample_rate)
-        mono = _read_frames(file, first, min(last, file.frames) - first).mean(axis=1)
+        # Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
+        common = math.gcd(file.samplerate, sample_rate)
+        up, down = sample_rate // common, file.samplerate // common
+        k = max(0, (start - math.ceil(RESAMPLE_MARGIN_SECONDS * sample_rate)) // up)
+        last = math.ceil(((start + samples) / sample_rate + RESAMPLE_MARGIN_SECONDS) * file.samplerate)
+        mono = _read_frames(file, k * down, min(last, file.frames) - k * down).mean(axis=1)
         if file.samplerate != sample_rate:
             mono = soxr.resample(mono, file.samplerate, sample_rate)
-    wave = mono[skip : skip + samples]
+    wave = mono[start - k * up :][:samples]
     if len(wave) < samples - 1:
         missing = (samples - len(wave)) / sample_rate
         raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
@@ -159,17 +163,3 @@ def _read_frames(file: soundfile.SoundFile, first: int, count: int) -> np.ndarra
     if len(source) < count:
         raise InputError(f"{file.name}: {CUT_OFF}")
     return source
-
-
-def _source_range(start: int, samples: int, source_rate: int, rate: int) -> tuple[int, int, int]:
-    """Source frames [first, last) that give `samples` samples from `start`, after `skip` samples of margin.
-
-    Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
-    """
-    if source_rate == rate:
-        return start, start + samples, 0
-    common = math.gcd(source_rate, rate)
-    up, down = rate // common, source_rate // common
-    block = max(0, (start - math.ceil(RESAMPLE_MARGIN_SECONDS * rate)) // up)
-    last = math.ceil(((start + samples) / rate + RESAMPLE_MARGIN_SECONDS) * source_rate)
-    return block * down, last, start - block * up

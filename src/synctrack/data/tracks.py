@@ -9,12 +9,11 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from synctrack.audio import AudioFormat, AudioInfo
+from synctrack.audio import AudioFormat
 from synctrack.data.audio_index import AudioIndex
 from synctrack.errors import InputError
 
 STEM_SUFFIXES = (".wav", ".flac")
-
 MissingStem = Literal["skip", "silent"]
 
 logger = logging.getLogger(__name__)
@@ -30,12 +29,7 @@ class Track:
 
 
 class LeftOutError(Exception):
-    """A track that the data set does without: of which kind, and a line that names it and says why."""
-
-    def __init__(self, kind: str, line: str):
-        super().__init__(kind, line)
-        self.kind = kind
-        self.line = line
+    """A track that the data set does without; its arguments are the kind, and a line that names it and says why."""
 
 
 @dataclass
@@ -52,8 +46,9 @@ class TrackReport:
         self.lines += other.lines
 
     def leave_out(self, reason: LeftOutError) -> None:
-        self.left_out[reason.kind] += 1
-        self.lines.append(reason.line)
+        kind, line = reason.args
+        self.left_out[kind] += 1
+        self.lines.append(line)
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
@@ -130,14 +125,18 @@ def _read_track(name: str, folder: Path, index: AudioIndex, rules: TrackRules) -
             raise
         logger.warning("%s is left out: %s", folder, error)
         raise LeftOutError("unreadable", str(error)) from error
-    _check_lengths(folder, infos)
-    seconds = min(info.seconds for info in infos.values())
+    shortest = min(info.seconds for info in infos.values())
+    # Stems may have different rates, hence lengths that differ by less than a sample of the lowest.
+    tolerance = 1.0 / min(info.sample_rate for info in infos.values())
+    if max(info.seconds for info in infos.values()) - shortest > tolerance:
+        listed = ", ".join(f"{stem} {info.seconds:.4f} s" for stem, info in infos.items())
+        raise InputError(f"{folder}: its stems differ in length ({listed}); cut or pad them to one length")
     samples = min(info.frames_at(rules.audio.sample_rate) for info in infos.values())
     if samples < rules.audio.segment_samples:
-        shortest = rules.audio.segment_seconds
-        raise LeftOutError("too short", f"{folder}: {seconds:.2f} s, a segment has {shortest:g} s")
-    if seconds >= rules.max_seconds:
-        raise LeftOutError("too long", f"{folder}: {seconds:.2f} s, the limit is {rules.max_seconds:g} s")
+        needed = rules.audio.segment_seconds
+        raise LeftOutError("too short", f"{folder}: {shortest:.2f} s, a segment has {needed:g} s")
+    if shortest >= rules.max_seconds:
+        raise LeftOutError("too long", f"{folder}: {shortest:.2f} s, the limit is {rules.max_seconds:g} s")
     return Track(name, files, samples)
 
 
@@ -146,12 +145,3 @@ def _stem_file(folder: Path, stem: str) -> Path | None:
     if len(files) > 1:
         raise InputError(f"{folder}: holds {stem} twice ({', '.join(f.name for f in files)}); remove one")
     return files[0] if files else None
-
-
-def _check_lengths(folder: Path, infos: dict[str, AudioInfo]) -> None:
-    """Stems may have different rates, hence lengths that differ by less than a sample of the lowest."""
-    seconds = {stem: info.seconds for stem, info in infos.items()}
-    tolerance = 1.0 / min(info.sample_rate for info in infos.values())
-    if max(seconds.values()) - min(seconds.values()) > tolerance:
-        listed = ", ".join(f"{stem} {length:.4f} s" for stem, length in seconds.items())
-        raise InputError(f"{folder}: its stems differ in length ({listed}); cut or pad them to one length")
