@@ -64,9 +64,8 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
     Raises:
         InputError: a file does not fit, or there is no VAE, or no vocoder for a model that needs one.
     """
+    ema.module.load_state_dict(model.unet.state_dict())
     weights = _start_from(model, ema, params.ckpt_path) if params.ckpt_path else None
-    if not weights:
-        ema.module.load_state_dict(model.unet.state_dict())
     if params.vae_ckpt_path:
         load_vae(model.vae, params.vae_ckpt_path, model.config.audio)
     elif weights and "vae" in weights.parts:

@@ -144,7 +144,7 @@ def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules)
         ours = entry.ours.replace("unet.", unet)
         if ours in weights:
             tensor = weights[ours].int() if ours == "ema.num_updates" else weights[ours]
-            tensors |= dict(zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True))
+            tensors |= zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True)
     return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
 
 

@@ -92,11 +92,9 @@ def match(file: CheckpointFile, modules: Modules) -> Weights:
 
 def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
     """What `match` would refuse: for each kind of problem the names in the file; empty where all is well."""
-    expected = {
-        name: like
-        for entry in _present(file, modules)
-        for name, like in zip(entry.published, entry.to_published(entry.like), strict=True)
-    }
+    expected: dict[str, torch.Tensor] = {}
+    for entry in _present(file, modules):
+        expected |= zip(entry.published, entry.to_published(entry.like), strict=True)
     tensors = file.tensors
     # With a U-Net, or with the one module of a file of one part, all is known that the file may hold.
     names = tensors if modules.unet or getattr(modules, file.kind, None) else ()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from synctrack.layers import ResBlock, Upsample
-from synctrack.unet import Downsample, UNet
+from synctrack.unet import UNet
 from synctrack.vae import VAE, MidAttention
 from synctrack.vae import Downsample as VAEDownsample
 from synctrack.vocoder import HiFiGAN
@@ -98,9 +98,8 @@ def average_name(published: str) -> str:
 
     The frozen one-hot of the instrument prior is not averaged; the tensor itself stands for its average.
     """
-    if published == "switcher":
-        return PUBLISHED_UNET + published
-    return PUBLISHED_EMA + f"diffusion_model.{published}".replace(".", "")
+    averaged = PUBLISHED_EMA + f"diffusion_model.{published}".replace(".", "")
+    return PUBLISHED_UNET + published if published == "switcher" else averaged
 
 
 def unet_map(unet: UNet) -> list[Entry]:
@@ -110,11 +109,10 @@ def unet_map(unet: UNet) -> list[Entry]:
     names |= {f"prior.mlp.{i}": f"switcher_transform.{i}" for i in (0, 2)}
     # The last stage of the middle has no attention.
     stages = {"middle.0": "middle_block.0 middle_block.1", "middle.1": "middle_block.2 none"}
-    for i, entry in enumerate(unet.down):
-        if isinstance(entry, Downsample):
-            names[f"down.{i}"] = f"input_blocks.{i + 1}.0.op"
-        else:
-            stages[f"down.{i}"] = f"input_blocks.{i + 1}.0 input_blocks.{i + 1}.1"
+    # Each entry of the way down is a Downsample, which is a layer, or a stage: one of its two names is not needed.
+    for i in range(len(unet.down)):
+        names[f"down.{i}"] = f"input_blocks.{i + 1}.0.op"
+        stages[f"down.{i}"] = f"input_blocks.{i + 1}.0 input_blocks.{i + 1}.1"
     for i, entry in enumerate(unet.up):
         stages[f"up.{i}"] = f"output_blocks.{i}.0 output_blocks.{i}.1"
         names[f"up.{i}.upsample.conv"] = f"output_blocks.{i}.{2 if entry.attention else 1}.conv"

@@ -133,8 +133,7 @@ def _read_track(name: str, folder: Path, index: AudioIndex, rules: TrackRules) -
         raise InputError(f"{folder}: its stems differ in length ({listed}); cut or pad them to one length")
     samples = min(info.frames_at(rules.audio.sample_rate) for info in infos.values())
     if samples < rules.audio.segment_samples:
-        needed = rules.audio.segment_seconds
-        raise LeftOutError("too short", f"{folder}: {shortest:.2f} s, a segment has {needed:g} s")
+        raise LeftOutError("too short", f"{folder}: {shortest:.2f} s, a segment has {rules.audio.segment_seconds:g} s")
     if shortest >= rules.max_seconds:
         raise LeftOutError("too long", f"{folder}: {shortest:.2f} s, the limit is {rules.max_seconds:g} s")
     return Track(name, files, samples)
