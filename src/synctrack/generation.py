@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 import synctrack
 from synctrack.audio import read_audio, write_wav
-from synctrack.checkpoint import header
+from synctrack.checkpoint import header, sha256
 from synctrack.config import Config, to_dict
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -61,12 +62,13 @@ class Generation:
         self.generated = StemTree(self.out, len(config.data.params.path.stems), rate)
         self.targets = StemTree(self.out / TARGETS, len(config.data.params.path.stems), rate)
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What a clip depends on: the same identity gives the same clips."""
-        config = to_dict(self.config)
+        config, vocoder = to_dict(self.config), self.config.model.params.vocoder_ckpt_path
         return {
             "checkpoint_sha256": self.checkpoint["sha256"],
+            "vocoder_sha256": sha256(vocoder) if vocoder else None,
             "seed": config["seed"],
             "sampler": {key: config["evaluation"][key] for key in ("steps", "eta")},
             "valid_data": config["data"]["params"]["path"]["valid_data"],
@@ -81,7 +83,8 @@ class Generation:
         """
         path = self.out / MANIFEST
         if not path.is_file():
-            if self.out.is_dir() and any(self.out.iterdir()):
+            # Hidden files do not count: another rank may be writing this very manifest.
+            if self.out.is_dir() and any(not path.name.startswith(".") for path in self.out.iterdir()):
                 raise InputError(f"{self.out}: holds files but no {MANIFEST}; set another evaluation.out")
             write_json(path, {"complete": False, "identity": self.identity})
             return

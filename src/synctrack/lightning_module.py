@@ -16,14 +16,7 @@ from synctrack.errors import InputError
 from synctrack.generation import Generation, StemTree
 from synctrack.model import SyncTrack
 from synctrack.plots import plot_mels
-from synctrack.seeding import (
-    GENERATION,
-    TRAIN,
-    VALIDATION_CLIP,
-    VALIDATION_LATENT,
-    VALIDATION_LOSS,
-    item_generator,
-)
+from synctrack.seeding import GENERATION, TRAIN, VALIDATION_CLIP, VALIDATION_LATENT, VALIDATION_LOSS, item_generator
 
 SCALE_FACTOR_SEGMENTS = 16
 
@@ -112,8 +105,6 @@ class SyncTrackModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Write a few clips, spread over the devices, the same seeds every time."""
-        if self.trainer.sanity_checking:
-            return
         settings, audio = self.config.validation, self.config.model.params.audio
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
