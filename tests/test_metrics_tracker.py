@@ -107,6 +107,17 @@ def test_threshold_is_inclusive_as_in_madmom():
         assert (len(expected) > 0) == (value == at)
 
 
+def own_movement(inputs: np.ndarray, activations: np.ndarray, rounds: int = 16) -> float:
+    """How far madmom's own activations move, at most, when its inputs do by rounding errors.
+
+    On white noise its networks are chaotic: by 1e-3, differently in each round, and as much from one processor's matrix
+    kernels to another's.
+    """
+    generator = np.random.default_rng(0)
+    errors = (1 + ROUNDING * generator.standard_normal(inputs.shape) for _ in range(rounds))
+    return max(np.abs(madmom_activations((inputs * error).astype(np.float32)) - activations).max() for error in errors)
+
+
 def compare_with_madmom(path: Path) -> None:
     """Features and activations agree; madmom must be able to read the file without ffmpeg."""
     inputs = features(as_madmom_hears(decode(path)))
@@ -114,11 +125,9 @@ def compare_with_madmom(path: Path) -> None:
     assert inputs.shape == expected_inputs.shape
     np.testing.assert_allclose(inputs, expected_inputs, atol=5e-6)
     expected = madmom_activations(expected_inputs)
-    generator = np.random.default_rng(0)
-    moved = expected_inputs * (1 + ROUNDING * generator.standard_normal(expected_inputs.shape))
-    # On white noise madmom's networks are chaotic: rounding alone moves its activations by 1e-3.
-    own_movement = np.abs(madmom_activations(moved.astype(np.float32)) - expected).max()
-    assert np.abs(lstm.activations(inputs) - expected).max() < max(1e-4, 5 * own_movement)
+    difference = np.abs(lstm.activations(inputs) - expected).max()
+    if difference >= 1e-4:
+        assert difference < 5 * own_movement(expected_inputs, expected)
     for protocol in PROTOCOL_FPS:
         assert_decodes_like_madmom(expected, protocol)
 
