@@ -27,6 +27,7 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same songs (%(default)s)")
     parser.add_argument("--tracks", nargs="+", default=grooves.FOUR_TRACKS, help=f"some of {' '.join(grooves.TRACKS)}")
     parser.add_argument("--meter", dest="meters", type=int, nargs="+", default=grooves.METERS, help="3, 4 or both")
+    parser.add_argument("--bpm", type=float, nargs=2, default=grooves.BPM_RANGE, help="lowest and highest (70 160)")
     parser.add_argument("--drift", type=float, default=0.0, help="share by which the tempo wanders, such as 0.05")
     parser.set_defaults(run=grooves.write_grooves)
 

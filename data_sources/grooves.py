@@ -22,6 +22,7 @@ TRACKS = ("bass", "drums", *(name for name in PLAYED if name != "bass"))
 FOUR_TRACKS = ("bass", "drums", "guitar", "piano")
 METERS = tuple(DRUMS)
 BPM_RANGE = (70.0, 160.0)
+SLOWEST, FASTEST = 20, 400
 KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 STEPS_PER_BEAT = 4
 SECTION_BARS = 8
@@ -56,19 +57,19 @@ class _Note(NamedTuple):
 class _Song:
     """What all players share: the beat grid, the meter, the chords and the seed of each player."""
 
-    def __init__(self, seed: int, seconds: float, meters: Sequence[int], drift: float):
+    def __init__(self, seed: int, seconds: float, meters: Sequence[int], drift: float, bpm: Sequence[float]):
         rng = np.random.default_rng(item_seed(seed, 0))
         self.meter = int(rng.choice(meters))
         self.tonic, self.mode = int(rng.integers(12)), str(rng.choice(list(PROGRESSIONS)))
         progressions = PROGRESSIONS[self.mode]
         self.progression = progressions[rng.integers(len(progressions))]
         self.swing = float(rng.choice([0.5, 0.5, rng.uniform(0.54, 0.67)]))
-        bpm = float(np.exp(rng.uniform(*np.log(BPM_RANGE))))
+        mean_bpm = float(np.exp(rng.uniform(*np.log(bpm))))
         first = rng.uniform(0.0, 0.5)
-        count = int(seconds * BPM_RANGE[1] * (1 + drift) / 60) + 12  # a bar and the longest note beyond the end
+        count = int(seconds * bpm[1] * (1 + drift) / 60) + 12  # a bar and the longest note beyond the end
         # Drift: the tempo wanders between random values, one every eight beats, within ± `drift`.
         knots = rng.uniform(-drift, drift, count // 8 + 2)
-        tempo = bpm * (1 + np.interp(np.arange(count) / 8, np.arange(len(knots)), knots))
+        tempo = mean_bpm * (1 + np.interp(np.arange(count) / 8, np.arange(len(knots)), knots))
         self.grid = first + np.concatenate([[0.0], np.cumsum(60.0 / tempo)])
         self.bars = int(np.searchsorted(self.grid, seconds)) // self.meter + 1
         self.seed = seed
@@ -97,6 +98,7 @@ def render_groove(
     tracks: Sequence[str] = FOUR_TRACKS,
     meters: Sequence[int] = METERS,
     drift: float = 0.0,
+    bpm: Sequence[float] = BPM_RANGE,
 ) -> Groove:
     """Compose and play the song of a seed.
 
@@ -104,12 +106,14 @@ def render_groove(
 
     Args:
         drift: the tempo wanders by up to this share of itself (0.05: ± 5 %).
+        bpm: lowest and highest mean tempo.
 
     Raises:
-        InputError: an unknown track or meter, a drift outside [0, 0.5), or no time or rate at all.
+        InputError: an unknown track or meter, a drift outside [0, 0.5), a tempo outside [20, 400], or no time or
+            rate at all.
     """
-    _check(tracks, meters, seconds, sample_rate, drift)
-    song = _Song(seed, seconds, meters, drift)
+    _check(tracks, meters, seconds, sample_rate, drift, bpm)
+    song = _Song(seed, seconds, meters, drift, bpm)
     stems = {track: _play(track, song, round(seconds * sample_rate), sample_rate) for track in tracks}
     beats = song.grid[song.grid < seconds]
     return Groove(
@@ -132,6 +136,7 @@ def write_grooves(
     tracks: Sequence[str] = FOUR_TRACKS,
     meters: Sequence[int] = METERS,
     drift: float = 0.0,
+    bpm: Sequence[float] = BPM_RANGE,
     workers: int | None = None,
 ) -> TrackReport:
     """Write `songs` grooves as track folders: a 16-bit WAV for each stem, and beats.json.
@@ -141,11 +146,11 @@ def write_grooves(
     Raises:
         InputError: as `render_groove` and `write_tracks`, or no songs.
     """
-    _check(tracks, meters, seconds, sample_rate, drift)
+    _check(tracks, meters, seconds, sample_rate, drift, bpm)
     if songs < 1 or seed < 0:
         raise InputError(f"songs {songs}, seed {seed}: a data set needs 1 song or more and a seed of 0 or more")
     options = {"seconds": seconds, "sample_rate": sample_rate, "drift": drift}
-    options |= {"tracks": list(tracks), "meters": list(meters)}
+    options |= {"tracks": list(tracks), "meters": list(meters), "bpm": list(bpm)}
     jobs = {f"Groove{song:05d}": item_seed(seed, song) for song in range(songs)}
     return write_tracks(out, {"seed": seed, **options}, jobs, partial(_write_groove, options), workers)
 
@@ -157,13 +162,22 @@ def _write_groove(options: dict[str, Any], folder: Path, seed: int) -> None:
     write_beats(folder, groove.beats, groove.downbeats, facts)
 
 
-def _check(tracks: Sequence[str], meters: Sequence[int], seconds: float, sample_rate: int, drift: float) -> None:
+def _check(
+    tracks: Sequence[str],
+    meters: Sequence[int],
+    seconds: float,
+    sample_rate: int,
+    drift: float,
+    bpm: Sequence[float],
+) -> None:
     if not tracks or not set(tracks) <= set(TRACKS) or len(set(tracks)) < len(tracks):
         raise InputError(f"tracks: {', '.join(tracks) or 'none'}: choose some of {', '.join(TRACKS)}, each once")
     if not meters or not set(meters) <= set(METERS):
         raise InputError(f"meters: {', '.join(map(str, meters)) or 'none'}: choose some of {METERS}")
     if not 0.0 <= drift < 0.5:
         raise InputError(f"drift: {drift} is not in [0, 0.5), the share by which the tempo may wander")
+    if not SLOWEST <= bpm[0] <= bpm[1] <= FASTEST:
+        raise InputError(f"bpm: {bpm[0]:g} to {bpm[1]:g}: give the lowest tempo first, {SLOWEST} to {FASTEST}")
     if seconds < 1.0 or sample_rate < 8000:
         raise InputError(f"{seconds} s at {sample_rate} Hz: a song needs 1 s and 8000 Hz or more")
 
