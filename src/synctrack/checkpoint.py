@@ -23,7 +23,7 @@ from synctrack.key_map import is_new_in_synctrack, unet_map
 from synctrack.model import ModelConfig, SyncTrack
 from synctrack.unet import UNet
 from synctrack.vae import VAE
-from synctrack.vocoder import HiFiGAN
+from synctrack.vocoder import GriffinLim, HiFiGAN
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
             "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
             "or model.params.ckpt_path to a checkpoint that holds them"
         )
-    _fill_vocoder(model, params.vocoder_ckpt_path, weights)
+    fill_vocoder(model.vocoder, params.vocoder_ckpt_path, model.config.audio, weights)
 
 
 def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | Path | None = None) -> CheckpointInfo:
@@ -100,7 +100,7 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
     weights.fill(model.unet, "ema.module.")
     weights.fill(model.vae, "vae.")
     _set_scale_factor(model, file, weights)
-    _fill_vocoder(model, vocoder_path, weights)
+    fill_vocoder(model.vocoder, vocoder_path, model.config.audio, weights)
     return CheckpointInfo(str(path), file.description, sha256(path), file.step)
 
 
@@ -110,11 +110,28 @@ def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> No
     Raises:
         InputError: the file holds none, or one of another size, or one for other mels.
     """
-    file = _fill_part("vae", vae, path)
-    # A convolutional VAE takes any number of frames; published files say nothing of their mels.
-    mels = replace(file.stored_model()[0].audio, frames=audio.frames) if audio and file.header else audio
-    if mels != audio:
-        raise InputError(f"{path}: its VAE was trained on other mels ({mels}, here {audio}); name another")
+    _fill_part("vae", vae, path, audio)
+
+
+def fill_vocoder(
+    vocoder: HiFiGAN | GriffinLim, path: str | Path | None, audio: AudioFormat, weights: Weights | None = None
+) -> None:
+    """Fill a vocoder that has weights from the checkpoint at `path`, which takes precedence, or from `weights`.
+
+    Raises:
+        InputError: there is none in either, or one of another size, or one of ours for other mels.
+    """
+    if not isinstance(vocoder, HiFiGAN):
+        return
+    if path:
+        _fill_part("vocoder", vocoder, path, audio)
+    elif weights and "vocoder" in weights.parts:
+        weights.fill(vocoder, "vocoder.")
+    else:
+        raise InputError(
+            "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
+            "model.params.vocoder.kind=griffin_lim"
+        )
 
 
 def sha256(path: str | Path) -> str:
@@ -188,29 +205,17 @@ def _set_scale_factor(model: SyncTrack, file: CheckpointFile, weights: Weights) 
     model.scale_factor.fill_(value)
 
 
-def _fill_vocoder(model: SyncTrack, path: str | Path | None, weights: Weights | None) -> None:
-    """Fill the vocoder, if the model has one with weights: from `path` if there is one, else from `weights`."""
-    if not isinstance(model.vocoder, HiFiGAN):
-        return
-    if path:
-        _fill_part("vocoder", model.vocoder, path)
-    elif weights and "vocoder" in weights.parts:
-        weights.fill(model.vocoder, "vocoder.")
-    else:
-        raise InputError(
-            "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
-            "model.params.vocoder.kind=griffin_lim"
-        )
-
-
-def _fill_part(part: str, module: VAE | HiFiGAN, path: str | Path) -> CheckpointFile:
-    """Fill a module with the part of that name from a checkpoint of any kind."""
+def _fill_part(part: str, module: VAE | HiFiGAN, path: str | Path, audio: AudioFormat | None) -> None:
+    """Fill a module with the part of that name from a checkpoint of any kind, for the mels of `audio`."""
     file = read_file(path)
     weights = match(file, Modules(**{part: module}))
     _require(file, weights, part)
+    # Convolutions take any number of frames; published files say nothing of their mels.
+    mels = replace(file.stored_model()[0].audio, frames=audio.frames) if audio and file.header else audio
+    if mels != audio:
+        raise InputError(f"{path}: its {part} was trained on other mels ({mels}, here {audio}); name another")
     weights.fill(module, f"{part}.")
     logger.info("%s: %s taken from the %s", path, part, file.description)
-    return file
 
 
 if __name__ == "__main__":

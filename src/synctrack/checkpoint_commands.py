@@ -1,4 +1,4 @@
-"""python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] | diff FILE CONFIG [CONFIG ...]
+"""python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] [--half] | diff FILE CONFIG [CONFIG ...]
 
 Our format is a safetensors file under our names, with kind, model configuration, stems and step in its metadata
 under `synctrack`. A file in the published names is a torch file of the layout its authors use. Optimiser states and
@@ -8,6 +8,7 @@ other things of a trainer are in neither.
 import argparse
 import json
 import logging
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -52,6 +53,8 @@ def main() -> None:
     commands.choices["convert"].add_argument(
         "--small", action="store_true", help="of a published file, keep only what generation and training start from"
     )
+    half = "in our format, halve the file: float16, which is widened again when it is read"
+    commands.choices["convert"].add_argument("--half", action="store_true", help=half)
     commands.choices["diff"].add_argument("config", nargs="+", help="YAML files and key=value pairs, later ones win")
     arguments = vars(parser.parse_args())
     logging.basicConfig(format="%(message)s", level=logging.INFO)
@@ -96,12 +99,13 @@ def diff(path: str, config: list[str]) -> bool:
     return bool(lines)
 
 
-def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
+def convert(path: str | Path, out: str | Path, small: bool = False, half: bool = False) -> None:
     """Write a checkpoint in the format that the suffix of `out` names.
 
     `.safetensors`: our format. Of a published file everything is kept, also what is of no use here, so that the way
     back gives the same file; with `small`, and always of our own training checkpoints, only what generation and a
-    new training start from: averaged U-Net, VAE, vocoder, scale factor.
+    new training start from: averaged U-Net, VAE, vocoder with its weight norm folded, scale factor. With `half`,
+    numbers are float16.
     `.ckpt`: the published names, for programs that know those; only from our files. Where the file has only the
     averaged U-Net, it also stands for the U-Net itself.
 
@@ -116,6 +120,10 @@ def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
     header = model_header(file.kind, config, stems)
     if out.suffix == ".safetensors":
         tensors = _our_tensors(file, weights, small or not file.published)
+        if half:
+            tensors = {
+                name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+            }
         metadata = {HEADER: json.dumps(header | {"step": file.step})}
         _write(out, lambda temporary: save_file(tensors, temporary, metadata))
     elif out.suffix == ".ckpt" and not file.published:
@@ -134,7 +142,8 @@ def convert(path: str | Path, out: str | Path, small: bool = False) -> None:
 def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[str, torch.Tensor]:
     left_out = "unet." if small and "ema" in weights.parts else ()
     kept = [name for name in file.tensors if ignored_as(file, name) and not small]
-    tensors = {name: _copy(weights[name]) for name in weights.entries if not name.startswith(left_out)}
+    folded = [re.sub(r"\.weight_[gv]$", ".weight", name) if small else name for name in weights.entries]
+    tensors = {name: _copy(weights[name]) for name in dict.fromkeys(folded) if not name.startswith(left_out)}
     return tensors | {KEPT + name: _copy(file.tensors[name]) for name in kept}
 
 

@@ -27,6 +27,7 @@ KNOWN_BY = {
     r"model\.diffusion_model\.": ("musicldm", True),
     r"vae\.": ("vae", False),
     r"decoder\.": ("vae", True),
+    r"vocoder\.": ("vocoder", False),
     r"conv_pre\.": ("vocoder", True),
 }
 """How a name begins -> kind, and whether published, of the file that holds it; the first that is found counts."""

@@ -40,7 +40,10 @@ IGNORED = {
     "vocoder": {},
 }
 """What of a published file of each kind is rightly not used: reason and pattern of the names."""
-IGNORED_OF_OURS = {"kept for the way back to the published names": re.escape(KEPT) + ".*"}
+IGNORED_OF_OURS = {
+    "kept for the way back to the published names": re.escape(KEPT) + ".*",
+    "discriminator, which trained the first stage": r"discriminator\..*",
+}
 
 
 class Modules(NamedTuple):

@@ -20,14 +20,17 @@ CHOICES = {
     "mode": ("train", "validate", "test", "validate_and_train"),
     "data.params.missing_stem": ("skip", "silent"),
     "data.params.unreadable": ("skip", "refuse"),
+    "first_stage.kind": ("vae", "vocoder"),
+    "first_stage.schedule": ("constant", "cosine"),
 }
 BOUNDS = {
     (0, math.inf): "seed data.params.num_workers model.params.base_learning_rate model.params.warmup_steps "
-    "first_stage.learning_rate first_stage.kl_weight validation.clips validation.eta evaluation.eta",
+    "first_stage.learning_rate first_stage.kl_weight first_stage.mel_weight first_stage.feature_weight "
+    "first_stage.discriminator_start first_stage.discriminator_weight validation.clips validation.eta evaluation.eta",
     (0, 1): "model.params.ema_decay",
     (1, math.inf): "data.params.batch_size trainer.num_nodes trainer.validation_every_n_steps "
     "trainer.save_checkpoint_every_n_steps trainer.accumulate_grad_batches trainer.log_every_n_steps "
-    "first_stage.crop_frames evaluation.clips",
+    "first_stage.crop_frames first_stage.scales evaluation.clips",
     (1, None): "validation.steps evaluation.steps",
 }
 """Lowest and highest value and the keys, separated by spaces; None is the number of diffusion time steps."""
@@ -102,11 +105,22 @@ class ModelSection:
 
 @dataclass
 class FirstStageConfig:
-    """How `train_first_stage.py` trains the VAE."""
+    """How `train_first_stage.py` trains the VAE or the vocoder."""
 
+    kind: str = "vae"
     learning_rate: float = 1e-4
-    kl_weight: float = 1e-6
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    schedule: str = "constant"
     crop_frames: int | None = None
+    kl_weight: float = 1e-6
+    mel_weight: float = 45.0
+    feature_weight: float = 2.0
+    discriminator_start: int | None = None
+    discriminator_weight: float = 0.5
+    patch_channels: int = 64
+    wave_channels: int = 32
+    periods: list[int] = field(default_factory=lambda: [2, 3, 5, 7, 11])
+    scales: int = 3
 
 
 @dataclass

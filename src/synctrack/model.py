@@ -50,6 +50,12 @@ class ModelConfig:
         return self.vae.latent_channels, self.audio.frames // down, self.audio.n_mels // down
 
 
+def build_vocoder(config: ModelConfig) -> HiFiGAN | GriffinLim:
+    """The vocoder of a configuration; a HiFi-GAN has its first values."""
+    own_weights = config.vocoder.kind == "hifigan"
+    return HiFiGAN(config.vocoder.hifigan, config.audio) if own_weights else GriffinLim(config.audio)
+
+
 class SyncTrack(nn.Module):
     """Latent diffusion over the tracks of a song (paper, section 3).
 
@@ -73,8 +79,7 @@ class SyncTrack(nn.Module):
         self.vae = VAE(config.vae)
         self.unet = UNet(config.unet, len(self.stems), config.vae.latent_channels)
         self.diffusion = Diffusion(config.diffusion)
-        own_weights = config.vocoder.kind == "hifigan"
-        self.vocoder = HiFiGAN(config.vocoder.hifigan, config.audio) if own_weights else GriffinLim(config.audio)
+        self.vocoder = build_vocoder(config)
         self.register_buffer("scale_factor", torch.tensor(float("nan")))
         for frozen in (self.vae, self.vocoder):
             frozen.requires_grad_(False)
