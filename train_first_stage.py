@@ -1,6 +1,7 @@
 """Train a first stage: python train_first_stage.py --config config/vae_train.yaml | config/vocoder_train.yaml
 [overlay.yaml ...] [key=value ...]"""
 
+from first_stages.checks import check
 from first_stages.vae_module import VAEModule
 from first_stages.vocoder_module import VocoderModule
 from synctrack.config import parse_command_line
@@ -15,6 +16,7 @@ MONITOR = "val/mel_l1"
 def main() -> None:
     config = parse_command_line("Train the mel VAE or the vocoder, SyncTrack's first stages, from a YAML file.")
     start_logging()
+    check(config)
     data = StemDataModule(config)
     data.require("train")
     seed_everything(config)

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from synctrack.layers import Conv2d, GroupNorm
 
 Features = list[torch.Tensor]
-"""Outputs of one judge's layers; the last is the verdict, high for real."""
+"""Outputs of one judge's layers; the last is the verdict, high for real and always float32."""
 
 NORM_EPS = 1e-5
 PATCH_SLOPE = 0.2
@@ -34,7 +35,7 @@ class PatchDiscriminator(nn.Module):
     depend on what else is in the batch.
 
     Args:
-        channels: width of the first layer, a multiple of 32.
+        channels: width of the first layer, a multiple of 16; 64 as published.
         layers: number of layers that halve time and frequency.
     """
 
@@ -49,12 +50,17 @@ class PatchDiscriminator(nn.Module):
         self.verdict = Conv2d(widths[-1], 1, 4, padding=1)
 
     def forward(self, mel: torch.Tensor) -> list[Features]:
-        """Log-mel (b, s, m, f) -> one judge's features (b, s, c, t, f)."""
+        """Log-mel (b, s, m, f), m and f at least `least_size` -> one judge's features (b, s, c, t, f)."""
         x, features = rearrange(mel, "b s m f -> b s 1 m f"), []
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv(x)), PATCH_SLOPE)
             features.append(x)
-        return [[*features, self.verdict(x)]]
+        return [[*features, self.verdict(x).float()]]
+
+    @staticmethod
+    def least_size(layers: int = 3) -> int:
+        """Frames and bins that leave one patch: two convolutions take one each behind the halving."""
+        return 3 * 2**layers
 
 
 class PeriodDiscriminator(nn.Module):
@@ -78,7 +84,7 @@ class PeriodDiscriminator(nn.Module):
         for conv in self.convs:
             x = F.leaky_relu(conv(x), WAVE_SLOPE)
             features.append(x)
-        return [*features, self.verdict(x)]
+        return [*features, self.verdict(x).float()]
 
 
 class ScaleDiscriminator(nn.Module):
@@ -100,7 +106,7 @@ class ScaleDiscriminator(nn.Module):
         for conv in self.convs:
             x = F.leaky_relu(conv(x), WAVE_SLOPE)
             features.append(x)
-        return [*features, self.verdict(x)]
+        return [*features, self.verdict(x).float()]
 
 
 class WaveDiscriminator(nn.Module):
@@ -121,8 +127,18 @@ class WaveDiscriminator(nn.Module):
     def forward(self, waveform: torch.Tensor) -> list[Features]:
         """Waveform (b, s, n) -> each judge's features; songs and tracks are rows of them."""
         rows = rearrange(waveform, "b s n -> (b s) 1 n")
-        judged = [judge(rows) for judge in self.periods]
-        for judge in self.scales:
-            judged.append(judge(rows))
-            rows = F.avg_pool1d(rows, 4, 2, padding=2)
+        with parametrize.cached():
+            self._make_weights(waveform.device.type)
+            judged = [judge(rows) for judge in self.periods]
+            for judge in self.scales:
+                judged.append(judge(rows))
+                rows = F.avg_pool1d(rows, 4, 2, padding=2)
         return judged
+
+    def _make_weights(self, device_type: str) -> None:
+        """Norms and products of the weights in float32, for the passes that follow."""
+        # Autocast would round the products of the spectral norm, and on GPUs some versions of torch fail at it.
+        with torch.autocast(device_type, enabled=False):
+            for layer in self.modules():
+                if parametrize.is_parametrized(layer):
+                    _ = layer.weight

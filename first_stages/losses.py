@@ -36,9 +36,9 @@ def least_squares_generator(fake: list[Features]) -> torch.Tensor:
 
 
 def feature_distance(real: list[Features], fake: list[Features]) -> torch.Tensor:
-    """L1 distance of the judges' layers before the verdict, each averaged (Kong et al., 2020, eq. 4)."""
-    pairs = [pair for r, f in zip(real, fake, strict=True) for pair in zip(r[:-1], f[:-1], strict=True)]
-    return torch.stack([(f - r.detach()).abs().mean() for r, f in pairs]).sum()
+    """L1 distance of the judges' layers, the verdict as well, each averaged (Kong et al., 2020, eq. 4)."""
+    pairs = [pair for r, f in zip(real, fake, strict=True) for pair in zip(r, f, strict=True)]
+    return torch.stack([(f - r.detach()).abs().mean(dtype=torch.float32) for r, f in pairs]).sum()
 
 
 def adaptive_weight(reconstruction: torch.Tensor, adversarial: torch.Tensor, last_layer: nn.Parameter) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 from synctrack import checkpoint
 from synctrack.audio import LogMel
 from synctrack.config import Config
+from synctrack.errors import InputError
 from synctrack.generation import StemTree
 from synctrack.plots import plot_mels
 from synctrack.seeding import VALIDATION_LATENT, item_generator
@@ -20,8 +21,11 @@ class FirstStageModule(pl.LightningModule):
     """Trains one first stage; the judges learn beside it, by the same optimiser, each from its own loss.
 
     Args:
-        config: the whole configuration.
+        config: the whole configuration; `checks.check` has seen it.
         kind: `vae` or `vocoder`, for the checkpoint's header.
+
+    Attributes:
+        discriminator: the judges; None where this run will not hear them.
     """
 
     discriminator: nn.Module | None
@@ -38,7 +42,8 @@ class FirstStageModule(pl.LightningModule):
         raise NotImplementedError
 
     def configure_optimizers(self) -> dict[str, Any]:
-        weights = [p for p in self.parameters() if p.requires_grad]
+        groups = [getattr(self, self.kind)] + ([] if self.discriminator is None else [self.discriminator])
+        weights = [{"params": list(module.parameters())} for module in groups]
         optimizer = torch.optim.AdamW(weights, lr=self.settings.learning_rate, betas=tuple(self.settings.betas))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -48,6 +53,18 @@ class FirstStageModule(pl.LightningModule):
         if self.settings.schedule == "constant":
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.trainer.max_steps)))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Judges that are not heard yet do not age: neither weight decay nor a step of Adam's averages.
+        if self.discriminator is not None and not self.judged:
+            self.discriminator.zero_grad(set_to_none=True)
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *_: Any, **__: Any
+    ) -> None:
+        # Each by its own norm, or a large gradient of the judges would take the first stage's away.
+        for group in optimizer.param_groups if gradient_clip_val else ():
+            nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
 
     @property
     def judged(self) -> bool:
@@ -94,3 +111,15 @@ class FirstStageModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         checkpoint_file["synctrack"] = checkpoint.header(self.kind, self.config)
+
+    def on_load_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
+        """Raise InputError for a run with other judges; the header has told whether all else is the same."""
+        stored, own = (
+            {name: tensor.shape for name, tensor in tensors.items() if name.startswith("discriminator.")}
+            for tensors in (checkpoint_file["state_dict"], self.state_dict())
+        )
+        if stored != own:
+            raise InputError(
+                "trainer.resume: the run has another discriminator, or none; set first_stage and trainer.max_steps as "
+                f"there, or start a new run from its weights by model.params.{self.kind}_ckpt_path"
+            )

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from first_stages.checks import hears_discriminator
 from first_stages.discriminators import PatchDiscriminator
 from first_stages.losses import adaptive_weight, frozen, hinge_discriminator, hinge_generator, unheard
 from first_stages.module import FirstStageModule
@@ -32,7 +33,7 @@ class VAEModule(FirstStageModule):
         self.vae = VAE(params.vae)
         nn.init.constant_(self.vae.decoder[-1].bias, USUAL_LOG_MEL)
         self.discriminator = None
-        if self.settings.discriminator_start is not None:
+        if hears_discriminator(config):
             self.discriminator = PatchDiscriminator(self.settings.patch_channels)
         if params.vae_ckpt_path:
             checkpoint.load_vae(self.vae, params.vae_ckpt_path, params.audio)
@@ -50,9 +51,10 @@ class VAEModule(FirstStageModule):
         decoded, kl = self._through(mel, generators)
         distance = (decoded.float() - mel).abs().mean()
         loss = distance + self.settings.kl_weight * kl
-        values = {"loss": loss, "mel_l1": distance, "kl": kl}
-        self.log_values("train", len(mel), **values)
-        return loss if self.discriminator is None else loss + self._adversarial(mel, decoded, distance)
+        if self.discriminator is not None:
+            loss = loss + self._adversarial(mel, decoded, distance)
+        self.log_values("train", len(mel), loss=loss, mel_l1=distance, kl=kl)
+        return loss
 
     def _through(self, mel: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mel (b, s, m, f) -> decoded from a drawn latent, and the KL divergence of a latent value."""

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from first_stages.checks import hears_discriminator
 from first_stages.discriminators import WaveDiscriminator
 from first_stages.losses import (
     feature_distance,
@@ -17,7 +18,6 @@ from first_stages.losses import (
 from first_stages.module import FirstStageModule
 from synctrack import checkpoint
 from synctrack.config import Config
-from synctrack.errors import InputError
 from synctrack.seeding import TRAIN
 from synctrack.vae import VAE
 from synctrack.vocoder import HiFiGAN
@@ -36,20 +36,18 @@ class VocoderModule(FirstStageModule):
     `vocoder_ckpt_path` it starts from the weights there.
 
     Raises:
-        InputError: a checkpoint does not fit, or the configured vocoder has no weights to train.
+        InputError: a checkpoint is not there or does not fit.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, "vocoder")
         params, settings = config.model.params, self.settings
-        if params.vocoder.kind != "hifigan":
-            raise InputError(f"model.params.vocoder.kind: {params.vocoder.kind} has no weights to train; set hifigan")
         self.vocoder = HiFiGAN(params.vocoder.hifigan, params.audio)
         if params.vocoder_ckpt_path:
             checkpoint.fill_vocoder(self.vocoder, params.vocoder_ckpt_path, params.audio)
         normalise(self.vocoder)
         self.discriminator = None
-        if settings.discriminator_start is not None:
+        if hears_discriminator(config):
             self.discriminator = WaveDiscriminator(settings.periods, settings.scales, settings.wave_channels)
         # In a list, or its weights would be saved and trained with the vocoder's.
         self._vae = [_frozen_vae(config)] if params.vae_ckpt_path else []
@@ -63,10 +61,9 @@ class VocoderModule(FirstStageModule):
         # The target is the mel of the part alone: both sides are padded alike at its ends.
         distance = (self.mel(made) - self.mel(waveform)).abs().mean()
         loss = self.settings.mel_weight * distance
-        self.log_values("train", len(mel), mel_l1=distance)
         if self.discriminator is not None:
             loss = loss + self._adversarial(waveform, made)
-        self.log_values("train", len(mel), loss=loss)
+        self.log_values("train", len(mel), loss=loss, mel_l1=distance)
         return loss
 
     def _render(self, mel: torch.Tensor, samples: int) -> torch.Tensor:
@@ -101,6 +98,7 @@ class VocoderModule(FirstStageModule):
     def on_load_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         back = {theirs: torch_name for torch_name, theirs in HALVES.items()}
         checkpoint_file["state_dict"] = _renamed(checkpoint_file["state_dict"], back)
+        super().on_load_checkpoint(checkpoint_file)
 
 
 def normalise(vocoder: HiFiGAN) -> None:

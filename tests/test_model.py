@@ -4,12 +4,13 @@ import pytest
 import torch
 from conftest import SMALL_AUDIO, STEMS, small_config
 
+from synctrack.audio import AudioFormat
 from synctrack.ema import EMA
 from synctrack.model import ModelConfig, SyncTrack, VocoderConfig
 from synctrack.seeding import item_generator, normal_per_item
 from synctrack.unet import UNetConfig
 from synctrack.vae import VAE, VAEConfig
-from synctrack.vocoder import HiFiGAN, HiFiGANConfig
+from synctrack.vocoder import HiFiGANConfig
 
 
 def generators(*indices: int) -> list[torch.Generator]:
@@ -123,6 +124,7 @@ def test_ema_of_constant_weights_is_constant_and_follows_moves():
     [
         ({"vocoder": VocoderConfig("wavenet")}, "vocoder.kind: 'wavenet' is none of hifigan, griffin_lim"),
         ({"unet": UNetConfig(channel_mult=[1] * 6)}, "audio.n_mels: 64 is no multiple of 128"),
+        ({"audio": AudioFormat(hop_length=200)}, "upsample_rates: multiply to 160, not hop_length 200"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(settings, message):
@@ -130,6 +132,18 @@ def test_settings_that_do_not_fit_together_are_refused(settings, message):
         ModelConfig(**settings)
 
 
-def test_vocoder_must_fit_the_hop_length():
-    with pytest.raises(ValueError, match="upsample_rates multiply to 80, the mel's hop_length is 160"):
-        HiFiGAN(HiFiGANConfig(upsample_rates=[5, 4, 4], upsample_kernel_sizes=[16, 16, 8]), SMALL_AUDIO)
+def test_a_model_without_hifigan_takes_any_hop():
+    assert ModelConfig(audio=AudioFormat(hop_length=200), vocoder=VocoderConfig("griffin_lim")).audio.hop_length == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"upsample_rates": [8, 20]}, r"sizes: \[16, 16, 8, 4, 4\] do not cover the rates \[8, 20\]"),
+        ({"upsample_kernel_sizes": [16, 16, 8, 4, 1]}, "upsample_kernel_sizes"),
+        ({"upsample_initial_channel": 16}, "upsample_initial_channel: cannot be halved 5 times"),
+    ],
+)
+def test_vocoders_that_cannot_be_built_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        HiFiGANConfig(**settings)

@@ -1,5 +1,6 @@
 """SyncTrack whole: waveform -> mel -> latent -> U-Net -> latent -> mel -> waveform, to train and to evaluate."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.vocoder.kind not in VOCODERS:
             raise ValueError(f"vocoder.kind: {self.vocoder.kind!r} is none of {', '.join(VOCODERS)}")
+        hop = math.prod(self.vocoder.hifigan.upsample_rates)
+        if self.vocoder.kind == "hifigan" and hop != self.audio.hop_length:
+            raise ValueError(
+                f"vocoder.hifigan.upsample_rates: multiply to {hop}, not hop_length {self.audio.hop_length}"
+            )
         shrink = self.vae.downsampling * 2 ** (len(self.unet.channel_mult) - 1)
         for name, size in (("frames", self.audio.frames), ("n_mels", self.audio.n_mels)):
             if size % shrink:

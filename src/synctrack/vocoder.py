@@ -24,6 +24,15 @@ class HiFiGANConfig:
     resblock_kernel_sizes: list[int] = field(default_factory=lambda: [3, 7, 11])
     resblock_dilations: list[int] = field(default_factory=lambda: [1, 3, 5])
 
+    def __post_init__(self) -> None:
+        rates, sizes = self.upsample_rates, self.upsample_kernel_sizes
+        if len(rates) != len(sizes) or any(size < rate for rate, size in zip(rates, sizes, strict=True)):
+            raise ValueError(
+                f"vocoder.hifigan.upsample_kernel_sizes: {sizes} do not cover the rates {rates} one by one"
+            )
+        if self.upsample_initial_channel < 2 ** len(rates):
+            raise ValueError(f"vocoder.hifigan.upsample_initial_channel: cannot be halved {len(rates)} times")
+
 
 class DilatedResBlock(nn.Module):
     """Pairs of convolutions, the first of each pair dilated, each pair with a residual (Kong et al., 2020)."""
@@ -42,13 +51,13 @@ class DilatedResBlock(nn.Module):
 
 
 class HiFiGAN(nn.Module):
-    """The HiFi-GAN generator (Kong et al., 2020), its weight norm folded into the weights."""
+    """The HiFi-GAN generator (Kong et al., 2020), its weight norm folded into the weights.
+
+    `ModelConfig` sees to it that the upsampling rates multiply to the mel's hop.
+    """
 
     def __init__(self, config: HiFiGANConfig, audio: AudioFormat) -> None:
         super().__init__()
-        hop = int(np.prod(config.upsample_rates))
-        if hop != audio.hop_length:
-            raise ValueError(f"upsample_rates multiply to {hop}, the mel's hop_length is {audio.hop_length}")
         channels = config.upsample_initial_channel
         self.conv_pre = nn.Conv1d(audio.n_mels, channels, 7, padding=3)
         self.upsamplers, self.resblocks = nn.ModuleList(), nn.ModuleList()
