@@ -16,6 +16,9 @@ from synctrack.generation import StemTree
 from synctrack.plots import plot_mels
 from synctrack.seeding import VALIDATION_LATENT, item_generator
 
+USUAL_LOG_MEL, USUAL_SPREAD = -6.0, 3.0
+"""Mean and standard deviation of music's log-mels, roughly: where training begins."""
+
 
 class FirstStageModule(pl.LightningModule):
     """Trains one first stage; the judges learn beside it, by the same optimiser, each from its own loss.

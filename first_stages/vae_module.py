@@ -8,15 +8,12 @@ from torch import nn
 from first_stages.checks import hears_discriminator
 from first_stages.discriminators import PatchDiscriminator
 from first_stages.losses import adaptive_weight, frozen, hinge_discriminator, hinge_generator, unheard
-from first_stages.module import FirstStageModule
+from first_stages.module import USUAL_LOG_MEL, FirstStageModule
 from synctrack import checkpoint
 from synctrack.config import Config
 from synctrack.model import build_vocoder
 from synctrack.seeding import TRAIN, VALIDATION_LATENT, normal_per_item
 from synctrack.vae import VAE
-
-USUAL_LOG_MEL = -6.0
-"""Where the output starts: it would take thousands of steps to come down from 0."""
 
 
 class VAEModule(FirstStageModule):
@@ -31,6 +28,7 @@ class VAEModule(FirstStageModule):
         super().__init__(config, "vae")
         params = config.model.params
         self.vae = VAE(params.vae)
+        # It would take thousands of steps to come down from 0.
         nn.init.constant_(self.vae.decoder[-1].bias, USUAL_LOG_MEL)
         self.discriminator = None
         if hears_discriminator(config):

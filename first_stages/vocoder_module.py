@@ -15,7 +15,7 @@ from first_stages.losses import (
     least_squares_generator,
     unheard,
 )
-from first_stages.module import FirstStageModule
+from first_stages.module import USUAL_LOG_MEL, USUAL_SPREAD, FirstStageModule
 from synctrack import checkpoint
 from synctrack.config import Config
 from synctrack.seeding import TRAIN
@@ -45,6 +45,8 @@ class VocoderModule(FirstStageModule):
         self.vocoder = HiFiGAN(params.vocoder.hifigan, params.audio)
         if params.vocoder_ckpt_path:
             checkpoint.fill_vocoder(self.vocoder, params.vocoder_ckpt_path, params.audio)
+        else:
+            expect_mels(self.vocoder)
         normalise(self.vocoder)
         self.discriminator = None
         if hears_discriminator(config):
@@ -99,6 +101,20 @@ class VocoderModule(FirstStageModule):
         back = {theirs: torch_name for torch_name, theirs in HALVES.items()}
         checkpoint_file["state_dict"] = _renamed(checkpoint_file["state_dict"], back)
         super().on_load_checkpoint(checkpoint_file)
+
+
+def expect_mels(vocoder: HiFiGAN) -> None:
+    """Let the first layer see mels as if they had mean 0 and spread 1, which it would take long to learn."""
+    with torch.no_grad():
+        vocoder.conv_pre.weight /= USUAL_SPREAD
+        vocoder.conv_pre.bias -= USUAL_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
+
+
+def expect_mels(vocoder: HiFiGAN) -> None:
+    """Let the first layer see mels as if they had mean 0 and spread 1, which it would take long to learn."""
+    with torch.no_grad():
+        vocoder.conv_pre.weight /= USUAL_SPREAD
+        vocoder.conv_pre.bias -= USUAL_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
 
 
 def normalise(vocoder: HiFiGAN) -> None:

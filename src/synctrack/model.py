@@ -1,6 +1,5 @@
 """SyncTrack whole: waveform -> mel -> latent -> U-Net -> latent -> mel -> waveform, to train and to evaluate."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -39,7 +38,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.vocoder.kind not in VOCODERS:
             raise ValueError(f"vocoder.kind: {self.vocoder.kind!r} is none of {', '.join(VOCODERS)}")
-        hop = math.prod(self.vocoder.hifigan.upsample_rates)
+        hop = self.vocoder.hifigan.hop_length
         if self.vocoder.kind == "hifigan" and hop != self.audio.hop_length:
             raise ValueError(
                 f"vocoder.hifigan.upsample_rates: multiply to {hop}, not hop_length {self.audio.hop_length}"

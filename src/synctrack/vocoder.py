@@ -1,5 +1,6 @@
 """Log-mel -> waveform: HiFi-GAN (trained), or Griffin-Lim (needs no weights)."""
 
+import math
 from dataclasses import dataclass, field
 
 import librosa
@@ -16,13 +17,23 @@ LEAKY_SLOPE = 0.1
 
 @dataclass(frozen=True)
 class HiFiGANConfig:
-    """Size of the HiFi-GAN generator; the defaults are the published 16 kHz vocoder (55 M parameters)."""
+    """Size of the HiFi-GAN generator; the defaults are the published 16 kHz vocoder (55 M parameters).
+
+    With `istft_hop` its last convolution gives a spectrum instead of samples, which an inverse Fourier transform of
+    that hop turns into samples (iSTFTNet, Kaneko et al., 2022): far less to compute and to learn.
+    """
 
     upsample_rates: list[int] = field(default_factory=lambda: [5, 4, 2, 2, 2])
     upsample_kernel_sizes: list[int] = field(default_factory=lambda: [16, 16, 8, 4, 4])
     upsample_initial_channel: int = 1024
     resblock_kernel_sizes: list[int] = field(default_factory=lambda: [3, 7, 11])
     resblock_dilations: list[int] = field(default_factory=lambda: [1, 3, 5])
+    istft_hop: int | None = None
+
+    @property
+    def hop_length(self) -> int:
+        """Samples that come of one mel frame."""
+        return math.prod(self.upsample_rates) * (self.istft_hop or 1)
 
     def __post_init__(self) -> None:
         rates, sizes = self.upsample_rates, self.upsample_kernel_sizes
@@ -32,6 +43,44 @@ class HiFiGANConfig:
             )
         if self.upsample_initial_channel < 2 ** len(rates):
             raise ValueError(f"vocoder.hifigan.upsample_initial_channel: cannot be halved {len(rates)} times")
+        if self.istft_hop is not None and self.istft_hop < 1:
+            raise ValueError(f"vocoder.hifigan.istft_hop: {self.istft_hop} is no hop; give 1 or more, or null")
+
+
+class SpectrumToWave(nn.Module):
+    """Log-magnitudes and phases (r, 2 · (n_fft / 2 + 1), m) -> waveform (r, 1, hop · m), with n_fft = 4 · hop."""
+
+    def __init__(self, hop: int) -> None:
+        super().__init__()
+        self.hop, self.n_fft = hop, 4 * hop
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        log_magnitude, phase = x.float().chunk(2, dim=1)
+        # No waveform within [-1, 1] has a larger magnitude; early in training the exponential would overflow.
+        spectrum = torch.polar(log_magnitude.clamp(max=math.log(self.n_fft)).exp(), phase)
+        # The last frame again: n samples have one frame more than n / hop.
+        spectrum = torch.cat([spectrum, spectrum[..., -1:]], dim=-1)
+        return torch.istft(spectrum, self.n_fft, self.hop, window=self.window)[:, None]
+        if self.istft_hop is not None and self.istft_hop < 1:
+            raise ValueError(f"vocoder.hifigan.istft_hop: {self.istft_hop} is no hop; give 1 or more, or null")
+
+
+class SpectrumToWave(nn.Module):
+    """Log-magnitudes and phases (r, 2 · (n_fft / 2 + 1), m) -> waveform (r, 1, hop · m), with n_fft = 4 · hop."""
+
+    def __init__(self, hop: int) -> None:
+        super().__init__()
+        self.hop, self.n_fft = hop, 4 * hop
+        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        log_magnitude, phase = x.float().chunk(2, dim=1)
+        # No waveform within [-1, 1] has a larger magnitude; early in training the exponential would overflow.
+        spectrum = torch.polar(log_magnitude.clamp(max=math.log(self.n_fft)).exp(), phase)
+        # The last frame again: n samples have one frame more than n / hop.
+        spectrum = torch.cat([spectrum, spectrum[..., -1:]], dim=-1)
+        return torch.istft(spectrum, self.n_fft, self.hop, window=self.window)[:, None]
 
 
 class DilatedResBlock(nn.Module):
@@ -70,7 +119,9 @@ class HiFiGAN(nn.Module):
                     DilatedResBlock(channels, size, config.resblock_dilations) for size in config.resblock_kernel_sizes
                 )
             )
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+        hop = config.istft_hop
+        self.conv_post = nn.Conv1d(channels, 4 * hop + 2 if hop else 1, 7, padding=3)
+        self.to_wave = SpectrumToWave(hop) if hop else nn.Tanh()
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         """Log-mel (b, s, m, f) -> waveform in [-1, 1] (b, s, n), n = hop_length * m plus a few odd samples."""
@@ -79,7 +130,7 @@ class HiFiGAN(nn.Module):
             x = upsample(F.leaky_relu(x, LEAKY_SLOPE))
             x = sum(block(x) for block in resblocks) / len(resblocks)
         # The default slope of 0.01 here, not 0.1: HiFi-GAN was published and trained so.
-        waveform = torch.tanh(self.conv_post(F.leaky_relu(x)))
+        waveform = self.to_wave(self.conv_post(F.leaky_relu(x)))
         return rearrange(waveform, "(b s) 1 n -> b s n", s=mel.shape[1])
 
 
