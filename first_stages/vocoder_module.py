@@ -110,13 +110,6 @@ def expect_mels(vocoder: HiFiGAN) -> None:
         vocoder.conv_pre.bias -= USUAL_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
 
 
-def expect_mels(vocoder: HiFiGAN) -> None:
-    """Let the first layer see mels as if they had mean 0 and spread 1, which it would take long to learn."""
-    with torch.no_grad():
-        vocoder.conv_pre.weight /= USUAL_SPREAD
-        vocoder.conv_pre.bias -= USUAL_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
-
-
 def normalise(vocoder: HiFiGAN) -> None:
     """Split each weight into its size and its direction, which are then trained apart."""
     for layer in vocoder.modules():

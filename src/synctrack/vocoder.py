@@ -62,25 +62,6 @@ class SpectrumToWave(nn.Module):
         # The last frame again: n samples have one frame more than n / hop.
         spectrum = torch.cat([spectrum, spectrum[..., -1:]], dim=-1)
         return torch.istft(spectrum, self.n_fft, self.hop, window=self.window)[:, None]
-        if self.istft_hop is not None and self.istft_hop < 1:
-            raise ValueError(f"vocoder.hifigan.istft_hop: {self.istft_hop} is no hop; give 1 or more, or null")
-
-
-class SpectrumToWave(nn.Module):
-    """Log-magnitudes and phases (r, 2 · (n_fft / 2 + 1), m) -> waveform (r, 1, hop · m), with n_fft = 4 · hop."""
-
-    def __init__(self, hop: int) -> None:
-        super().__init__()
-        self.hop, self.n_fft = hop, 4 * hop
-        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        log_magnitude, phase = x.float().chunk(2, dim=1)
-        # No waveform within [-1, 1] has a larger magnitude; early in training the exponential would overflow.
-        spectrum = torch.polar(log_magnitude.clamp(max=math.log(self.n_fft)).exp(), phase)
-        # The last frame again: n samples have one frame more than n / hop.
-        spectrum = torch.cat([spectrum, spectrum[..., -1:]], dim=-1)
-        return torch.istft(spectrum, self.n_fft, self.hop, window=self.window)[:, None]
 
 
 class DilatedResBlock(nn.Module):
