@@ -76,6 +76,19 @@ def run_in(folder: Path, script: str, *arguments: object, check: bool = True) ->
     return result
 
 
+def run_here(folder: Path, script: str, *arguments: object) -> None:
+    """`run_in` this process, which saves the start; with one thread, so that the same run gives the same bits."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [script, *map(str, arguments)])
+        torch.set_num_threads(1)
+        try:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        finally:
+            torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """`run_in` the test's own folder."""

@@ -1,0 +1,261 @@
+"""Discriminators and their losses against the published architectures and numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import ROOT, SMALL_KEYS
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from first_stages.discriminators import PatchDiscriminator, WaveDiscriminator
+from first_stages.losses import (
+    adaptive_weight,
+    feature_distance,
+    frozen,
+    hinge_discriminator,
+    hinge_generator,
+    least_squares_discriminator,
+    least_squares_generator,
+    unheard,
+)
+from first_stages.vae_module import VAEModule
+from synctrack.config import load_config
+
+PERIODS = (2, 3, 5, 7, 11)
+# Kong et al. (2020), appendix, and their code: (in, out, kernel size, groups) of each convolution.
+PUBLISHED_PERIOD = [(1, 32, 5, 1), (32, 128, 5, 1), (128, 512, 5, 1), (512, 1024, 5, 1), (1024, 1024, 5, 1)]
+PUBLISHED_PERIOD += [(1024, 1, 3, 1)]
+PUBLISHED_SCALE = [(1, 128, 15, 1), (128, 128, 41, 4), (128, 256, 41, 16), (256, 512, 41, 16), (512, 1024, 41, 16)]
+PUBLISHED_SCALE += [(1024, 1024, 41, 16), (1024, 1024, 5, 1), (1024, 1, 3, 1)]
+
+REAL = [[torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.5])], [torch.tensor([4.0]), torch.tensor([-1.0])]]
+FAKE = [[torch.tensor([2.0, 7.0]), torch.tensor([-2.0, 0.25])], [torch.tensor([1.0]), torch.tensor([0.0])]]
+"""Two judges of one layer and a verdict each."""
+
+
+def parameters(convolutions: list[tuple[int, int, int, int]], weight_norm: bool = True) -> int:
+    """How many parameters convolutions with bias have, and with weight norm's size of each output."""
+    return sum(o * (i // g * k + 1 + weight_norm) for i, o, k, g in convolutions)
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def leaves(module: nn.Module, wave: torch.Tensor) -> torch.Tensor:
+    """All features of all judges as one vector."""
+    return torch.cat([feature.flatten() for features in module(wave) for feature in features])
+
+
+def largest_gain(weight: torch.Tensor) -> float:
+    """The largest singular value of a convolution's weight with one row for each output."""
+    rows = weight.detach().flatten(1).double()
+    return torch.linalg.eigvalsh(rows @ rows.T)[-1].sqrt().item()
+
+
+def small_waves() -> WaveDiscriminator:
+    torch.manual_seed(0)
+    return WaveDiscriminator(periods=(2, 3), scales=2, channels=4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        # 0.5 (mean(0, 0.5) + mean(0, 1.25)) + 0.5 (2 + 1)
+        (hinge_discriminator, 0.4375 + 1.5),
+        # mean(1, 0.25) + mean(4, 0.0625) + 4 + 0
+        (least_squares_discriminator, 0.625 + 2.03125 + 4),
+        # mean(1, 4) + mean(4, 0.25) + 3 + 1
+        (feature_distance, 2.5 + 2.125 + 3 + 1),
+    ],
+)
+def test_losses_of_pairs_by_hand(loss, expected):
+    assert loss(REAL, FAKE).item() == pytest.approx(expected)
+
+
+def test_losses_of_what_is_made_by_hand():
+    assert hinge_generator(FAKE).item() == pytest.approx(0.875 - 0)
+    assert least_squares_generator(FAKE).item() == pytest.approx((9 + 0.5625) / 2 + 1)
+
+
+def test_features_teach_what_is_made_and_not_what_is_real():
+    real, fake = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    feature_distance([[real, real]], [[fake, fake]]).backward()
+    assert real.grad is None
+    torch.testing.assert_close(fake.grad, torch.full((3,), -2 / 3))
+
+
+def test_adaptive_weight_is_the_ratio_of_gradients_by_hand():
+    """Of outputs w h: the L1 distance to y has gradient mean(sign(w h - y) h), -mean(a w h) has -mean(a h)."""
+    last, h = nn.Parameter(torch.tensor([2.0])), torch.tensor([1.0, -3.0, 0.5])
+    target, slope = torch.tensor([1.0, 1.0, 5.0]), torch.tensor([0.1, 0.2, 0.3])
+    distance, convincing = (last * h - target).abs().mean(), -(slope * last * h).mean()
+    # Signs +, -, -: (1 + 3 - 0.5) / 3 against (0.1 - 0.6 + 0.15) / 3.
+    weight = adaptive_weight(distance, convincing, last)
+    assert weight.item() == pytest.approx((3.5 / 3) / (0.35 / 3 + 1e-4), rel=1e-5)
+    assert not weight.requires_grad
+    assert adaptive_weight(10 * distance, convincing, last).item() == pytest.approx(10 * weight.item())
+    assert adaptive_weight(distance, 0 * convincing, last).item() == 1e4
+    (distance + weight * convincing).backward()
+    # Both pull the same way here, and as hard.
+    assert last.grad.item() == pytest.approx(2 * 3.5 / 3, rel=2e-3)
+
+
+def test_frozen_judges_pass_gradients_on_and_learn_nothing():
+    judges, wave = small_waves(), torch.randn(1, 1, 400, requires_grad=True)
+    with frozen(judges):
+        least_squares_generator(judges(wave)).backward()
+    assert wave.grad.abs().max() > 0
+    assert all(p.grad is None and p.requires_grad for p in judges.parameters())
+    with pytest.raises(ZeroDivisionError), frozen(judges):
+        _ = 1 / 0
+    assert all(p.requires_grad for p in judges.parameters())
+
+
+def test_unheard_judges_get_a_zero_gradient():
+    judges = small_waves()
+    loss = unheard(judges)
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad.count_nonzero() == 0 for p in judges.parameters())
+
+
+def test_wave_discriminator_has_the_published_size():
+    with torch.device("meta"):
+        judges = WaveDiscriminator()
+    assert count(judges.periods) == 5 * parameters(PUBLISHED_PERIOD) == 41_105_770
+    # The first scale has the spectral norm, which has no parameters of its own.
+    scales = 2 * parameters(PUBLISHED_SCALE) + parameters(PUBLISHED_SCALE, weight_norm=False)
+    assert count(judges.scales) == scales == 29_618_821
+
+
+def test_patch_discriminator_has_the_published_size():
+    """The published one has no biases before its three batch norms: 2,763,585 parameters for one channel."""
+    convolutions = [(1, 64, 16, 1), (64, 128, 16, 1), (128, 256, 16, 1), (256, 512, 16, 1), (512, 1, 16, 1)]
+    norms, biases = 2 * (128 + 256 + 512), 128 + 256 + 512
+    assert parameters(convolutions, weight_norm=False) - biases + norms == 2_763_585
+    assert count(PatchDiscriminator()) == 2_763_585 + biases
+
+
+@pytest.mark.parametrize("samples", [8192, 10_241])
+def test_wave_features_have_the_published_lengths(samples):
+    narrow = 4
+    judged = WaveDiscriminator(channels=narrow)(torch.zeros(2, 3, samples))
+    assert len(judged) == 8
+    for period, features in zip(PERIODS, judged, strict=False):
+        rows = math.ceil(samples / period)
+        lengths = [math.ceil(rows / 3**i) for i in (1, 2, 3, 4, 4, 4)]
+        widths = [narrow * factor for factor in (1, 4, 16, 32, 32)] + [1]
+        assert [f.shape for f in features] == [(6, w, n, period) for w, n in zip(widths, lengths, strict=True)]
+    for features in judged[5:]:
+        lengths = [math.ceil(samples / factor) for factor in (1, 2, 4, 16, 64, 64, 64, 64)]
+        widths = [narrow * factor for factor in (4, 4, 8, 16, 32, 32, 32)] + [1]
+        assert [f.shape for f in features] == [(6, w, n) for w, n in zip(widths, lengths, strict=True)]
+        samples = samples // 2 + 1
+
+
+def test_a_period_is_judged_by_its_own_samples():
+    judges, wave = small_waves(), torch.randn(1, 1, 300, requires_grad=True)
+    verdict = judges(wave)[1][-1]
+    verdict[..., 1].sum().backward()
+    heard = wave.grad[0, 0].nonzero().flatten()
+    assert set(heard.tolist()) == set(range(1, 300, 3))
+
+
+def test_the_next_scale_hears_averages_of_four_samples_every_second():
+    judges, wave = small_waves().eval(), torch.randn(1, 1, 300)
+    padded = F.pad(wave, (2, 2))
+    averages = padded.unfold(-1, 4, 2).mean(-1)
+    torch.testing.assert_close(judges(wave)[3][-1], judges.scales[1](averages)[-1])
+
+
+def test_the_first_scale_alone_is_bounded_by_its_spectral_norm():
+    judges = small_waves()
+    for _ in range(20):
+        judges.scales[0](torch.zeros(1, 1, 64))
+    first, second = ([largest_gain(conv.weight) for conv in [*s.convs, s.verdict]] for s in judges.scales)
+    assert first == pytest.approx(len(first) * [1.0], rel=0.03)
+    assert max(abs(norm - 1) for norm in second) > 0.3
+
+
+def test_norms_of_weights_are_taken_outside_autocast(monkeypatch):
+    """On GPUs autocast would give the spectral norm vectors of different types."""
+    seen, forward = [], parametrizations._SpectralNorm.forward
+
+    def spied(norm: nn.Module, weight: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return forward(norm, weight)
+
+    monkeypatch.setattr(parametrizations._SpectralNorm, "forward", spied)
+    judges = small_waves()
+    seen.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        judged = judges(torch.randn(1, 2, 400))
+    # Once for each of the eight layers, however often it is used.
+    assert seen == 8 * [False]
+    assert {features[-1].dtype for features in judged} == {torch.float32}
+    assert {features[0].dtype for features in judged} == {torch.bfloat16}
+
+
+def test_a_verdict_depends_on_no_neighbour():
+    torch.manual_seed(0)
+    patches, waves = PatchDiscriminator(channels=16), small_waves().eval()
+    for judges, items in ((patches, torch.randn(3, 2, 40, 32) - 5), (waves, 0.1 * torch.randn(3, 2, 400))):
+        alone = leaves(judges, items[1:2, 1:])
+        among = items.clone()
+        among[0], among[2], among[1, 0] = 7 * among[0], 3.0, 0.0
+        together = torch.cat(
+            [(f[1:2, 1:] if judges is patches else f[3:4]).flatten() for features in judges(among) for f in features]
+        )
+        torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_patch_is_seventy_frames_and_bins():
+    judge = PatchDiscriminator(channels=16)
+    # Norms spread each value over the whole image.
+    judge.norms = nn.ModuleList(nn.Identity() for _ in judge.norms)
+    mel = torch.randn(1, 1, 128, 136, requires_grad=True)
+    [[*_, verdict]] = judge(mel)
+    assert verdict.shape == (1, 1, 1, 128 // 8 - 2, 136 // 8 - 2)
+    verdict[0, 0, 0, 7, 7].backward()
+    rows, columns = mel.grad[0, 0].nonzero(as_tuple=True)
+    assert [rows.max() - rows.min() + 1, columns.max() - columns.min() + 1] == [70, 70]
+
+
+def test_the_least_size_leaves_one_patch():
+    least = PatchDiscriminator.least_size()
+    [[*_, verdict]] = PatchDiscriminator(channels=16)(torch.zeros(1, 1, least, least))
+    assert verdict.shape == (1, 1, 1, 1, 1)
+    with pytest.raises(RuntimeError):
+        PatchDiscriminator(channels=16)(torch.zeros(1, 1, least, least - 1))
+
+
+@pytest.fixture
+def module() -> VAEModule:
+    keys = ["first_stage={discriminator_start: 3, patch_channels: 16, schedule: cosine}", "trainer.max_steps=10"]
+    return VAEModule(load_config([ROOT / "config" / "vae_train.yaml"], [*SMALL_KEYS, *keys]))
+
+
+def test_gradients_of_judges_take_nothing_from_the_first_stage(module):
+    optimizer = module.configure_optimizers()["optimizer"]
+    judges = list(module.discriminator.parameters())
+    learnt = list(module.vae.parameters())
+    assert [group["params"] for group in optimizer.param_groups] == [learnt, judges]
+    for parameter in judges:
+        parameter.grad = torch.full_like(parameter, 1e3)
+    for parameter in learnt:
+        parameter.grad = torch.full_like(parameter, 1e-9)
+    module.configure_gradient_clipping(optimizer, None)
+    assert judges[0].grad.max() == 1e3
+    module.configure_gradient_clipping(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm=None)
+    assert nn.utils.get_total_norm([p.grad for p in judges]).item() == pytest.approx(1.0, rel=1e-3)
+    assert all((p.grad == 1e-9).all() for p in learnt)
+
+
+def test_cosine_falls_to_nothing_at_the_last_step(module):
+    (rate, _) = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas
+    assert [rate(step) for step in (0, 2, 5, 10, 11)] == pytest.approx(
+        [1, (1 + math.cos(0.2 * math.pi)) / 2, 0.5, 0, 0]
+    )
