@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from synctrack.layers import Conv2d, GroupNorm, zero_
+from synctrack.layers import Conv2d, GroupNorm, in_float32, zero_
 
 INTRA_TRACK = "(b s) (t f)"
 """Each position of a track attends to all positions of that track."""
@@ -46,7 +46,9 @@ class SelfAttention(nn.Module):
         b, s, t, f, _ = tokens.shape
         folded = rearrange(self.qkv(tokens), f"b s t f c -> {self.pattern} c")
         q, k, v = rearrange(folded, "n l (three h d) -> three n h l d", three=3, h=self.heads)
-        attended = rearrange(F.scaled_dot_product_attention(q, k, v), "n h l d -> n l (h d)")
+        attend = F.scaled_dot_product_attention
+        attended = attend(q, k, v) if q.is_cuda else in_float32(attend, q, k, v)
+        attended = rearrange(attended, "n h l d -> n l (h d)")
         return self.out(rearrange(attended, f"{self.pattern} c -> b s t f c", b=b, s=s, t=t, f=f))
 
 
