@@ -12,7 +12,7 @@ from synctrack.config import Config, load_config
 CONFIGS = {kind: ROOT / "config" / f"{kind}_train.yaml" for kind in ("vae", "vocoder")}
 SMALL_VOCODER = (
     "model.params.vocoder={kind: hifigan, hifigan: {upsample_rates: [8, 5, 4], upsample_kernel_sizes: [16, 16, 8], "
-    "upsample_initial_channel: 64, resblock_kernel_sizes: [3], resblock_dilations: [1, 3]}}"
+    "upsample_initial_channel: 32, resblock_kernel_sizes: [3], resblock_dilations: [1, 3]}}"
 )
 """Gives a sample or more too many, as the published one does."""
 KEYS = {

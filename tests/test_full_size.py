@@ -1,8 +1,12 @@
 """The paper's size on the CPU: builds, trains a step and samples a step."""
 
+import math
+import shutil
+
 import pytest
 import torch
-from conftest import STEMS
+from conftest import STEMS, run_here
+from first_stage_runs import CONFIGS, last, logged
 
 from synctrack.config import load_config
 from synctrack.lightning_module import SyncTrackModule
@@ -31,3 +35,20 @@ def test_full_size_trains_and_samples_a_step():
     waveform = model.decode(model.generate([item_generator(2)], steps=1, eta=1.0))
     assert waveform.shape == (1, len(STEMS), 163_840)
     assert waveform.isfinite().all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vae", "vocoder"])
+def test_full_size_first_stage_trains_with_its_judges(grooves, tmp_path, kind):
+    """The published networks on parts of a second, the judges heard from the second step on."""
+    data = [f"data.params.path.{part}_data={grooves / part}" for part in ("train", "valid")]
+    keys = ["model.params.audio.frames=64", "data.params.batch_size=1", "data.params.num_workers=0", "run_dir=full"]
+    keys += ["trainer={accelerator: cpu, devices: 1, max_steps: 3, log_every_n_steps: 1, limit_val_batches: 0}"]
+    keys += ["first_stage={crop_frames: 32, discriminator_start: 1}"]
+    run_here(tmp_path, "train_first_stage.py", "--config", CONFIGS[kind], *data, *keys)
+    run = logged(tmp_path / "full")
+    assert sorted(step for name, step in run if name == "train/discriminator") == [1, 2]
+    assert all(math.isfinite(value) for value in run.values())
+    assert all(tensor.isfinite().all() for tensor in last(tmp_path / "full")["state_dict"].values())
+    # Gigabytes, which pytest would keep for three more runs.
+    shutil.rmtree(tmp_path / "full")
