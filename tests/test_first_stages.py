@@ -55,7 +55,7 @@ def test_a_judged_first_stage_learns(runs, kind):
     assert values(runs / kind, "val/mel_l1")[-1] < 0.95 * values(runs / kind, "val/mel_l1")[0]
     judged = [step for name, step in sorted(run) if name == "train/discriminator"]
     assert judged == list(range(START, STEPS))
-    # Real and made are told apart better than by chance, where the losses are 1 and 4 judges' 0.5² + 0.5².
+    # Judges that say 0 to everything have a loss of 1, and four of them of least squares one of 4.
     assert values(runs / kind, "train/discriminator")[-1] < {"vae": 1.0, "vocoder": 4.0}[kind]
 
 
