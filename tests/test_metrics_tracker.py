@@ -107,15 +107,16 @@ def test_threshold_is_inclusive_as_in_madmom():
         assert (len(expected) > 0) == (value == at)
 
 
-def own_movement(inputs: np.ndarray, activations: np.ndarray, rounds: int = 16) -> float:
-    """How far madmom's own activations move, at most, when its inputs do by rounding errors.
+def moves_by_itself(inputs: np.ndarray, activations: np.ndarray, distance: float, rounds: int = 16) -> bool:
+    """Whether madmom's own activations move by `distance` in one of the rounds, when its inputs do by rounding errors.
 
     On white noise its networks are chaotic: by 1e-3, differently in each round, and as much from one processor's matrix
     kernels to another's.
     """
     generator = np.random.default_rng(0)
     errors = (1 + ROUNDING * generator.standard_normal(inputs.shape) for _ in range(rounds))
-    return max(np.abs(madmom_activations((inputs * error).astype(np.float32)) - activations).max() for error in errors)
+    moved = (madmom_activations((inputs * error).astype(np.float32)) for error in errors)
+    return any(np.abs(other - activations).max() > distance for other in moved)
 
 
 def compare_with_madmom(path: Path) -> None:
@@ -126,8 +127,7 @@ def compare_with_madmom(path: Path) -> None:
     np.testing.assert_allclose(inputs, expected_inputs, atol=5e-6)
     expected = madmom_activations(expected_inputs)
     difference = np.abs(lstm.activations(inputs) - expected).max()
-    if difference >= 1e-4:
-        assert difference < 5 * own_movement(expected_inputs, expected)
+    assert difference < 1e-4 or moves_by_itself(expected_inputs, expected, difference / 5)
     for protocol in PROTOCOL_FPS:
         assert_decodes_like_madmom(expected, protocol)
 
