@@ -31,6 +31,13 @@ KEYS = {"config": "model.params", "stems": "data.params.path.stems"}
 """Where our headers' entries stand in a run's configuration."""
 MAY_DIFFER = ("model.params.unet.gradient_checkpointing", "model.params.vocoder.kind")
 """Configuration under which the same weights give the same latents."""
+NO_WEIGHTS = {
+    "vae": "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
+    "or model.params.ckpt_path to a checkpoint that holds them",
+    "vocoder": "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
+    "model.params.vocoder.kind=griffin_lim",
+}
+"""What to do where no file gives a part."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +73,7 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
     """
     ema.module.load_state_dict(model.unet.state_dict())
     weights = _start_from(model, ema, params.ckpt_path) if params.ckpt_path else None
-    if params.vae_ckpt_path:
-        load_vae(model.vae, params.vae_ckpt_path, model.config.audio)
-    elif weights and "vae" in weights.parts:
-        weights.fill(model.vae, "vae.")
-    else:
-        raise InputError(
-            "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
-            "or model.params.ckpt_path to a checkpoint that holds them"
-        )
+    _fill_part("vae", model.vae, params.vae_ckpt_path, model.config.audio, weights)
     fill_vocoder(model.vocoder, params.vocoder_ckpt_path, model.config.audio, weights)
 
 
@@ -121,17 +120,8 @@ def fill_vocoder(
     Raises:
         InputError: there is none in either, or one of another size, or one of ours for other mels.
     """
-    if not isinstance(vocoder, HiFiGAN):
-        return
-    if path:
-        _fill_part("vocoder", vocoder, path, audio)
-    elif weights and "vocoder" in weights.parts:
-        weights.fill(vocoder, "vocoder.")
-    else:
-        raise InputError(
-            "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
-            "model.params.vocoder.kind=griffin_lim"
-        )
+    if isinstance(vocoder, HiFiGAN):
+        _fill_part("vocoder", vocoder, path, audio, weights)
 
 
 def sha256(path: str | Path) -> str:
@@ -205,8 +195,15 @@ def _set_scale_factor(model: SyncTrack, file: CheckpointFile, weights: Weights) 
     model.scale_factor.fill_(value)
 
 
-def _fill_part(part: str, module: VAE | HiFiGAN, path: str | Path, audio: AudioFormat | None) -> None:
-    """Fill a module with the part of that name from a checkpoint of any kind, for the mels of `audio`."""
+def _fill_part(
+    part: str, module: VAE | HiFiGAN, path: str | Path | None, audio: AudioFormat | None, weights: Weights | None = None
+) -> None:
+    """Fill a module with the part of that name from the checkpoint at `path`, for mels of `audio`, else `weights`."""
+    if not path:
+        if not weights or part not in weights.parts:
+            raise InputError(NO_WEIGHTS[part])
+        weights.fill(module, f"{part}.")
+        return
     file = read_file(path)
     weights = match(file, Modules(**{part: module}))
     _require(file, weights, part)
