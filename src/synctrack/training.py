@@ -16,6 +16,9 @@ from synctrack.config import Config, save_config
 from synctrack.errors import InputError
 
 LAST = "last.ckpt"
+RUN_SETTINGS = ("devices", "num_nodes", "accelerator", "precision", "limit_val_batches")
+FIT_SETTINGS = ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches", "gradient_clip_val")
+"""Keys of `trainer` that have the names of a Trainer's arguments: for every run, and for training besides."""
 
 
 class SaveLast(Callback):
@@ -64,13 +67,8 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
     Raises:
         InputError: the devices, accelerator or precision are not to be had here.
     """
-    settings = config.trainer
     common = {
-        "devices": settings.devices,
-        "num_nodes": settings.num_nodes,
-        "accelerator": settings.accelerator,
-        "precision": settings.precision,
-        "limit_val_batches": settings.limit_val_batches,
+        **{name: getattr(config.trainer, name) for name in RUN_SETTINGS},
         # Our samplers share the items out over the devices, so that no item is doubled.
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,
@@ -100,13 +98,9 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
         callbacks.append(ModelCheckpoint(folder, "{step:07d}", **best))
     return build_trainer(
         config,
-        max_epochs=settings.max_epochs,
-        max_steps=settings.max_steps,
-        limit_train_batches=settings.limit_train_batches,
+        **{name: getattr(settings, name) for name in FIT_SETTINGS},
         val_check_interval=settings.validation_every_n_steps * settings.accumulate_grad_batches if validate else None,
         check_val_every_n_epoch=None if validate else 1,
-        accumulate_grad_batches=settings.accumulate_grad_batches,
-        gradient_clip_val=settings.gradient_clip_val,
         log_every_n_steps=settings.log_every_n_steps,
         callbacks=callbacks,
         logger=_loggers(config),
