@@ -53,11 +53,10 @@ class SyncTrackModule(pl.LightningModule):
         return [item_generator(seed, *stream, epoch, index, device=self.device) for epoch, index in keys]
 
     def on_fit_start(self) -> None:
-        self.trainer.datamodule.require_vae(self.model.vae)
-        self._ensure_scale_factor()
+        self._prepare_latents()
 
     def on_validation_start(self) -> None:
-        self.on_fit_start()
+        self._prepare_latents()
 
     def latent(self, batch: dict[str, Any], generators: list[torch.Generator]) -> torch.Tensor:
         """Unscaled latents (b, s, c, t, f) of a batch of waveforms, or of posteriors made before."""
@@ -65,12 +64,15 @@ class SyncTrackModule(pl.LightningModule):
             return self.model.draw(batch["mean"], batch["std"], generators)
         return self.model.encode(batch["waveform"], generators)
 
-    def _ensure_scale_factor(self) -> None:
-        """Estimate it, unless a checkpoint gave it, from segments spread over the training data, on each device alike.
+    def _prepare_latents(self) -> None:
+        """See that stored latents are of this VAE, and that there is a scale factor.
+
+        Where no checkpoint gave one, it is estimated from segments spread over the training data, on each device alike.
 
         Raises:
-            InputError: there are no training data to estimate it from.
+            InputError: the latents come from another VAE, or there are no training data to estimate it from.
         """
+        self.trainer.datamodule.require_vae(self.model.vae)
         if not self.model.scale_factor.isnan():
             return
         data = self.trainer.datamodule.train
