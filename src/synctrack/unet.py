@@ -51,6 +51,10 @@ def timestep_embedding(t: torch.Tensor, channels: int) -> torch.Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
+def _mlp(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(in_channels, hidden_channels), nn.SiLU(), nn.Linear(hidden_channels, out_channels))
+
+
 class InstrumentPrior(nn.Module):
     """The learnable prior of each track: one-hot -> [sin | cos] -> two-layer MLP (paper, track-specific modules).
 
@@ -60,9 +64,7 @@ class InstrumentPrior(nn.Module):
     def __init__(self, tracks: int, hidden_channels: int, embedding_channels: int) -> None:
         super().__init__()
         self.one_hot = nn.Parameter(torch.eye(tracks).flip(0), requires_grad=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * tracks, hidden_channels), nn.SiLU(), nn.Linear(hidden_channels, embedding_channels)
-        )
+        self.mlp = _mlp(2 * tracks, hidden_channels, embedding_channels)
 
     def forward(self) -> torch.Tensor:
         """-> (s, embedding_channels)."""
@@ -108,11 +110,7 @@ class UNet(nn.Module):
         self.config = config
         self.tracks = tracks
         time_channels = 4 * config.model_channels
-        self.time_embed = nn.Sequential(
-            nn.Linear(config.model_channels, time_channels),
-            nn.SiLU(),
-            nn.Linear(time_channels, time_channels),
-        )
+        self.time_embed = _mlp(config.model_channels, time_channels, time_channels)
         self.prior = InstrumentPrior(tracks, config.prior_channels, time_channels) if config.instrument_prior else None
         self.conv_in = Conv2d(latent_channels, config.model_channels, 3, padding=1)
         self.down, skip_channels = self._way_down()
@@ -137,16 +135,14 @@ class UNet(nn.Module):
         return Stage(self._res(in_channels, out_channels), attention, Upsample(out_channels) if upsample else None)
 
     def _way_down(self) -> tuple[nn.ModuleList, list[int]]:
-        config, channels = self.config, self.config.model_channels
-        entries, skip_channels = nn.ModuleList(), [channels]
+        config, entries, skip_channels = self.config, nn.ModuleList(), [self.config.model_channels]
         for level, mult in enumerate(config.channel_mult):
             if level > 0:
-                entries.append(Downsample(channels))
-                skip_channels.append(channels)
+                entries.append(Downsample(skip_channels[-1]))
+                skip_channels.append(skip_channels[-1])
             for _ in range(config.num_res_blocks):
-                entries.append(self._stage(channels, mult * config.model_channels, 2**level))
-                channels = mult * config.model_channels
-                skip_channels.append(channels)
+                entries.append(self._stage(skip_channels[-1], mult * config.model_channels, 2**level))
+                skip_channels.append(mult * config.model_channels)
         return entries, skip_channels
 
     def _way_up(self, skip_channels: list[int]) -> nn.ModuleList:
