@@ -31,10 +31,6 @@ class DDIMStep:
     sigma: float
 
 
-def _broadcast(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return values.reshape(-1, *[1] * (x.dim() - 1))
-
-
 class Diffusion(nn.Module):
     """The schedule and what is computed from it.
 
@@ -51,7 +47,7 @@ class Diffusion(nn.Module):
 
     def q_sample(self, x_0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Diffuse clean `x_0` to time steps `t` (b,) with standard normal `noise` of its shape (DDPM, eq. 4)."""
-        alphas_cumprod = _broadcast(self.alphas_cumprod[t], x_0)
+        alphas_cumprod = self.alphas_cumprod[t].reshape(-1, *[1] * (x_0.dim() - 1))
         return alphas_cumprod.sqrt() * x_0 + (1 - alphas_cumprod).sqrt() * noise
 
     @staticmethod
@@ -78,8 +74,7 @@ class Diffusion(nn.Module):
         alpha, previous = alphas_cumprod[times], alphas_cumprod[np.r_[0, times[:-1]]]
         sigma = eta * np.sqrt((1 - previous) / (1 - alpha) * (1 - alpha / previous))
         rows = zip(times.tolist(), alpha.tolist(), previous.tolist(), sigma.tolist(), strict=True)
-        steps_up = [DDIMStep(*row) for row in rows]
-        return steps_up[::-1]
+        return [DDIMStep(*row) for row in rows][::-1]
 
     def ddim_sample(
         self,
