@@ -43,6 +43,11 @@ class AudioFormat:
     def segment_seconds(self) -> float:
         return self.segment_samples / self.sample_rate
 
+    def mel_bands(self) -> np.ndarray:
+        """Weight of each frequency in each Slaney mel band: (n_mels, n_fft / 2 + 1)."""
+        size = {"sr": self.sample_rate, "n_fft": self.n_fft, "n_mels": self.n_mels}
+        return librosa.filters.mel(**size, fmin=self.f_min, fmax=self.f_max)
+
 
 class AudioInfo(NamedTuple):
     """What a file holds: `frames` samples per channel at `sample_rate` Hz."""
@@ -129,10 +134,7 @@ class LogMel(nn.Module):
     def __init__(self, audio: AudioFormat):
         super().__init__()
         self.audio = audio
-        bands = librosa.filters.mel(
-            sr=audio.sample_rate, n_fft=audio.n_fft, n_mels=audio.n_mels, fmin=audio.f_min, fmax=audio.f_max
-        )
-        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
+        self.register_buffer("bands", torch.from_numpy(audio.mel_bands()), persistent=False)
         self.register_buffer("window", torch.hann_window(audio.n_fft), persistent=False)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:

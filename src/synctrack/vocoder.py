@@ -131,10 +131,7 @@ class GriffinLim(nn.Module):
 
     def _row(self, mel: np.ndarray) -> np.ndarray:
         audio = self.audio
-        basis = librosa.filters.mel(
-            sr=audio.sample_rate, n_fft=audio.n_fft, n_mels=audio.n_mels, fmin=audio.f_min, fmax=audio.f_max
-        )
-        magnitude = np.maximum(np.linalg.pinv(basis) @ np.exp(mel), 0.0)
+        magnitude = np.maximum(np.linalg.pinv(audio.mel_bands()) @ np.exp(mel), 0.0)
         # The last frame again: n samples have one frame more than n / hop_length.
         magnitude = np.pad(magnitude, ((0, 0), (0, 1)), mode="edge")
         return librosa.griffinlim(
