@@ -99,12 +99,7 @@ class TrackSharedBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        heads: int,
-        global_attention: bool,
-        time_attention: bool,
-        time_attention_scope: str,
+        self, channels: int, heads: int, global_attention: bool, time_attention: bool, time_attention_scope: str
     ) -> None:
         super().__init__()
         self.norm_intra1 = nn.LayerNorm(channels)

@@ -121,9 +121,7 @@ def convert(path: str | Path, out: str | Path, small: bool = False, half: bool =
     if out.suffix == ".safetensors":
         tensors = _our_tensors(file, weights, small or not file.published)
         if half:
-            tensors = {
-                name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
-            }
+            tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
         metadata = {HEADER: json.dumps(header | {"step": file.step})}
         _write(out, lambda temporary: save_file(tensors, temporary, metadata))
     elif out.suffix == ".ckpt" and not file.published:

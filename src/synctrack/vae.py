@@ -77,8 +77,7 @@ class Encoder(nn.Sequential):
                 layers.append(_res(channels, mult * config.channels))
                 channels = mult * config.channels
         layers += _middle(channels)
-        layers += [GroupNorm(channels, NORM_EPS), nn.SiLU()]
-        layers.append(Conv2d(channels, 2 * config.latent_channels, 3, padding=1))
+        layers += [GroupNorm(channels, NORM_EPS), nn.SiLU(), Conv2d(channels, 2 * config.latent_channels, 3, padding=1)]
         super().__init__(*layers)
 
 
