@@ -4,19 +4,21 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
 from synctrack import checkpoint
-from synctrack.config import Config
+from synctrack.config import Config, EvaluationConfig, ValidationConfig
 from synctrack.ema import EMA
 from synctrack.errors import InputError
 from synctrack.generation import Generation, StemTree
 from synctrack.model import SyncTrack
 from synctrack.plots import plot_mels
 from synctrack.seeding import GENERATION, TRAIN, VALIDATION_CLIP, VALIDATION_LATENT, VALIDATION_LOSS, item_generator
+from synctrack.unet import UNet
 
 SCALE_FACTOR_SEGMENTS = 16
 
@@ -111,26 +113,25 @@ class SyncTrackModule(pl.LightningModule):
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
         for clip in range(self.trainer.global_rank, settings.clips, self.trainer.world_size):
-            generator = item_generator(self.config.seed, VALIDATION_CLIP, clip)
-            latent = self.model.generate(
-                [generator], settings.steps, settings.eta, self.ema.module, self._progress(f"clip {clip}")
-            )
-            waveform = self.model.decode(latent)[0].cpu().numpy()
+            generators = [item_generator(self.config.seed, VALIDATION_CLIP, clip)]
+            waveform = self._generate(generators, settings, f"clip {clip}", self.ema.module)[0]
             tree.write(f"clip_{clip}", waveform)
             plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Write one generated clip and its target for each item."""
-        settings, seed = self.config.evaluation, self.config.seed
-        generators = [item_generator(seed, GENERATION, index) for index in batch["index"].tolist()]
-        latent = self.model.generate(generators, settings.steps, settings.eta, progress=self._progress("denoising"))
-        waveform = self.model.decode(latent).cpu().numpy()
+        generators = [item_generator(self.config.seed, GENERATION, index) for index in batch["index"].tolist()]
+        waveform = self._generate(generators, self.config.evaluation, "denoising", unet=None)
         for clip in zip(batch["name"], waveform, batch["waveform"].cpu().numpy(), strict=True):
             self.generation.write(*clip)
 
-    def _progress(self, description: str) -> functools.partial:
-        show = self.trainer.is_global_zero
-        return functools.partial(tqdm, desc=description, leave=False, disable=not show, position=2)
+    def _generate(
+        self, generators: list[torch.Generator], how: ValidationConfig | EvaluationConfig, task: str, unet: UNet | None
+    ) -> np.ndarray:
+        """Clips (b, s, n), one for each generator; by the model's own U-Net where `unet` is None."""
+        bar = functools.partial(tqdm, desc=task, leave=False, disable=not self.trainer.is_global_zero, position=2)
+        latent = self.model.generate(generators, how.steps, how.eta, unet, bar)
+        return self.model.decode(latent).cpu().numpy()
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         checkpoint_file["synctrack"] = checkpoint.header("synctrack", self.config)
