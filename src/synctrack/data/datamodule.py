@@ -63,16 +63,13 @@ class StemDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader:
-        params, trainer = self.config.data.params, self.trainer
+        trainer, size, seed = self.trainer, self.config.data.params.batch_size, self.config.seed
+
+        def batches_before() -> int:
+            return trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
         try:
-            batches = TrainBatches(
-                len(self.train),
-                params.batch_size,
-                self.config.seed,
-                lambda: trainer.fit_loop.epoch_loop.total_batch_idx + 1,
-                trainer.global_rank,
-                trainer.world_size,
-            )
+            batches = TrainBatches(len(self.train), size, seed, batches_before, trainer.global_rank, trainer.world_size)
         except ValueError as error:
             raise InputError(f"data.params.batch_size: {error}; make it smaller or add data") from error
         return self._loader(self.train, batch_sampler=batches)
