@@ -114,10 +114,7 @@ class Generation:
         made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": versions}
         manifest = {"complete": True, **made, "config": to_dict(self.config), "clips": clips}
         write_json(self.out / MANIFEST, manifest)
-        return self._picture(self.names[0])
-
-    def _picture(self, name: str) -> Path:
-        audio, stems = self.config.model.params.audio, self.config.data.params.path.stems
+        name, audio, stems = self.names[0], self.config.model.params.audio, self.config.data.params.path.stems
         files = self.generated.files(name)[: len(stems)]
         waveform = np.stack([read_audio(file, 0, audio.segment_samples, audio.sample_rate) for file in files])
         path = self.out / f"{name}.png"
