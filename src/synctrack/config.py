@@ -198,7 +198,7 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
     try:
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError) as error:
-        raise InputError(f"configuration: {_first_line(error)}") from error
+        raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
     _check(config)
     return config
 
@@ -232,7 +232,8 @@ def _merge(merged: Any, content: Any, source: str) -> Any:
     except ConfigKeyError as error:
         raise InputError(f"{source}: {error.full_key}: unknown key{_suggestion(error.full_key)}") from error
     except OmegaConfBaseException as error:
-        raise InputError(f"{source}: {error.full_key or 'configuration'}: {_first_line(error)}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{source}: {error.full_key or 'configuration'}: {reason}") from error
 
 
 def _suggestion(full_key: str) -> str:
@@ -246,10 +247,6 @@ def _suggestion(full_key: str) -> str:
 
     close = difflib.get_close_matches(full_key, list(keys(Config)), n=1)
     return f"; did you mean {close[0]}?" if close else "; config/synctrack_train.yaml lists all keys"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _check(config: Config) -> None:

@@ -68,8 +68,7 @@ class Diffusion(nn.Module):
             raise ValueError(f"steps: {steps} is not between 1 and {self.timesteps}")
         if eta < 0:
             raise ValueError(f"eta: {eta} is negative")
-        times = np.arange(steps) * self.timesteps // steps
-        times = np.minimum(times + 1, self.timesteps - 1)
+        times = np.minimum(np.arange(steps) * self.timesteps // steps + 1, self.timesteps - 1)
         alphas_cumprod = self.alphas_cumprod.double().cpu().numpy()
         alpha, previous = alphas_cumprod[times], alphas_cumprod[np.r_[0, times[:-1]]]
         sigma = eta * np.sqrt((1 - previous) / (1 - alpha) * (1 - alpha / previous))

@@ -32,9 +32,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); free or choose another place"
-        ) from error
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be written ({reason}); free or choose another place") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

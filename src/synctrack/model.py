@@ -38,11 +38,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.vocoder.kind not in VOCODERS:
             raise ValueError(f"vocoder.kind: {self.vocoder.kind!r} is none of {', '.join(VOCODERS)}")
-        hop = self.vocoder.hifigan.hop_length
-        if self.vocoder.kind == "hifigan" and hop != self.audio.hop_length:
-            raise ValueError(
-                f"vocoder.hifigan.upsample_rates: multiply to {hop}, not hop_length {self.audio.hop_length}"
-            )
+        hop, wanted = self.vocoder.hifigan.hop_length, self.audio.hop_length
+        if self.vocoder.kind == "hifigan" and hop != wanted:
+            raise ValueError(f"vocoder.hifigan.upsample_rates: multiply to {hop}, not hop_length {wanted}")
         shrink = self.vae.downsampling * 2 ** (len(self.unet.channel_mult) - 1)
         for name, size in (("frames", self.audio.frames), ("n_mels", self.audio.n_mels)):
             if size % shrink:
