@@ -1,9 +1,9 @@
-# make demo | test | test-all | lint: each makes .venv on first use.
+# make demo | test | test-all | lint | demo-weights: each makes .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all lint
+.PHONY: demo demo-weights test test-all lint
 .DELETE_ON_ERROR:
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -16,14 +16,21 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
 
-# A small data set, first stage and model from nothing, and four clips from them; all of it in runs/demo.
+# Eight clips from the weights in ckpt/demo, their training continued for a minute, and the scores; all in runs/demo.
+GROOVES := $(BIN)/python prepare_data.py synthetic --bpm 105 125 --meter 4
 demo: $(INSTALLED)
 	rm -rf runs/demo
-	$(BIN)/python prepare_data.py synthetic --out runs/demo/data/train --songs 24 --seconds 41
-	$(BIN)/python prepare_data.py synthetic --out runs/demo/data/test --songs 4 --seconds 6 --seed 1
-	$(BIN)/python train_first_stage.py --config config/vae_train.yaml config/demo.yaml config/demo_vae.yaml
-	$(BIN)/python train_synctrack.py --config config/synctrack_train.yaml config/demo.yaml
+	$(GROOVES) --out runs/demo/data/train --songs 24 --seconds 15.5
+	$(GROOVES) --out runs/demo/data/test --songs 8 --seconds 5.2 --seed 1
 	$(BIN)/python eval_synctrack.py --config config/synctrack_eval.yaml config/demo.yaml config/demo_eval.yaml
+	$(BIN)/python train_synctrack.py --config config/synctrack_train.yaml config/demo.yaml
+	$(BIN)/python eval_metrics/score.py --folder runs/demo/generated --reference runs/demo/generated/targets
+	@echo "Listen to the clips in runs/demo/generated: mix/ has all stems together, stem_0/ to stem_3/ the bass,"
+	@echo "drums, guitar and piano alone; targets/ has music from the test set. The training's run is runs/demo/synctrack."
+
+# Makes ckpt/demo anew; ckpt/demo/README.md says what it needs and how long it takes.
+demo-weights: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh ckpt/demo/make.sh
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest

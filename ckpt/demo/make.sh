@@ -1,0 +1,44 @@
+# Makes the weights of this folder from nothing; `make demo-weights` runs it from the repository's root.
+# Needs fluidsynth, fluid-soundfont-gm, timgm6mb-soundfont, openttd-openmsx and planetblupi-music-midi (Debian's names).
+# Data and latents that are there are kept; a training run that is there ends it, so that none is overwritten.
+set -eu
+
+work=runs/demo_weights
+openmsx=/usr/share/games/openttd/baseset/openmsx
+planetblupi=/usr/share/planetblupi/music
+timgm=/usr/share/sounds/sf2/TimGM6mb.sf2
+
+# For the first stages: grooves, and OpenMSX's songs with two soundfonts and two ways to share out the instruments.
+python prepare_data.py synthetic --out $work/grooves --songs 80 --seconds 41
+python prepare_data.py midi --midi $openmsx --out $work/midi --missing-stem silent
+python prepare_data.py midi --midi $openmsx --out $work/midi_tim --missing-stem silent --soundfont $timgm
+python prepare_data.py midi --midi $openmsx --out $work/midi_broad --missing-stem silent \
+    --stem-map ckpt/demo/broad_stems.yaml
+python prepare_data.py midi --midi $planetblupi --out $work/midi_valid --missing-stem silent
+# For the U-Net: grooves of a narrow range of tempi, which so small a model can learn.
+grooves="python prepare_data.py synthetic --bpm 105 125 --meter 4"
+$grooves --out $work/grooves_4 --songs 240 --seconds 15.5 --seed 10
+$grooves --out $work/grooves_4_valid --songs 32 --seconds 5.2 --seed 11
+
+# Three rounds; the first two end before their cosine does.
+vae="python train_first_stage.py --config config/vae_train.yaml config/demo.yaml config/demo_weights/vae.yaml"
+$vae run_dir=$work/vae_1 trainer.max_steps=1900 trainer.max_epochs=2 trainer.limit_train_batches=750 \
+    first_stage.learning_rate=1.5e-3 first_stage.kl_weight=1.0e-3
+$vae run_dir=$work/vae_2 trainer.max_steps=2200 trainer.max_epochs=1 trainer.limit_train_batches=600 seed=1 \
+    first_stage.learning_rate=1.2e-3 model.params.vae_ckpt_path=$work/vae_1/checkpoints/last.ckpt
+$vae seed=2 model.params.vae_ckpt_path=$work/vae_2/checkpoints/last.ckpt
+
+# Two rounds.
+vocoder="python train_first_stage.py --config config/vocoder_train.yaml config/demo.yaml config/demo_weights/vocoder.yaml"
+$vocoder run_dir=$work/vocoder_1 trainer.max_steps=9000 trainer.max_epochs=3 trainer.limit_train_batches=1000 \
+    first_stage.learning_rate=2.0e-3
+$vocoder seed=1 model.params.vocoder_ckpt_path=$work/vocoder_1/checkpoints/last.ckpt
+
+synctrack="--config config/synctrack_train.yaml config/demo.yaml config/demo_weights/synctrack.yaml"
+python prepare_data.py latents $synctrack --offsets 2 --out $work/latents
+python train_synctrack.py $synctrack
+
+for part in vae vocoder synctrack; do
+    rm -f ckpt/demo/$part.safetensors
+    python -m synctrack.checkpoint convert $work/$part/checkpoints/last.ckpt ckpt/demo/$part.safetensors --half
+done

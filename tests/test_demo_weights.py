@@ -1,0 +1,81 @@
+"""The weights in ckpt/demo: small enough, complete, and good for music that they were not trained on."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, STEMS, run_in
+from safetensors import safe_open
+
+from data_sources.grooves import write_grooves
+from synctrack.checkpoint import load_for_evaluation
+from synctrack.config import load_config
+from synctrack.model import SyncTrack
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import bench_first_stages
+import stem_classifier
+
+DEMO = ROOT / "ckpt" / "demo"
+FILES = {kind: DEMO / f"{kind}.safetensors" for kind in ("vae", "vocoder", "synctrack")}
+CONFIG = [ROOT / "config" / "synctrack_train.yaml", ROOT / "config" / "demo.yaml"]
+
+
+def test_files_are_small_and_in_half_precision():
+    assert sum(path.stat().st_size for path in FILES.values()) < 20e6
+    for path in FILES.values():
+        with safe_open(path, "pt") as file:
+            assert {file.get_slice(name).get_dtype() for name in file.keys()} <= {"F16", "I64", "I32"}  # noqa: SIM118
+
+
+def test_the_whole_model_holds_the_first_stages_beside_it(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = load_config(CONFIG)
+    model = SyncTrack(config.model.params, STEMS)
+    info = load_for_evaluation(model, FILES["synctrack"])
+    assert info.step > 0
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    alone = bench_first_stages.FirstStages(
+        load_config(CONFIG, [f"model.params.{kind}_ckpt_path={FILES[kind]}" for kind in ("vae", "vocoder")])
+    )
+    for part in ("vae", "vocoder"):
+        for name, tensor in getattr(alone, part).state_dict().items():
+            torch.testing.assert_close(before[f"{part}.{name}"], tensor, atol=0, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def grooves(tmp_path_factory):
+    """Grooves that no training has seen, in `train` (for the classifier) and `test`."""
+    folder = tmp_path_factory.mktemp("grooves")
+    how = {"meters": [4], "bpm": (105, 125), "workers": 0}
+    write_grooves(folder / "train", 16, 15.5, 16000, seed=100, **how)
+    write_grooves(folder / "test", 8, 5.2, 16000, seed=101, **how)
+    return folder
+
+
+def test_first_stages_keep_grooves(grooves):
+    keys = [f"data.params.path.valid_data={grooves / 'test'}"]
+    keys += [f"model.params.{kind}_ckpt_path={FILES[kind]}" for kind in ("vae", "vocoder")]
+    result = bench_first_stages.measure(load_config(CONFIG, keys), clips=8)
+    assert result["mel_l1"]["vae"] < 0.35
+    assert result["mel_l1"]["vocoder"] < 0.4
+    assert result["drum_beats"]["segments"] == 8
+    assert result["drum_beats"]["f_measure"] >= 0.9
+
+
+@pytest.mark.slow
+def test_generated_clips_sound_like_their_tracks_and_keep_together(grooves, tmp_path):
+    files = [ROOT / "config" / name for name in ("synctrack_eval.yaml", "demo.yaml", "demo_eval.yaml")]
+    keys = [f"data.params.path.valid_data={grooves / 'test'}", f"model.params.ckpt_path={FILES['synctrack']}"]
+    out = tmp_path / "clips"
+    run_in(tmp_path, "eval_synctrack.py", "--config", *files, *keys, f"evaluation.out={out}")
+    run_in(tmp_path, "eval_metrics/score.py", "--folder", out, "--reference", out / "targets", "--json", "scores.json")
+    audio = stem_classifier.clip_format(out)
+    classifier = stem_classifier.train(stem_classifier.read_clips(grooves / "train", STEMS, audio), STEMS, audio)
+    named = stem_classifier.share(classifier, stem_classifier.read_clips(out, STEMS, audio), STEMS, audio)
+    assert named["share"] >= 0.9
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert np.isfinite(scores["protocols"]["corrected"]["mean_beat_ratio"])
