@@ -63,13 +63,10 @@ class StemDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader:
-        trainer, size, seed = self.trainer, self.config.data.params.batch_size, self.config.seed
-
-        def batches_before() -> int:
-            return trainer.fit_loop.epoch_loop.total_batch_idx + 1
-
+        size, seed, loop = self.config.data.params.batch_size, self.config.seed, self.trainer.fit_loop.epoch_loop
+        device = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         try:
-            batches = TrainBatches(len(self.train), size, seed, batches_before, trainer.global_rank, trainer.world_size)
+            batches = TrainBatches(len(self.train), size, seed, lambda: loop.total_batch_idx + 1, **device)
         except ValueError as error:
             raise InputError(f"data.params.batch_size: {error}; make it smaller or add data") from error
         return self._loader(self.train, batch_sampler=batches)
@@ -87,8 +84,7 @@ class StemDataModule(pl.LightningDataModule):
         return [segment_name(track.name, start, rate) for track, start in self.valid.segments[:limit]]
 
     def _share(self, indices: Sequence[int], left_out: Container[int] = ()) -> DataLoader:
-        trainer = self.trainer
-        mine = indices[trainer.global_rank :: trainer.world_size]
+        mine = indices[self.trainer.global_rank :: self.trainer.world_size]
         items = [(0, index) for index in mine if index not in left_out]
         return self._loader(self.valid, sampler=items, batch_size=self.config.data.params.batch_size)
 

@@ -54,11 +54,8 @@ class StemDataset(Dataset):
         unreadable: Literal["skip", "refuse"] = "skip",
         max_seconds: float = 640.0,
     ):
-        self.audio = audio
-        self.stems = tuple(stems)
+        self.stems, self.audio, self.shift, self.seed = tuple(stems), audio, shift, seed
         self.offsets: int | None = None
-        self.shift = shift
-        self.seed = seed
         roots = [Path(root) for root in ([roots] if isinstance(roots, str | Path) else roots)]
         rules = TrackRules(self.stems, audio, missing_stem, unreadable, max_seconds)
         self.tracks, self.report = find_tracks(roots, rules)
