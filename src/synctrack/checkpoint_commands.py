@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from synctrack.checkpoint import differing_keys, new_modules, sha256
 from synctrack.checkpoint_files import HEADER, CheckpointFile, model_header, read_file
 from synctrack.checkpoint_match import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
-from synctrack.config import load_config
+from synctrack.config import config_of
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
 
@@ -49,11 +49,10 @@ def main() -> None:
         command = commands.add_parser(run.__name__, help=text, description=text)
         command.add_argument("path", metavar="file", help="a checkpoint of any kind")
         command.set_defaults(run=run)
-    commands.choices["convert"].add_argument("out", help="where to write; its suffix decides the format")
-    commands.choices["convert"].add_argument(
-        "--small", action="store_true", help="of a published file, keep only what generation and training start from"
-    )
+    small = "of a published file, keep only what generation and training start from"
     half = "in our format, halve the file: float16, which is widened again when it is read"
+    commands.choices["convert"].add_argument("out", help="where to write; its suffix decides the format")
+    commands.choices["convert"].add_argument("--small", action="store_true", help=small)
     commands.choices["convert"].add_argument("--half", action="store_true", help=half)
     commands.choices["diff"].add_argument("config", nargs="+", help="YAML files and key=value pairs, later ones win")
     arguments = vars(parser.parse_args())
@@ -89,7 +88,7 @@ def inspect(path: str) -> None:
 
 def diff(path: str, config: list[str]) -> bool:
     """Print, line by line, what keeps a checkpoint from fitting a configuration -> whether anything does."""
-    resolved = load_config([item for item in config if "=" not in item], [item for item in config if "=" in item])
+    resolved = config_of(config, [])
     params, stems = resolved.model.params, tuple(resolved.data.params.path.stems)
     file = read_file(path)
     lines = differing_keys(file, params, stems) if file.kind == "synctrack" else []
