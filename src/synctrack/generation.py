@@ -92,8 +92,7 @@ class Generation:
             before = json.loads(path.read_text())["identity"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: is no manifest of ours; move it away or set another evaluation.out") from error
-        other = [key for key, value in self.identity.items() if before.get(key) != value]
-        if other:
+        if other := [key for key, value in self.identity.items() if before.get(key) != value]:
             raise InputError(f"{self.out}: its clips have another {', '.join(other)}; set another evaluation.out")
 
     def complete(self) -> set[int]:

@@ -12,8 +12,7 @@ from torch import nn
 
 from synctrack.layers import ResBlock, Upsample
 from synctrack.unet import UNet
-from synctrack.vae import VAE, MidAttention
-from synctrack.vae import Downsample as VAEDownsample
+from synctrack.vae import VAE, Downsample, MidAttention
 from synctrack.vocoder import HiFiGAN
 
 
@@ -144,7 +143,7 @@ def _vae_side(side: str, module: nn.Sequential, levels: list[str]) -> dict[str, 
         if isinstance(layer, ResBlock) and abs(i - middle) != 1:
             names |= _at(f"{i}", f"{levels[level]}.block.{block}", VAE_RES)
             block += 1
-        elif isinstance(layer, VAEDownsample | Upsample):
+        elif isinstance(layer, Downsample | Upsample):
             names[f"{i}.conv"] = f"{levels[level]}.{type(layer).__name__.lower()}.conv"
             level, block = level + 1, 0
     return _at(side, side, names)

@@ -51,8 +51,7 @@ class SyncTrackModule(pl.LightningModule):
     def generators(self, batch: dict[str, Any], *stream: int) -> list[torch.Generator]:
         """One generator for each item of a batch, for the stream of this name."""
         keys = zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True)
-        seed = self.config.seed
-        return [item_generator(seed, *stream, epoch, index, device=self.device) for epoch, index in keys]
+        return [item_generator(self.config.seed, *stream, *key, device=self.device) for key in keys]
 
     def on_fit_start(self) -> None:
         self._prepare_latents()
