@@ -36,7 +36,10 @@ $vocoder seed=1 model.params.vocoder_ckpt_path=$work/vocoder_1/checkpoints/last.
 
 synctrack="--config config/synctrack_train.yaml config/demo.yaml config/demo_weights/synctrack.yaml"
 python prepare_data.py latents $synctrack --offsets 2 --out $work/latents
-python train_synctrack.py $synctrack
+# Two rounds.
+python train_synctrack.py $synctrack run_dir=$work/synctrack_1 trainer.max_steps=3000 \
+    trainer.validation_every_n_steps=1000 model.params.base_learning_rate=6.0e-4
+python train_synctrack.py $synctrack seed=1 model.params.ckpt_path=$work/synctrack_1/checkpoints/last.ckpt
 
 for part in vae vocoder synctrack; do
     rm -f ckpt/demo/$part.safetensors
