@@ -28,18 +28,17 @@ $vae run_dir=$work/vae_2 trainer.max_steps=2200 trainer.max_epochs=1 trainer.lim
     first_stage.learning_rate=1.2e-3 model.params.vae_ckpt_path=$work/vae_1/checkpoints/last.ckpt
 $vae seed=2 model.params.vae_ckpt_path=$work/vae_2/checkpoints/last.ckpt
 
-# Two rounds.
-vocoder="python train_first_stage.py --config config/vocoder_train.yaml config/demo.yaml config/demo_weights/vocoder.yaml"
-$vocoder run_dir=$work/vocoder_1 trainer.max_steps=9000 trainer.max_epochs=3 trainer.limit_train_batches=1000 \
-    first_stage.learning_rate=2.0e-3
-$vocoder seed=1 model.params.vocoder_ckpt_path=$work/vocoder_1/checkpoints/last.ckpt
+python train_first_stage.py --config config/vocoder_train.yaml config/demo.yaml config/demo_weights/vocoder.yaml
 
 synctrack="--config config/synctrack_train.yaml config/demo.yaml config/demo_weights/synctrack.yaml"
 python prepare_data.py latents $synctrack --offsets 2 --out $work/latents
-# Two rounds.
-python train_synctrack.py $synctrack run_dir=$work/synctrack_1 trainer.max_steps=3000 \
-    trainer.validation_every_n_steps=1000 model.params.base_learning_rate=6.0e-4
-python train_synctrack.py $synctrack seed=1 model.params.ckpt_path=$work/synctrack_1/checkpoints/last.ckpt
+# Three rounds, ever slower.
+train="python train_synctrack.py $synctrack"
+$train run_dir=$work/synctrack_1 trainer.max_steps=3000 model.params.base_learning_rate=6.0e-4
+$train run_dir=$work/synctrack_2 trainer.max_steps=1200 model.params.base_learning_rate=2.5e-4 seed=1 \
+    model.params.ckpt_path=$work/synctrack_1/checkpoints/last.ckpt
+$train trainer.max_steps=500 model.params.base_learning_rate=1.0e-4 model.params.warmup_steps=50 seed=2 \
+    model.params.ckpt_path=$work/synctrack_2/checkpoints/last.ckpt
 
 for part in vae vocoder synctrack; do
     rm -f ckpt/demo/$part.safetensors
