@@ -61,10 +61,19 @@ def test_ddim_trajectory_of_the_small_unet(diffusion, eta):
 
 @pytest.mark.parametrize("steps", [1, 10, 50, 200, 500])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_ddim_equals_diffusers(diffusion, steps, eta):
-    """With a made-up noise predictor that depends on x and t, and the same noises."""
+@pytest.mark.parametrize(("prediction", "theirs"), [("epsilon", "epsilon"), ("v", "v_prediction")])
+def test_ddim_equals_diffusers(prediction, theirs, steps, eta):
+    """With a made-up predictor that depends on x and t, and the same noises."""
+    diffusion = Diffusion(DiffusionConfig(prediction=prediction))
     reference = DDIMScheduler(
-        1000, 0.0015, 0.0195, "scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        1000,
+        0.0015,
+        0.0195,
+        "scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=theirs,
     )
     reference.set_timesteps(steps)
     # Diffusers multiplies its table up in float32; here the sampler alone is compared.
@@ -74,15 +83,15 @@ def test_ddim_equals_diffusers(diffusion, steps, eta):
     start = torch.randn(2, 3, 8, generator=generator, dtype=torch.float64)
     noises = torch.randn(steps, 2, 3, 8, generator=generator, dtype=torch.float64)
 
-    def predict_noise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return (0.8 * x + torch.sin(x + t[:, None, None] / 100)).float()
 
     expected = start
     for t, noise in zip(reference.timesteps, noises, strict=True):
-        predicted = predict_noise(expected, t.expand(2))
+        predicted = predict(expected, t.expand(2))
         expected = reference.step(predicted, t, expected, eta=eta, variance_noise=noise).prev_sample
     remaining = iter(noises)
-    ours = diffusion.ddim_sample(predict_noise, start, lambda: next(remaining), diffusion.ddim_schedule(steps, eta))
+    ours = diffusion.ddim_sample(predict, start, lambda: next(remaining), diffusion.ddim_schedule(steps, eta))
     torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -107,6 +116,33 @@ def test_forward_process_uses_the_published_coefficients(diffusion):
     t, one, nothing = torch.arange(1000), torch.ones(1000, 1), torch.zeros(1000, 1)
     assert golden.error("sqrt_alphas_cumprod", diffusion.q_sample(one, t, nothing)) < 1e-7
     assert golden.error("sqrt_one_minus_alphas_cumprod", diffusion.q_sample(nothing, t, one)) < 1e-6
+
+
+def test_what_the_unet_is_to_say():
+    """The noise, or the velocity as diffusers has it."""
+    t = torch.tensor([0, 250, 999])
+    clean, noise = torch.from_numpy(named_noise("v.x", (3, 4, 5))), torch.from_numpy(named_noise("v.noise", (3, 4, 5)))
+    reference = DDIMScheduler(1000, 0.0015, 0.0195, "scaled_linear")
+    assert torch.equal(Diffusion(DiffusionConfig()).target(clean, t, noise), noise)
+    velocity = Diffusion(DiffusionConfig(prediction="v")).target(clean, t, noise)
+    torch.testing.assert_close(velocity, reference.get_velocity(clean, noise, t), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_a_unet_that_is_right_takes_all_noise_away(prediction):
+    diffusion = Diffusion(DiffusionConfig(prediction=prediction))
+    clean = torch.from_numpy(named_noise("v.x", (2, 4, 5)))
+
+    def predict(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        alphas_cumprod = diffusion.alphas_cumprod[t].reshape(-1, 1, 1)
+        noise = (x - alphas_cumprod.sqrt() * clean) / (1 - alphas_cumprod).sqrt()
+        return diffusion.target(clean, t, noise)
+
+    start = torch.from_numpy(named_noise("v.start", (2, 4, 5)))
+    made = diffusion.ddim_sample(predict, start, lambda: torch.randn(2, 4, 5), diffusion.ddim_schedule(50, 1.0))
+    # The sampler ends at the first noise level of training, not at none (as published).
+    kept = diffusion.alphas_cumprod[0].sqrt()
+    assert (made - kept * clean).std() < 1.5 * (1 - kept**2).sqrt()
 
 
 def test_loss_is_the_mean_of_squares_of_each_item():

@@ -1,7 +1,7 @@
 """Gaussian diffusion: noise schedule, forward process, loss and DDIM sampler.
 
 Knows nothing of tracks, mels or training loops: x is any tensor whose first axis is the batch. Sources: DDPM
-(Ho et al., 2020), DDIM (Song et al., 2021); spec section 5 for the constants of the published model.
+(Ho et al., 2020), DDIM (Song et al., 2021), v-prediction (Salimans & Ho, 2022); spec section 5 for the constants.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,11 +14,13 @@ from torch import nn
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The noise schedule: betas rise from start to end, linearly in their square roots."""
+    """The noise schedule, whose betas rise from start to end, linearly in their square roots; what the U-Net says."""
 
     timesteps: int = 1000
     linear_start: float = 0.0015
     linear_end: float = 0.0195
+    prediction: str = "epsilon"
+    """`epsilon`, the noise (as published), or `v`, the velocity (Salimans & Ho, 2022, section 4)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Diffusion(nn.Module):
 
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
-        self.timesteps = config.timesteps
+        self.timesteps, self.prediction = config.timesteps, config.prediction
         betas = np.linspace(config.linear_start**0.5, config.linear_end**0.5, config.timesteps) ** 2
         for name, values in (("betas", betas), ("alphas_cumprod", np.cumprod(1 - betas))):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
@@ -50,10 +52,15 @@ class Diffusion(nn.Module):
         alphas_cumprod = self.alphas_cumprod[t].reshape(-1, *[1] * (x_0.dim() - 1))
         return alphas_cumprod.sqrt() * x_0 + (1 - alphas_cumprod).sqrt() * noise
 
+    def target(self, x_0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """What the U-Net is to say of `q_sample(x_0, t, noise)`: `noise`, or the velocity towards it, of its shape."""
+        # The velocity is the derivative by the angle whose cosine is the square root of alphas_cumprod.
+        return noise if self.prediction == "epsilon" else self.q_sample(noise, t, -x_0)
+
     @staticmethod
-    def loss(predicted_noise: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean squared error of each item, (b,) (DDPM, eq. 14)."""
-        return (predicted_noise.float() - noise).square().flatten(1).mean(dim=1)
+        return (predicted.float() - target).square().flatten(1).mean(dim=1)
 
     def ddim_schedule(self, steps: int, eta: float) -> list[DDIMStep]:
         """The sampler's steps in the order of execution, noisiest first (DDIM, eq. 12 and 16).
@@ -77,7 +84,7 @@ class Diffusion(nn.Module):
 
     def ddim_sample(
         self,
-        predict_noise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         x: torch.Tensor,
         draw_noise: Callable[[], torch.Tensor],
         schedule: Iterable[DDIMStep],
@@ -85,14 +92,16 @@ class Diffusion(nn.Module):
         """Denoise `x` (b, ...) from the first step of `schedule` to the last.
 
         Args:
-            predict_noise: (x, t (b,)) -> noise in x, the U-Net.
+            predict: (x, t (b,)) -> noise in x, or velocity, see `target`: the U-Net.
             x: standard normal noise, the start.
             draw_noise: gives fresh standard normal noise of x's shape; called once a step where eta > 0.
             schedule: from `ddim_schedule`; an iterable, so that it can be a progress bar.
         """
         for step in schedule:
-            noise = predict_noise(x, torch.full((len(x),), step.t, device=x.device)).float()
-            x_0 = (x - (1 - step.alpha_cumprod) ** 0.5 * noise) / step.alpha_cumprod**0.5
+            predicted = predict(x, torch.full((len(x),), step.t, device=x.device)).float()
+            signal, spread = step.alpha_cumprod**0.5, (1 - step.alpha_cumprod) ** 0.5
+            noise = predicted if self.prediction == "epsilon" else spread * x + signal * predicted
+            x_0 = (x - spread * noise) / signal if self.prediction == "epsilon" else signal * x - spread * predicted
             x = step.alpha_cumprod_prev**0.5 * x_0 + (1 - step.alpha_cumprod_prev - step.sigma**2) ** 0.5 * noise
             if step.sigma > 0:
                 x = x + step.sigma * draw_noise()

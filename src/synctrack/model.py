@@ -105,7 +105,7 @@ class SyncTrack(nn.Module):
     def loss(
         self, latent: torch.Tensor, generators: list[torch.Generator], unet: nn.Module | None = None
     ) -> torch.Tensor:
-        """Noise-prediction loss of each item (b,) at a time step and with noise drawn from its generator.
+        """Loss of the prediction for each item (b,) at a time step and with noise drawn from its generator.
 
         Args:
             latent: unscaled latents (b, s, c, t, f).
@@ -116,8 +116,9 @@ class SyncTrack(nn.Module):
         t = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
         noise = normal_per_item(generators, latent.shape[1:])
         t, noise = t.to(latent.device), noise.to(latent.device)
-        noisy = self.diffusion.q_sample(self.scale_factor * latent, t, noise)
-        return self.diffusion.loss((unet or self.unet)(noisy, t), noise)
+        x_0 = self.scale_factor * latent
+        predicted = (unet or self.unet)(self.diffusion.q_sample(x_0, t, noise), t)
+        return self.diffusion.loss(predicted, self.diffusion.target(x_0, t, noise))
 
     @torch.no_grad()
     def generate(
