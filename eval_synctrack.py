@@ -1,6 +1,7 @@
 """Generate a test set's stems: python eval_synctrack.py --config config/synctrack_eval.yaml [key=value ...]"""
 
 import logging
+from dataclasses import asdict
 
 from eval_metrics.report import counts_line, table
 from eval_metrics.score import score_folder
@@ -28,7 +29,7 @@ def main() -> None:
     module = SyncTrackModule(config)
     params = config.model.params
     weights = checkpoint.load_for_evaluation(module.model, params.ckpt_path, params.vocoder_ckpt_path)
-    module.generation = Generation(config, weights.manifest(), data.valid_names)
+    module.generation = Generation(config, asdict(weights), data.valid_names)
     generate(config, module, data)
 
 

@@ -27,7 +27,7 @@ from synctrack.data.datamodule import StemDataModule
 from synctrack.data.dataset import StemDataset
 from synctrack.files import write_json
 from synctrack.lightning_module import SyncTrackModule
-from synctrack.seeding import TRAIN
+from synctrack.seeding import TRAIN, batch_generators
 from synctrack.vae import VAE
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -100,7 +100,7 @@ class Bench:
     def encode(self, way: str) -> tuple[torch.Tensor, list[torch.Generator]]:
         """Load a batch -> its latents (b, s, c, t, f), and the generators for what follows."""
         batch, model = self.load(way), self.module.model
-        generators = self.module.generators(batch, TRAIN)
+        generators = batch_generators(batch, self.module.config.seed, TRAIN, self.module.device)
         if way != "published":
             return self.module.latent(batch, generators), generators
         posterior = model.vae.encode(batch["mel"])

@@ -14,7 +14,7 @@ from synctrack.config import Config
 from synctrack.errors import InputError
 from synctrack.generation import StemTree
 from synctrack.plots import plot_mels
-from synctrack.seeding import VALIDATION_LATENT, item_generator
+from synctrack.seeding import VALIDATION_LATENT, batch_generators
 
 USUAL_LOG_MEL, USUAL_SPREAD = -6.0, 3.0
 """Mean and standard deviation of music's log-mels, roughly: where training begins."""
@@ -76,8 +76,7 @@ class FirstStageModule(pl.LightningModule):
 
     def generators(self, batch: dict[str, Any], stream: int) -> list[torch.Generator]:
         """One generator for each item of a batch."""
-        keys = zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True)
-        return [item_generator(self.config.seed, stream, *key, device=self.device) for key in keys]
+        return batch_generators(batch, self.config.seed, stream, self.device)
 
     def crop(self, batch: dict[str, Any], generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
         """`crop_frames` frames from a place of each item's own: log-mel (b, s, m, f), its waveform (b, s, n)."""
@@ -103,7 +102,7 @@ class FirstStageModule(pl.LightningModule):
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         stems = self.config.data.params.path.stems
         original = batch["waveform"][chosen]
-        generators = [self.generators(batch, VALIDATION_LATENT)[row] for row in chosen]
+        generators = self.generators({key: batch[key][chosen] for key in ("epoch", "index")}, VALIDATION_LATENT)
         made = {"original": original, "reconstructed": self.reconstruct(original, generators)}
         for version, waveforms in made.items():
             tree = StemTree(folder / version, len(stems), self.audio.sample_rate)

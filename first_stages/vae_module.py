@@ -57,8 +57,8 @@ class VAEModule(FirstStageModule):
     def _through(self, mel: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mel (b, s, m, f) -> decoded from a drawn latent, and the KL divergence of a latent value."""
         posterior = self.vae.encode(mel)
-        noise = normal_per_item(generators, posterior.mean.shape[1:])
-        return self.vae.decode(posterior.sample(noise)), posterior.kl().mean() / posterior.mean[0].numel()
+        latent = posterior.mean + posterior.std * normal_per_item(generators, posterior.mean.shape[1:])
+        return self.vae.decode(latent), posterior.kl().mean() / posterior.mean[0].numel()
 
     def _adversarial(self, mel: torch.Tensor, decoded: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
         if not self.judged:

@@ -24,13 +24,14 @@ from published_files import (
 
 from synctrack import checkpoint
 from synctrack.checkpoint_commands import convert
-from synctrack.checkpoint_files import PUBLISHED_CONFIG, CheckpointFile, read_file
+from synctrack.checkpoint_files import PUBLISHED_CONFIG, CheckpointFile, model_header, read_file
 from synctrack.checkpoint_match import differences, entries_of, ignored_as, shapes_of
 from synctrack.errors import InputError
 from synctrack.key_map import is_new_in_synctrack, unet_map
-from synctrack.model import SyncTrack
+from synctrack.model import SyncTrack, VocoderConfig
 from synctrack.unet import UNetConfig
 from synctrack.vae import VAE
+from synctrack.vocoder import HiFiGAN, HiFiGANConfig
 
 KINDS = tuple(CONTAINERS)
 
@@ -101,7 +102,7 @@ def test_published_synctrack_generates_with_its_averages(tmp_path):
     assert info.step == STEP
     assert info.kind == "SyncTrack checkpoint (published names, step 320000)"
     assert info.sha256 == checkpoint.sha256(tmp_path / "s.ckpt")
-    assert info.manifest()["path"] == str(tmp_path / "s.ckpt")
+    assert info.path == str(tmp_path / "s.ckpt")
 
 
 def test_published_synctrack_needs_scope_bin(tmp_path):
@@ -171,6 +172,29 @@ def test_files_of_their_own_take_precedence(tmp_path):
     assert torch.equal(second["vae.quant_conv.weight"], published_tensors("vae")["quant_conv.weight"])
     changed = {name.partition(".")[0] for name in first if not torch.equal(first[name], second[name])}
     assert changed == {"vae", "vocoder"}
+
+
+def test_a_vocoder_of_another_size_can_take_the_place_of_the_files(tmp_path):
+    """Ours and published, to train and to generate; the file's own no longer matters, all else does."""
+    larger = VocoderConfig(hifigan=HiFiGANConfig(upsample_initial_channel=128))
+    params = dataclasses.replace(PARAMS, vocoder=larger)
+    vocoder = HiFiGAN(larger.hifigan, params.audio)
+    name = str(tmp_path / "vocoder.ckpt")
+    kept = {f"vocoder.{key}": tensor for key, tensor in vocoder.state_dict().items()}
+    torch.save({"state_dict": kept, "synctrack": model_header("vocoder", params, STEMS)}, name)
+    for whole in (training_checkpoint(tmp_path / "ours.ckpt")[2], saved_file(tmp_path, "synctrack")):
+        made, _ = new_model(params)
+        with pytest.raises(InputError, match="vocoder"):
+            checkpoint.load_for_evaluation(made, whole)
+        checkpoint.load_for_evaluation(made, whole, name)
+        assert same(made.vocoder.state_dict(), vocoder.state_dict())
+        made, average = new_model(params)
+        own = dataclasses.replace(params, ckpt_path=str(whole), vocoder_ckpt_path=name)
+        checkpoint.initialise(made, average, own)
+        assert same(made.vocoder.state_dict(), vocoder.state_dict())
+        wider = dataclasses.replace(own, unet=dataclasses.replace(own.unet, model_channels=64))
+        with pytest.raises(InputError, match="of another shape"):
+            checkpoint.initialise(*new_model(wider), wider)
 
 
 def test_without_a_checkpoint_the_average_starts_as_a_copy(tmp_path):

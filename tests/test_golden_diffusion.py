@@ -128,6 +128,11 @@ def test_what_the_unet_is_to_say():
     torch.testing.assert_close(velocity, reference.get_velocity(clean, noise, t), rtol=0, atol=1e-5)
 
 
+def test_another_prediction_is_refused():
+    with pytest.raises(ValueError, match=r"diffusion\.prediction: 'x_0' is none of epsilon, v"):
+        DiffusionConfig(prediction="x_0")
+
+
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
 def test_a_unet_that_is_right_takes_all_noise_away(prediction):
     diffusion = Diffusion(DiffusionConfig(prediction=prediction))

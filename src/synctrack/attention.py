@@ -64,9 +64,8 @@ class TimeAttention(nn.Module):
         self.norm1 = nn.LayerNorm(channels)
         self.attention = SelfAttention(channels, heads, TIME_ATTENTION_SCOPES[scope], qkv_bias=True)
         self.norm2 = nn.LayerNorm(channels)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(channels, 4 * channels), nn.ReLU(), nn.Linear(4 * channels, channels)
-        )
+        wide = 4 * channels
+        self.feed_forward = nn.Sequential(nn.Linear(channels, wide), nn.ReLU(), nn.Linear(wide, channels))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (b, s, t, f, c) -> same shape."""

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from synctrack.checkpoint_match import Modules, Weights, match, shapes_of
 from synctrack.config import Config, ModelParams
 from synctrack.ema import EMA
 from synctrack.errors import InputError, run_command
-from synctrack.key_map import is_new_in_synctrack, unet_map
+from synctrack.key_map import PUBLISHED_VOCODER, is_new_in_synctrack, unet_map
 from synctrack.model import ModelConfig, SyncTrack
 from synctrack.unet import UNet
 from synctrack.vae import VAE
@@ -49,10 +49,6 @@ class CheckpointInfo:
     sha256: str
     step: int | None
 
-    def manifest(self) -> dict[str, Any]:
-        """The same as a plain dictionary, for `manifest.json`."""
-        return asdict(self)
-
 
 def header(kind: str, config: Config) -> dict[str, Any]:
     """What our training checkpoints store under the top-level key `synctrack`; first stages are of kind `vae`."""
@@ -72,7 +68,7 @@ def initialise(model: SyncTrack, ema: EMA, params: ModelParams) -> None:
         InputError: a file does not fit, or there is no VAE, or no vocoder for a model that needs one.
     """
     ema.module.load_state_dict(model.unet.state_dict())
-    weights = _start_from(model, ema, params.ckpt_path) if params.ckpt_path else None
+    weights = _start_from(model, ema, params) if params.ckpt_path else None
     _fill_part("vae", model.vae, params.vae_ckpt_path, model.config.audio, weights)
     fill_vocoder(model.vocoder, params.vocoder_ckpt_path, model.config.audio, weights)
 
@@ -88,10 +84,10 @@ def load_for_evaluation(model: SyncTrack, path: str | Path, vocoder_path: str | 
         InputError: the file does not fit, was trained with another configuration or other stems, or is the published
             one and the model's `time_attention_scope` is not `bin`; or no vocoder for a model that needs one.
     """
-    file = read_file(path)
+    file = _read(path, vocoder_path)
     if file.kind != "synctrack":
         raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
-    if different := differing_keys(file, model.config, model.stems):
+    if different := differing_keys(file, model.config, model.stems, vocoder_path):
         remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
     weights = match(file, shapes_of(model.config, len(model.stems)))
@@ -130,15 +126,19 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def differing_keys(file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...]) -> list[str]:
+def differing_keys(
+    file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...], vocoder_path: str | Path | None = None
+) -> list[str]:
     """What the file says of its model and `config` and `stems` say otherwise, as "key: … in the file, … here".
 
-    Of a published file, which says nothing, only `time_attention_scope` is known: its weights learnt `bin`.
+    Its vocoder may be any where `vocoder_path` names another. Of a published file, which says nothing, only
+    `time_attention_scope` is known: its weights learnt `bin`.
     """
     stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
     if file.header is None:
         stored = {"config": {"unet": {"time_attention_scope": stored["config"]["unet"]["time_attention_scope"]}}}
-    return list(_differing(stored, own, ""))
+    different = _differing(stored, own, "")
+    return [line for line in different if not (vocoder_path and line.startswith("model.params.vocoder."))]
 
 
 def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
@@ -149,9 +149,16 @@ def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
         yield f"{key}: {stored} in the file, {own} here"
 
 
-def _start_from(model: SyncTrack, ema: EMA, path: str) -> Weights:
-    """Fill U-Net, average and scale factor from the file at `path` -> all that it holds."""
-    file = read_file(path)
+def _read(path: str | Path, vocoder_path: str | Path | None) -> CheckpointFile:
+    """The file at `path`, without its vocoder where `vocoder_path` names another, which may be of another size."""
+    file, vocoder = read_file(path), ("vocoder.", PUBLISHED_VOCODER)
+    kept = {name: t for name, t in file.tensors.items() if not (vocoder_path and name.startswith(vocoder))}
+    return replace(file, tensors=kept)
+
+
+def _start_from(model: SyncTrack, ema: EMA, params: ModelParams) -> Weights:
+    """Fill U-Net, average and scale factor from the file at `params.ckpt_path` -> all that it holds."""
+    file = _read(path := params.ckpt_path, params.vocoder_ckpt_path)
     if file.kind not in ("synctrack", "musicldm"):
         raise InputError(f"{path}: is a {file.description}; name it as model.params.{file.kind}_ckpt_path instead")
     weights = match(file, shapes_of(model.config, len(model.stems)))
@@ -167,7 +174,7 @@ def _start_from(model: SyncTrack, ema: EMA, path: str) -> Weights:
     if file.kind == "musicldm":
         logger.info("%s: to start new: %s", path, new_modules(model.unet))
     else:
-        for difference in differing_keys(file, model.config, model.stems):
+        for difference in differing_keys(file, model.config, model.stems, params.vocoder_ckpt_path):
             logger.warning("%s: %s", path, difference)
     return weights
 

@@ -20,7 +20,6 @@ CHOICES = {
     "mode": ("train", "validate", "test", "validate_and_train"),
     "data.params.missing_stem": ("skip", "silent"),
     "data.params.unreadable": ("skip", "refuse"),
-    "model.params.diffusion.prediction": ("epsilon", "v"),
     "first_stage.kind": ("vae", "vocoder"),
     "first_stage.schedule": ("constant", "cosine"),
 }

@@ -22,6 +22,10 @@ class DiffusionConfig:
     prediction: str = "epsilon"
     """`epsilon`, the noise (as published), or `v`, the velocity (Salimans & Ho, 2022, section 4)."""
 
+    def __post_init__(self) -> None:
+        if self.prediction not in ("epsilon", "v"):
+            raise ValueError(f"diffusion.prediction: {self.prediction!r} is none of epsilon, v")
+
 
 @dataclass(frozen=True)
 class DDIMStep:

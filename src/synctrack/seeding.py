@@ -1,5 +1,7 @@
 """Random numbers that belong to an item, so that no result depends on batch size, order or number of devices."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -16,6 +18,12 @@ def item_seed(*key: int) -> int:
 def item_generator(*key: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator that starts from `item_seed(*key)`."""
     return torch.Generator(device).manual_seed(item_seed(*key))
+
+
+def batch_generators(batch: dict[str, Any], seed: int, stream: int, device: torch.device) -> list[torch.Generator]:
+    """One generator for each item of a data loader's batch, whose `epoch` and `index` tell the items apart."""
+    keys = zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True)
+    return [item_generator(seed, stream, *key, device=device) for key in keys]
 
 
 def normal_per_item(generators: list[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:

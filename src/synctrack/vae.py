@@ -110,10 +110,6 @@ class Posterior:
         """Standard deviation (b, s, c, t, f)."""
         return torch.exp(0.5 * self.logvar)
 
-    def sample(self, noise: torch.Tensor) -> torch.Tensor:
-        """The latent that standard normal `noise` (b, s, c, t, f) picks."""
-        return self.mean + self.std * noise
-
     def kl(self) -> torch.Tensor:
         """KL divergence to the standard normal, summed over each item: (b,)."""
         return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).sum(dim=(1, 2, 3, 4))

@@ -38,9 +38,7 @@ class HiFiGANConfig:
     def __post_init__(self) -> None:
         rates, sizes = self.upsample_rates, self.upsample_kernel_sizes
         if len(rates) != len(sizes) or any(size < rate for rate, size in zip(rates, sizes, strict=True)):
-            raise ValueError(
-                f"vocoder.hifigan.upsample_kernel_sizes: {sizes} do not cover the rates {rates} one by one"
-            )
+            raise ValueError(f"vocoder.hifigan.upsample_kernel_sizes: {sizes} do not cover the rates {rates} each")
         if self.upsample_initial_channel < 2 ** len(rates):
             raise ValueError(f"vocoder.hifigan.upsample_initial_channel: cannot be halved {len(rates)} times")
         if self.istft_hop is not None and self.istft_hop < 1:
@@ -95,11 +93,8 @@ class HiFiGAN(nn.Module):
             padding = (kernel_size - rate) // 2
             self.upsamplers.append(nn.ConvTranspose1d(channels, channels // 2, kernel_size, rate, padding))
             channels //= 2
-            self.resblocks.append(
-                nn.ModuleList(
-                    DilatedResBlock(channels, size, config.resblock_dilations) for size in config.resblock_kernel_sizes
-                )
-            )
+            blocks = [DilatedResBlock(channels, k, config.resblock_dilations) for k in config.resblock_kernel_sizes]
+            self.resblocks.append(nn.ModuleList(blocks))
         hop = config.istft_hop
         self.conv_post = nn.Conv1d(channels, 4 * hop + 2 if hop else 1, 7, padding=3)
         self.to_wave = SpectrumToWave(hop) if hop else nn.Tanh()
