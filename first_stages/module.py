@@ -57,6 +57,11 @@ class FirstStageModule(pl.LightningModule):
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.trainer.max_steps)))
 
+    def unheard(self) -> torch.Tensor:
+        """The loss of judges that are not heard: zero, with a zero gradient for every weight."""
+        # Several devices wait for a gradient of each weight at each step; the next hook takes them away again.
+        return sum(0.0 * parameter.sum() for parameter in self.discriminator.parameters())
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Judges that are not heard yet do not age: neither weight decay nor a step of Adam's averages.
         if self.discriminator is not None and not self.judged:

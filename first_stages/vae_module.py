@@ -7,7 +7,7 @@ from torch import nn
 
 from first_stages.checks import hears_discriminator
 from first_stages.discriminators import PatchDiscriminator
-from first_stages.losses import adaptive_weight, frozen, hinge_discriminator, hinge_generator, unheard
+from first_stages.losses import adaptive_weight, frozen, hinge_discriminator, hinge_generator
 from first_stages.module import USUAL_LOG_MEL, FirstStageModule
 from synctrack import checkpoint
 from synctrack.config import Config
@@ -62,7 +62,7 @@ class VAEModule(FirstStageModule):
 
     def _adversarial(self, mel: torch.Tensor, decoded: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
         if not self.judged:
-            return unheard(self.discriminator)
+            return self.unheard()
         with frozen(self.discriminator):
             convincing = hinge_generator(self.discriminator(decoded))
         weight = adaptive_weight(distance, convincing, self.vae.decoder[-1].weight)

@@ -13,7 +13,6 @@ from first_stages.losses import (
     frozen,
     least_squares_discriminator,
     least_squares_generator,
-    unheard,
 )
 from first_stages.module import USUAL_LOG_MEL, USUAL_SPREAD, FirstStageModule
 from synctrack import checkpoint
@@ -77,7 +76,7 @@ class VocoderModule(FirstStageModule):
 
     def _adversarial(self, waveform: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         if not self.judged:
-            return unheard(self.discriminator)
+            return self.unheard()
         real = self.discriminator(waveform)
         with frozen(self.discriminator):
             judged = self.discriminator(made)
