@@ -75,7 +75,8 @@ def test_generated_clips_sound_like_their_tracks_and_keep_together(grooves, tmp_
     audio = stem_classifier.clip_format(out)
     classifier = stem_classifier.train(stem_classifier.read_clips(grooves / "train", STEMS, audio), STEMS, audio)
     named = stem_classifier.share(classifier, stem_classifier.read_clips(out, STEMS, audio), STEMS, audio)
-    # What ckpt/demo/README.md says of 32 clips is 71 %, and a CBS of 0.45 over a floor of 0.33; these are eight.
-    assert named["share"] > 0.5
-    scores = json.loads((tmp_path / "scores.json").read_text())["protocols"]["corrected"]
-    assert scores["mean_beat_ratio"] > scores["chance_floor"]["mean_beat_ratio"]
+    assert named["share"] >= 0.9
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    made, data = (content["protocols"]["corrected"] for content in (scores, scores["reference"]))
+    floor = made["chance_floor"]["mean_beat_ratio"]
+    assert made["mean_beat_ratio"] >= floor + 0.5 * (data["mean_beat_ratio"] - floor)

@@ -20,10 +20,11 @@ grooves="python prepare_data.py synthetic --bpm 105 125 --meter 4"
 $grooves --out $work/grooves_4 --songs 240 --seconds 15.5 --seed 10
 $grooves --out $work/grooves_4_valid --songs 32 --seconds 5.2 --seed 11
 
-# Three rounds; the first two end before their cosine does.
+# Three rounds; the first two end before their cosine does, the first 87 batches into its second epoch.
 vae="python train_first_stage.py --config config/vae_train.yaml config/demo.yaml config/demo_weights/vae.yaml"
-$vae run_dir=$work/vae_1 trainer.max_steps=1900 trainer.max_epochs=2 trainer.limit_train_batches=750 \
-    first_stage.learning_rate=1.5e-3 first_stage.kl_weight=1.0e-3
+first="$vae run_dir=$work/vae_1 trainer.max_steps=1900 first_stage.learning_rate=1.5e-3 first_stage.kl_weight=1.0e-3"
+$first trainer.max_epochs=1
+$first trainer.max_epochs=2 trainer.limit_train_batches=87 trainer.resume=last
 $vae run_dir=$work/vae_2 trainer.max_steps=2200 trainer.max_epochs=1 trainer.limit_train_batches=600 seed=1 \
     first_stage.learning_rate=1.2e-3 model.params.vae_ckpt_path=$work/vae_1/checkpoints/last.ckpt
 $vae seed=2 model.params.vae_ckpt_path=$work/vae_2/checkpoints/last.ckpt
@@ -32,13 +33,13 @@ python train_first_stage.py --config config/vocoder_train.yaml config/demo.yaml 
 
 synctrack="--config config/synctrack_train.yaml config/demo.yaml config/demo_weights/synctrack.yaml"
 python prepare_data.py latents $synctrack --offsets 2 --out $work/latents
-# Three rounds, ever slower.
-train="python train_synctrack.py $synctrack"
-$train run_dir=$work/synctrack_1 trainer.max_steps=3000 model.params.base_learning_rate=6.0e-4
-$train run_dir=$work/synctrack_2 trainer.max_steps=1200 model.params.base_learning_rate=2.5e-4 seed=1 \
+# Two rounds, on two devices: two processes of one thread each are quicker on two cores than one of two threads.
+export OMP_NUM_THREADS=1
+train="python train_synctrack.py $synctrack trainer.devices=2"
+$train run_dir=$work/synctrack_1 trainer.max_steps=3000 model.params.base_learning_rate=8.0e-4 \
+    model.params.warmup_steps=200 model.params.ema_decay=0.999 trainer.validation_every_n_steps=1000
+$train trainer.max_steps=500 model.params.base_learning_rate=2.0e-4 seed=1 \
     model.params.ckpt_path=$work/synctrack_1/checkpoints/last.ckpt
-$train trainer.max_steps=500 model.params.base_learning_rate=1.0e-4 model.params.warmup_steps=50 seed=2 \
-    model.params.ckpt_path=$work/synctrack_2/checkpoints/last.ckpt
 
 for part in vae vocoder synctrack; do
     rm -f ckpt/demo/$part.safetensors
