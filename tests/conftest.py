@@ -1,10 +1,12 @@
 """Small models, small data sets and the real commands, shared by the tests."""
 
+import contextlib
 import functools
 import os
 import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +89,16 @@ def run_here(folder: Path, script: str, *arguments: object) -> None:
             runpy.run_path(str(ROOT / script), run_name="__main__")
         finally:
             torch.set_num_threads(threads)
+
+
+def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
+    """Return when `folder` holds anything like `pattern`, or the process has ended."""
+    found = False
+    while process.poll() is None and not found:
+        # The process renames folders while we look into them.
+        with contextlib.suppress(FileNotFoundError):
+            found = next(folder.glob(pattern), None) is not None
+        time.sleep(0.001)
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, SMALL_VAE, STEMS, awaken, run_in
+from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, SMALL_VAE, STEMS, awaken, run_in, wait_for
 from torch.utils.data import default_collate
 
 from synctrack import checkpoint
@@ -210,7 +209,7 @@ def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trai
 
 
 @pytest.mark.parametrize(
-    "wait_for",
+    "pattern",
     [
         "train/Groove*1/latents.npy",
         pytest.param("train/manifest.json", marks=pytest.mark.slow),
@@ -218,13 +217,12 @@ def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trai
         pytest.param("train/Groove*2/latents.npy", marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_started_again_ends_the_same(place, wait_for):
+def test_killed_and_started_again_ends_the_same(place, pattern):
     command = [sys.executable, str(ROOT / "prepare_data.py"), *map(str, MAKE), "killed"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     killed = place / "killed"
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and next(killed.glob(wait_for), None) is None:
-            time.sleep(0.001)
+        wait_for(process, killed, pattern)
         os.kill(process.pid, signal.SIGKILL)
     assert tree(killed) != tree(place / "latents"), "killed too late to tell anything"
     kept = {file: file.stat().st_mtime_ns for file in killed.glob("*/Groove*/*")}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import wait_for
 from sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_track, save_song
 
 from data_sources.grooves import render_groove, write_grooves
@@ -117,7 +118,7 @@ def command(request, tmp_path, monkeypatch) -> tuple:
 
 
 @pytest.mark.parametrize(
-    ("command", "wait_for"),
+    ("command", "pattern"),
     [
         ("synthetic", "**/Groove*1"),
         pytest.param("synthetic", "**/manifest.json", marks=pytest.mark.slow),
@@ -129,15 +130,14 @@ def command(request, tmp_path, monkeypatch) -> tuple:
     ],
     indirect=["command"],
 )
-def test_killed_run_ends_the_same_when_started_again(grooves, tmp_path, command, wait_for):
+def test_killed_run_ends_the_same_when_started_again(grooves, tmp_path, command, pattern):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     if command is GROOVES:
         whole = grooves
     else:
         assert _run(tmp_path, *command, "--out", whole).returncode == 0
     process = _start(tmp_path, *command, "--out", killed)
-    while process.poll() is None and next(killed.glob(wait_for), None) is None:
-        time.sleep(0.001)
+    wait_for(process, killed, pattern)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert _tree(killed) != _tree(whole), "killed too late to tell anything"
