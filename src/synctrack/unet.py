@@ -97,7 +97,7 @@ class Downsample(Conv2d):
 
 
 class UNet(nn.Module):
-    """Predicts the noise in the latents of all tracks of a song.
+    """Predicts the noise in the latents of all tracks of a song, or their velocity: see `Diffusion.target`.
 
     Args:
         config: size and switches.
@@ -164,7 +164,7 @@ class UNet(nn.Module):
         return torch.cat([time, prior], dim=-1)
 
     def forward(self, latent: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Noisy latents (b, s, c, t, f) and time steps (b,) -> predicted noise (b, s, c, t, f)."""
+        """Noisy latents (b, s, c, t, f) and time steps (b,) -> the prediction (b, s, c, t, f)."""
         embedding = self.embed(t)
         x = self.conv_in(latent)
         skips = [x]
