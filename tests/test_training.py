@@ -136,7 +136,7 @@ def test_a_run_is_not_overwritten(train):
     result = train("trainer.max_steps=1", check=False)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
-        "error: runs/synctrack: holds a run already; set trainer.resume=last or another run_dir"
+        "error: runs/synctrack: holds a run already; set trainer.resume=last to go on or another run_dir"
     )
 
 

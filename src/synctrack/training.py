@@ -129,14 +129,18 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
     last, resume = Path(config.run_dir) / "checkpoints" / LAST, config.trainer.resume
     if not resume:
         if last.exists():
-            raise InputError(f"{config.run_dir}: holds a run already; set trainer.resume=last or another run_dir")
+            raise InputError(
+                f"{config.run_dir}: holds a run already; set trainer.resume=last to go on or another run_dir"
+            )
         return None
     path = last if resume == "last" else Path(resume)
     if not path.is_file():
         raise InputError(f"trainer.resume: {path} is not there; name a checkpoint of a run, or leave it out")
     file = read_file(path)
     if file.kind != kind or file.published or path.suffix == ".safetensors":
-        raise InputError(f"trainer.resume: {path} is no checkpoint of such a training run; name it as a ckpt_path")
+        raise InputError(
+            f"trainer.resume: {path} is no checkpoint of such a training run; name it as a ckpt_path instead"
+        )
     if different := differing_keys(file, config.model.params, tuple(config.data.params.path.stems)):
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
     return path

@@ -38,7 +38,9 @@ class HiFiGANConfig:
     def __post_init__(self) -> None:
         rates, sizes = self.upsample_rates, self.upsample_kernel_sizes
         if len(rates) != len(sizes) or any(size < rate for rate, size in zip(rates, sizes, strict=True)):
-            raise ValueError(f"vocoder.hifigan.upsample_kernel_sizes: {sizes} do not cover the rates {rates} each")
+            raise ValueError(
+                f"vocoder.hifigan.upsample_kernel_sizes: {sizes} do not cover the rates {rates} one by one"
+            )
         if self.upsample_initial_channel < 2 ** len(rates):
             raise ValueError(f"vocoder.hifigan.upsample_initial_channel: cannot be halved {len(rates)} times")
         if self.istft_hop is not None and self.istft_hop < 1:

@@ -57,7 +57,9 @@ class StemDataModule(pl.LightningDataModule):
     def require_vae(self, vae: VAE) -> None:
         """Raise InputError where stored latents come from another VAE than this one."""
         if self.latents and {store.vae_hash for store in (self.train, self.valid) if store} != {vae_sha256(vae)}:
-            raise InputError(f"{self.latents}: its latents come from another VAE; make them anew elsewhere")
+            raise InputError(
+                f"{self.latents}: its latents come from another VAE; make them again with this one, elsewhere"
+            )
 
     def train_dataloader(self) -> DataLoader:
         size, seed, loop = self.config.data.params.batch_size, self.config.seed, self.trainer.fit_loop.epoch_loop
