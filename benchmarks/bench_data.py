@@ -27,7 +27,7 @@ from synctrack.data.datamodule import StemDataModule
 from synctrack.data.dataset import StemDataset
 from synctrack.files import write_json
 from synctrack.lightning_module import SyncTrackModule
-from synctrack.seeding import TRAIN, batch_generators
+from synctrack.seeding import TRAIN, draw_per_item
 from synctrack.vae import VAE
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -100,11 +100,11 @@ class Bench:
     def encode(self, way: str) -> tuple[torch.Tensor, list[torch.Generator]]:
         """Load a batch -> its latents (b, s, c, t, f), and the generators for what follows."""
         batch, model = self.load(way), self.module.model
-        generators = batch_generators(batch, self.module.config.seed, TRAIN, self.module.device)
+        generators = self.module.generators(batch, TRAIN)
         if way != "published":
             return self.module.latent(batch, generators), generators
         posterior = model.vae.encode(batch["mel"])
-        return model.draw(posterior.mean[:, :-1], posterior.std[:, :-1], generators), generators
+        return draw_per_item(posterior.mean[:, :-1], posterior.std[:, :-1], generators), generators
 
     def step(self, way: str) -> None:
         """Load, encode and train on a batch."""

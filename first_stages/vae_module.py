@@ -12,7 +12,7 @@ from first_stages.module import USUAL_LOG_MEL, FirstStageModule
 from synctrack import checkpoint
 from synctrack.config import Config
 from synctrack.model import build_vocoder
-from synctrack.seeding import TRAIN, VALIDATION_LATENT, normal_per_item
+from synctrack.seeding import TRAIN, VALIDATION_LATENT, draw_per_item
 from synctrack.vae import VAE
 
 
@@ -57,7 +57,7 @@ class VAEModule(FirstStageModule):
     def _through(self, mel: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mel (b, s, m, f) -> decoded from a drawn latent, and the KL divergence of a latent value."""
         posterior = self.vae.encode(mel)
-        latent = posterior.mean + posterior.std * normal_per_item(generators, posterior.mean.shape[1:])
+        latent = draw_per_item(posterior.mean, posterior.std, generators)
         return self.vae.decode(latent), posterior.kl().mean() / posterior.mean[0].numel()
 
     def _adversarial(self, mel: torch.Tensor, decoded: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ from synctrack.config import Config, load_config
 from synctrack.data.datamodule import StemDataModule
 from synctrack.data.segments import stored_shifts, stored_starts
 from synctrack.lightning_module import SyncTrackModule
-from synctrack.seeding import TRAIN, batch_generators, item_generator
+from synctrack.seeding import TRAIN, item_generator
 from synctrack.vae import VAE
 
 TRAIN_CONFIG = ROOT / "config" / "synctrack_train.yaml"
@@ -125,7 +125,7 @@ def module(place) -> SyncTrackModule:
 def losses(module: SyncTrackModule, data: StemDataModule, epoch: int = 0) -> torch.Tensor:
     """The training loss of each segment, each with the noise and at the time step of its own."""
     batch = default_collate([data.train[epoch, index] for index in range(len(data.train))])
-    generators = batch_generators(batch, module.config.seed, TRAIN, module.device)
+    generators = module.generators(batch, TRAIN)
     with torch.no_grad():
         return module.model.loss(module.latent(batch, generators), generators)
 

@@ -137,8 +137,9 @@ def differing_keys(
     stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
     if file.header is None:
         stored = {"config": {"unet": {"time_attention_scope": stored["config"]["unet"]["time_attention_scope"]}}}
-    different = _differing(stored, own, "")
-    return [line for line in different if not (vocoder_path and line.startswith("model.params.vocoder."))]
+    if vocoder_path:
+        stored["config"].pop("vocoder", None)
+    return list(_differing(stored, own, ""))
 
 
 def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
@@ -151,9 +152,11 @@ def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
 
 def _read(path: str | Path, vocoder_path: str | Path | None) -> CheckpointFile:
     """The file at `path`, without its vocoder where `vocoder_path` names another, which may be of another size."""
-    file, vocoder = read_file(path), ("vocoder.", PUBLISHED_VOCODER)
-    kept = {name: t for name, t in file.tensors.items() if not (vocoder_path and name.startswith(vocoder))}
-    return replace(file, tensors=kept)
+    file = read_file(path)
+    if not vocoder_path:
+        return file
+    own = ("vocoder.", PUBLISHED_VOCODER)
+    return replace(file, tensors={name: t for name, t in file.tensors.items() if not name.startswith(own)})
 
 
 def _start_from(model: SyncTrack, ema: EMA, params: ModelParams) -> Weights:

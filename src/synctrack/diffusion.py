@@ -104,8 +104,10 @@ class Diffusion(nn.Module):
         for step in schedule:
             predicted = predict(x, torch.full((len(x),), step.t, device=x.device)).float()
             signal, spread = step.alpha_cumprod**0.5, (1 - step.alpha_cumprod) ** 0.5
-            noise = predicted if self.prediction == "epsilon" else spread * x + signal * predicted
-            x_0 = (x - spread * noise) / signal if self.prediction == "epsilon" else signal * x - spread * predicted
+            if self.prediction == "epsilon":
+                noise, x_0 = predicted, (x - spread * predicted) / signal
+            else:
+                noise, x_0 = spread * x + signal * predicted, signal * x - spread * predicted
             x = step.alpha_cumprod_prev**0.5 * x_0 + (1 - step.alpha_cumprod_prev - step.sigma**2) ** 0.5 * noise
             if step.sigma > 0:
                 x = x + step.sigma * draw_noise()

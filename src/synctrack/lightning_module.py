@@ -17,7 +17,6 @@ from synctrack.errors import InputError
 from synctrack.generation import Generation, StemTree
 from synctrack.model import SyncTrack
 from synctrack.plots import plot_mels
-from synctrack.seeding import batch_generators, item_generator
 from synctrack.unet import UNet
 
 SCALE_FACTOR_SEGMENTS = 16
@@ -47,13 +46,23 @@ class SyncTrackModule(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": warm_up, "interval": "step"}}
 
+    def generators(self, batch: dict[str, Any], stream: int) -> list[torch.Generator]:
+        """One generator for each item of a batch."""
+        return seeding.batch_generators(batch, self.config.seed, stream, self.device)
+
+    def on_fit_start(self) -> None:
+        self._prepare_latents()
+
+    def on_validation_start(self) -> None:
+        self._prepare_latents()
+
     def latent(self, batch: dict[str, Any], generators: list[torch.Generator]) -> torch.Tensor:
         """Unscaled latents (b, s, c, t, f) of a batch of waveforms, or of posteriors made before."""
         if "mean" in batch:
-            return self.model.draw(batch["mean"], batch["std"], generators)
+            return seeding.draw_per_item(batch["mean"], batch["std"], generators)
         return self.model.encode(batch["waveform"], generators)
 
-    def on_fit_start(self) -> None:
+    def _prepare_latents(self) -> None:
         """See that stored latents are of this VAE, and that there is a scale factor.
 
         Where no checkpoint gave one, it is estimated from segments spread over the training data, on each device alike.
@@ -71,14 +80,12 @@ class SyncTrackModule(pl.LightningModule):
         latents = []
         for index in tqdm(indices, desc="scale factor", disable=not self.trainer.is_global_zero, leave=False):
             item = self.trainer.strategy.batch_to_device(default_collate([data[0, index]]), self.device)
-            generator = item_generator(self.config.seed, seeding.TRAIN, index, device=self.device)
+            generator = seeding.item_generator(self.config.seed, seeding.TRAIN, index, device=self.device)
             latents.append(self.latent(item, [generator]))
         self.model.set_scale_factor(torch.cat(latents))
 
-    on_validation_start = on_fit_start
-
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
-        generators = batch_generators(batch, self.config.seed, seeding.TRAIN, self.device)
+        generators = self.generators(batch, seeding.TRAIN)
         latent = self.latent(batch, generators)
         loss = self.model.loss(latent, generators).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
@@ -90,11 +97,10 @@ class SyncTrackModule(pl.LightningModule):
         self.ema.update(self.model.unet)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        latent = self.latent(batch, batch_generators(batch, self.config.seed, seeding.VALIDATION_LATENT, self.device))
+        latent = self.latent(batch, self.generators(batch, seeding.VALIDATION_LATENT))
         for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
             # Fresh generators of the same seeds: both see the same noise at the same time steps.
-            generators = batch_generators(batch, self.config.seed, seeding.VALIDATION_LOSS, self.device)
-            loss = self.model.loss(latent, generators, unet).mean()
+            loss = self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet).mean()
             self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
 
     def on_validation_epoch_end(self) -> None:
@@ -103,14 +109,16 @@ class SyncTrackModule(pl.LightningModule):
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
         for clip in range(self.trainer.global_rank, settings.clips, self.trainer.world_size):
-            generators = [item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
+            generators = [seeding.item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
             waveform = self._generate(generators, settings, f"clip {clip}", self.ema.module)[0]
             tree.write(f"clip_{clip}", waveform)
             plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Write one generated clip and its target for each item."""
-        generators = [item_generator(self.config.seed, seeding.GENERATION, index) for index in batch["index"].tolist()]
+        generators = [
+            seeding.item_generator(self.config.seed, seeding.GENERATION, index) for index in batch["index"].tolist()
+        ]
         waveform = self._generate(generators, self.config.evaluation, "denoising", unet=None)
         for clip in zip(batch["name"], waveform, batch["waveform"].cpu().numpy(), strict=True):
             self.generation.write(*clip)

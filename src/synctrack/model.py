@@ -8,7 +8,7 @@ from torch import nn
 
 from synctrack.audio import AudioFormat, LogMel
 from synctrack.diffusion import DDIMStep, Diffusion, DiffusionConfig
-from synctrack.seeding import normal_per_item
+from synctrack.seeding import draw_per_item, normal_per_item
 from synctrack.unet import UNet, UNetConfig
 from synctrack.vae import VAE, VAEConfig
 from synctrack.vocoder import GriffinLim, HiFiGAN, HiFiGANConfig
@@ -91,12 +91,7 @@ class SyncTrack(nn.Module):
     def encode(self, waveform: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
         """Waveform (b, s, n) -> latent (b, s, c, t, f), drawn from the VAE's posterior, not scaled."""
         posterior = self.vae.encode(self.mel(waveform))
-        return self.draw(posterior.mean, posterior.std, generators)
-
-    def draw(self, mean: torch.Tensor, std: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        """Latent (b, s, c, t, f) from a posterior's mean and standard deviation of that shape, not scaled."""
-        noise = normal_per_item(generators, mean.shape[1:]).to(mean.device)
-        return (mean + std * noise).float()
+        return draw_per_item(posterior.mean, posterior.std, generators)
 
     def set_scale_factor(self, latents: torch.Tensor) -> None:
         """Set `scale_factor` to one over the standard deviation of unscaled `latents` (Rombach et al., 2022)."""

@@ -26,6 +26,11 @@ def batch_generators(batch: dict[str, Any], seed: int, stream: int, device: torc
     return [item_generator(seed, stream, *key, device=device) for key in keys]
 
 
+def draw_per_item(mean: torch.Tensor, std: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+    """Values (b, ...), float32, of normal distributions with these means and deviations: row i by generator i alone."""
+    return (mean + std * normal_per_item(generators, mean.shape[1:]).to(mean.device)).float()
+
+
 def normal_per_item(generators: list[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
     """Standard normal noise (b, *shape) on the generators' device: row i comes from generator i alone."""
     return torch.stack([torch.randn(shape, generator=g, device=g.device) for g in generators])
