@@ -18,17 +18,18 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from data_sources.grooves import write_grooves
-from data_sources.latents import write_latents
-from synctrack import checkpoint
-from synctrack.audio import LogMel
+from synctrack.audio.mel import LogMel
+from synctrack.checkpoint import loading as checkpoint
 from synctrack.config import Config, load_config
 from synctrack.data.datamodule import StemDataModule
 from synctrack.data.dataset import StemDataset
+from synctrack.data.latents.encoding import write_latents
+from synctrack.data.sources.grooves import write_grooves
 from synctrack.files import write_json
-from synctrack.lightning_module import SyncTrackModule
+from synctrack.models.vae import VAE
 from synctrack.seeding import TRAIN, draw_per_item
-from synctrack.vae import VAE
+from synctrack.training.initialise import initialise
+from synctrack.training.synctrack_module import SyncTrackModule
 
 CONFIG = Path(__file__).parents[1] / "config"
 DEMO = [CONFIG / "synctrack_train.yaml", CONFIG / "demo.yaml"]
@@ -81,7 +82,7 @@ class Bench:
         torch.manual_seed(0)
         self.songs, self.device = config.data.params.batch_size, device
         self.module = SyncTrackModule(config).to(device)
-        checkpoint.initialise(self.module.model, self.module.ema, config.model.params)
+        initialise(self.module.model, self.module.ema, config.model.params)
         self.module.model.scale_factor.fill_(1.0)
         self.optimizer = torch.optim.AdamW([p for p in self.module.model.unet.parameters() if p.requires_grad])
         paths, audio = config.data.params.path, StemDataModule(config).train

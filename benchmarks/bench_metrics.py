@@ -19,12 +19,12 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from eval_metrics.beats import find_stems
-from eval_metrics.CBD import cbd
-from eval_metrics.CBS import cbs
-from eval_metrics.IRS import irs
-from eval_metrics.trackers import PROTOCOL_FPS
 from synctrack.errors import run_command
+from synctrack.metrics.beats.folders import find_stems
+from synctrack.metrics.beats.types import PROTOCOL_FPS
+from synctrack.metrics.cbd import cbd
+from synctrack.metrics.cbs import cbs
+from synctrack.metrics.irs import irs
 
 SECONDS = 10.24
 METRICS = ("IRS", "CBS", "CBD")
@@ -33,7 +33,7 @@ SCORE = Path(__file__).resolve().parent.parent / "eval_metrics" / "score.py"
 
 def make_stems(folder: Path, songs: int, sample_rate: int) -> None:
     """Write grooves as stem_0 … stem_3, 16-bit WAV."""
-    from data_sources.grooves import render_groove
+    from synctrack.data.sources.grooves import render_groove
 
     for song in tqdm(range(songs), desc="stems", unit="song", disable=None):
         for number, samples in enumerate(render_groove(song, SECONDS, sample_rate).stems.values()):
@@ -44,7 +44,7 @@ def make_stems(folder: Path, songs: int, sample_rate: int) -> None:
 
 def score_plainly(folder: Path, metric: str) -> None:
     """One metric in protocol `paper` with madmom's own processors; prints the value and the seconds of the loop."""
-    from eval_metrics.madmom_models import import_madmom
+    from synctrack.metrics.beats.madmom.models import import_madmom
 
     import_madmom()
     from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
@@ -99,10 +99,10 @@ def print_stages(folder: Path) -> None:
     """Print the share of each of the tracker's stages, one file after the other in one thread."""
     from threadpoolctl import threadpool_limits
 
-    from eval_metrics.dbn import decode_beats
-    from eval_metrics.decoding import as_madmom_hears, decode
-    from eval_metrics.features import features
-    from eval_metrics.lstm import activations
+    from synctrack.metrics.beats.madmom.dbn import decode_beats
+    from synctrack.metrics.beats.madmom.decoding import as_madmom_reads, decode
+    from synctrack.metrics.beats.madmom.features import features
+    from synctrack.metrics.beats.madmom.lstm import activations
 
     stages = {"decoding": 0.0, "features": 0.0, "networks": 0.0, "best paths": 0.0}
     paths = sorted(folder.rglob("*.wav"))
@@ -114,9 +114,9 @@ def print_stages(folder: Path) -> None:
         return result
 
     with threadpool_limits(1):
-        decode_beats(activations(features(as_madmom_hears(decode(paths[0])))), 100.0)
+        decode_beats(activations(features(as_madmom_reads(decode(paths[0])))), 100.0)
         for path in paths:
-            samples = clock("decoding", lambda path: as_madmom_hears(decode(path)), path)
+            samples = clock("decoding", lambda path: as_madmom_reads(decode(path)), path)
             inputs = clock("features", features, samples)
             activation = clock("networks", activations, inputs)
             for fps in PROTOCOL_FPS.values():

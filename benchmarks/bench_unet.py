@@ -18,10 +18,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from synctrack.files import write_json
-from synctrack.model import ModelConfig
-from synctrack.unet import UNet, UNetConfig
+from synctrack.models.latent_diffusion import ModelConfig
+from synctrack.models.unet import UNet, UNetConfig
 
-TRACKS = 4
+NUM_STEMS = 4
 WORK = ("forward", "train")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MATRIX_SIZE = {"cpu": 2048, "cuda": 8192}
@@ -48,8 +48,8 @@ def matmul_peak(precision: torch.dtype, device: str) -> float:
 
 def measure(work: str, precision: str, device: str, songs: int, repeats: int, scope: str) -> dict[str, float | str]:
     """One row: the best of some runs of `work` in `precision`."""
-    unet = UNet(UNetConfig(time_attention_scope=scope), TRACKS, ModelConfig().vae.latent_channels).to(device)
-    latent = torch.randn(songs, TRACKS, *ModelConfig().latent_shape, device=device)
+    unet = UNet(UNetConfig(time_attention_scope=scope), NUM_STEMS, ModelConfig().vae.latent_channels).to(device)
+    latent = torch.randn(songs, NUM_STEMS, *ModelConfig().latent_shape, device=device)
     t = torch.full((songs,), 500, device=device)
     dtype = PRECISIONS[precision]
 

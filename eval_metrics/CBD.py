@@ -13,120 +13,14 @@ References need two beats and targets one. Beats that find no partner do not cou
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from pathlib import Path
 
-import numpy as np
+# A copy of the source tree runs its own code, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from eval_metrics.cli import metric_arguments, print_values, read_arguments
+from synctrack.cli.metrics import run_cbd
 from synctrack.errors import run_command
 
-
-@dataclass(frozen=True)
-class SongDeviation:
-    """One song's errors, in half inter-beat intervals; NaN where no beat found a partner.
-
-    Attributes:
-        error: mean over references of the mean error.
-        std_error: the same of the population standard deviation.
-        median_error: the same of the median.
-        paired: reference beats that found a partner, over all ordered pairs of stems.
-        asked: reference beats, over the same pairs.
-    """
-
-    error: float
-    std_error: float
-    median_error: float
-    paired: int
-    asked: int
-
-
-@dataclass(frozen=True)
-class BeatDeviation:
-    """Result of `cbd`: means over the songs in which any beat found a partner; NaN where there is none.
-
-    Attributes:
-        avg_error: the CBD.
-        avg_std_error: mean of the songs' standard deviations.
-        avg_median_error: mean of the songs' medians.
-        coverage: share of reference beats that found a partner, over all songs.
-        songs: per song; songs with fewer than two stems with beats are missing.
-    """
-
-    avg_error: float
-    avg_std_error: float
-    avg_median_error: float
-    coverage: float
-    songs: dict[str, SongDeviation]
-
-
-def beat_errors(reference: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Errors of the reference beats that find a partner in the target.
-
-    Args:
-        reference: (n,) ascending beat times in seconds, n >= 2.
-        target: (m,) ascending beat times in seconds, m >= 1.
-
-    Returns:
-        (paired,) errors in half inter-beat intervals, each in [0, 1].
-    """
-    intervals = np.diff(reference)
-    half_before = np.r_[intervals[0], intervals] / 2
-    half_after = np.r_[intervals, intervals[-1]] / 2
-    after = np.searchsorted(target, reference)
-    early, late = target[np.maximum(after - 1, 0)], target[np.minimum(after, len(target) - 1)]
-    nearest = np.where(np.abs(early - reference) <= np.abs(late - reference), early, late)
-    offset = nearest - reference
-    kept = (nearest >= reference - half_before) & (nearest < reference + half_after)
-    half = np.where(offset < 0, half_before, half_after)
-    return np.abs(offset[kept]) / half[kept]
-
-
-def song_deviation(tracks: Sequence[np.ndarray]) -> SongDeviation:
-    """Errors over all ordered pairs of one song's stems, each a (beats,) ascending array in seconds."""
-    statistics, paired, asked = [], 0, 0
-    for i, reference in enumerate(tracks):
-        targets = [track for j, track in enumerate(tracks) if j != i and len(track)]
-        if len(reference) < 2 or not targets:
-            continue
-        errors = np.concatenate([beat_errors(reference, target) for target in targets])
-        paired += len(errors)
-        asked += len(reference) * len(targets)
-        if len(errors):
-            statistics.append((errors.mean(), errors.std(), np.median(errors)))
-    means = np.mean(statistics, axis=0).tolist() if statistics else (np.nan, np.nan, np.nan)
-    return SongDeviation(*means, paired, asked)
-
-
-def cbd(songs: Mapping[str, Sequence[np.ndarray]]) -> BeatDeviation:
-    """Score songs by the distance of their stems' paired beats.
-
-    Args:
-        songs: for each song the beat times in seconds of its stems, each a (beats,) ascending array.
-    """
-    deviations = {
-        song: song_deviation(tracks) for song, tracks in songs.items() if sum(len(track) > 0 for track in tracks) >= 2
-    }
-    scored = [(d.error, d.std_error, d.median_error) for d in deviations.values() if d.paired]
-    means = np.mean(scored, axis=0).tolist() if scored else (np.nan, np.nan, np.nan)
-    asked = sum(d.asked for d in deviations.values())
-    paired = sum(d.paired for d in deviations.values())
-    return BeatDeviation(*means, paired / asked if asked else np.nan, deviations)
-
-
-def main() -> None:
-    arguments = metric_arguments(__doc__)
-    beats = read_arguments(arguments)
-    for protocol in beats.protocols:
-        result = cbd(beats.by_song(protocol))
-        values = {
-            "coverage": result.coverage,
-            "avg_std_error": result.avg_std_error,
-            "avg_error": result.avg_error,
-            "avg_median_error": result.avg_median_error,
-        }
-        print_values(protocol, values)
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run_cbd(__doc__))

@@ -9,85 +9,14 @@ without any beat are not counted; songs with fewer than two others are left out.
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`, w = 0.15 s.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from pathlib import Path
 
-import numpy as np
+# A copy of the source tree runs its own code, whatever is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from eval_metrics.cli import metric_arguments, print_values, read_arguments, window_size
+from synctrack.cli.metrics import run_cbs
 from synctrack.errors import run_command
 
-WINDOW_SIZE = 0.15
-
-
-@dataclass(frozen=True)
-class BeatSynchrony:
-    """Result of `cbs`.
-
-    Attributes:
-        mean_beat_ratio: the CBS; NaN where no song has two stems with beats.
-        song_beat_ratio: per song; songs that are left out are missing.
-    """
-
-    mean_beat_ratio: float
-    song_beat_ratio: dict[str, float]
-
-
-def window_beat_ratio(tracks: Sequence[np.ndarray], duration: float, window_size: float) -> float:
-    """One song's mean share of tracks that have a beat in the windows where any has.
-
-    Args:
-        tracks: beat times in seconds of each stem that has at least one beat.
-        duration: seconds, of the longest stem.
-        window_size: seconds.
-
-    Returns:
-        A number in (0, 1]; NaN where every beat lies after the last window.
-    """
-    num_windows = int(np.ceil((duration - window_size) / window_size)) + 1
-    edges = np.arange(num_windows + 1) * window_size
-    hits = np.zeros((len(tracks), num_windows), bool)
-    for hit, track in zip(hits, tracks, strict=True):
-        windows = np.searchsorted(edges, track, side="right") - 1
-        hit[windows[windows < num_windows]] = True
-    ratio = hits.mean(axis=0)
-    return float(ratio[ratio > 0].mean()) if ratio.any() else np.nan
-
-
-def cbs(
-    songs: Mapping[str, Sequence[np.ndarray]],
-    durations: Mapping[str, float],
-    window_size: float = WINDOW_SIZE,
-) -> BeatSynchrony:
-    """Score songs by the coincidence of their stems' beats.
-
-    Args:
-        songs: for each song the beat times in seconds of its stems, each a (beats,) ascending array.
-        durations: for each song the duration of its longest stem in seconds.
-        window_size: seconds, above 0.
-
-    Raises:
-        ValueError: the window size is not a positive number.
-    """
-    if not window_size > 0:
-        raise ValueError(f"window size must be above 0 seconds, not {window_size}")
-    ratios = {}
-    for song, tracks in songs.items():
-        valid = [track for track in tracks if len(track)]
-        if len(valid) >= 2:
-            ratio = window_beat_ratio(valid, durations[song], window_size)
-            if np.isfinite(ratio):
-                ratios[song] = ratio
-    return BeatSynchrony(float(np.mean(list(ratios.values()))) if ratios else np.nan, ratios)
-
-
-def main() -> None:
-    arguments = metric_arguments(__doc__, {"--window_size": {"type": window_size, "default": WINDOW_SIZE}})
-    beats = read_arguments(arguments)
-    for protocol in beats.protocols:
-        result = cbs(beats.by_song(protocol), beats.durations, arguments.window_size)
-        print_values(protocol, {"mean_beat_ratio": result.mean_beat_ratio})
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run_cbs(__doc__))

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_sources.grooves import write_grooves
-from synctrack.audio import AudioFormat
-from synctrack.model import ModelConfig, SyncTrack, VocoderConfig
-from synctrack.unet import UNetConfig
-from synctrack.vae import VAEConfig
+from synctrack.audio.mel import AudioFormat
+from synctrack.data.sources.grooves import write_grooves
+from synctrack.models.latent_diffusion import LatentDiffusion, ModelConfig, VocoderConfig
+from synctrack.models.unet import UNetConfig
+from synctrack.models.vae import VAEConfig
 
 ROOT = Path(__file__).parent.parent
 STEMS = ("bass", "drums", "guitar", "piano")
@@ -52,9 +52,9 @@ def awaken(module: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.fixture
-def small_model() -> SyncTrack:
+def small_model() -> LatentDiffusion:
     torch.manual_seed(0)
-    model = awaken(SyncTrack(small_config(), STEMS))
+    model = awaken(LatentDiffusion(small_config(), STEMS))
     model.scale_factor.fill_(1.0)
     return model
 

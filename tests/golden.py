@@ -9,8 +9,8 @@ import torch
 from filler import fill, noise
 from torch import nn
 
-from synctrack.key_map import Entry
-from synctrack.unet import UNetConfig
+from synctrack.checkpoint.published import Entry
+from synctrack.models.unet import UNetConfig
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

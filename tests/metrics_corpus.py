@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data_sources.grooves import render_groove
-from data_sources.synthesis import place, tone
+from synctrack.data.sources.grooves import render_groove
+from synctrack.data.sources.synthesis import place, tone
 
 # Beginnings of compositions, as MIDI pitch and length in beats.
 TUNES = {

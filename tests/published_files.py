@@ -7,14 +7,14 @@ import torch
 from filler import fill, noise
 from golden import TINY, published_keys
 
-from synctrack.checkpoint_files import CheckpointFile
-from synctrack.checkpoint_match import entries_of, shapes_of
+from synctrack.checkpoint.files import CheckpointFile
+from synctrack.checkpoint.matching import entries_of, shapes_of
+from synctrack.checkpoint.published import average_name, unet_map
 from synctrack.config import Config, ModelParams, ModelSection
-from synctrack.ema import EMA
-from synctrack.key_map import average_name, unet_map
-from synctrack.model import SyncTrack, VocoderConfig
-from synctrack.vae import VAEConfig
-from synctrack.vocoder import HiFiGANConfig
+from synctrack.models.latent_diffusion import LatentDiffusion, VocoderConfig
+from synctrack.models.vae import VAEConfig
+from synctrack.models.vocoder import HiFiGANConfig
+from synctrack.training.ema import EMA
 
 PARAMS = ModelParams(
     vae=VAEConfig(channels=32, channel_mult=[1, 1, 2], num_res_blocks=1),
@@ -27,9 +27,9 @@ SCALE_FACTOR, UPDATES, STEP = 0.37, 123_456, 320_000
 CONTAINERS = {"synctrack": "state_dict", "musicldm": "state_dict", "vae": "state_dict", "vocoder": "generator"}
 
 
-def new_model(params: ModelParams = PARAMS, stems: tuple[str, ...] = STEMS) -> tuple[SyncTrack, EMA]:
+def new_model(params: ModelParams = PARAMS, stems: tuple[str, ...] = STEMS) -> tuple[LatentDiffusion, EMA]:
     """A model with random weights and its average."""
-    model = SyncTrack(params, stems)
+    model = LatentDiffusion(params, stems)
     return model, EMA(model.unet, params.ema_decay)
 
 
@@ -68,7 +68,7 @@ def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.as_tensor(noise(name, shape))
 
 
-def averages_of_raw(tensors: dict[str, torch.Tensor], model: SyncTrack) -> dict[str, torch.Tensor]:
+def averages_of_raw(tensors: dict[str, torch.Tensor], model: LatentDiffusion) -> dict[str, torch.Tensor]:
     """The same file, but its averages have the golden values, and the U-Net itself has others."""
     tensors = dict(tensors)
     for entry in unet_map(model.unet):

@@ -1,22 +1,20 @@
-"""benchmarks/stem_classifier.py names stems as it should, and benchmarks/ablation.py compares four models with it."""
+"""experiments/stem_identity.py names stems as it should, and experiments/ablation.py compares four models with it."""
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
+import ablation
 import numpy as np
 import pytest
+import stem_identity
 from conftest import ROOT, SMALL_KEYS, STEMS, run_in
 
-from data_sources.grooves import write_grooves
-from synctrack.audio import AudioFormat, write_wav
+from synctrack.audio.files import write_wav
+from synctrack.audio.mel import AudioFormat
 from synctrack.config import load_config
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import ablation
-import stem_classifier
+from synctrack.data.sources.grooves import write_grooves
+from synctrack.metrics.stem_identity import features, share, train
 
 AUDIO = AudioFormat(frames=512)
 
@@ -27,7 +25,7 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("stems")
     write_grooves(folder / "train", 8, 2.1 * AUDIO.segment_seconds, AUDIO.sample_rate, seed=0, workers=0)
     write_grooves(folder / "test", 6, 1.1 * AUDIO.segment_seconds, AUDIO.sample_rate, seed=1, workers=0)
-    for number, clip in enumerate(stem_classifier.read_clips(folder / "test", STEMS, AUDIO)):
+    for number, clip in enumerate(stem_identity.read_clips(folder / "test", STEMS, AUDIO)):
         for i, wave in enumerate(clip):
             write_wav(folder / "clips" / f"stem_{i}" / f"{number}.wav", wave, AUDIO.sample_rate)
     return folder
@@ -35,22 +33,22 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(data):
-    return stem_classifier.train(stem_classifier.read_clips(data / "train", STEMS, AUDIO), STEMS, AUDIO)
+    return train(stem_identity.read_clips(data / "train", STEMS, AUDIO), STEMS, AUDIO)
 
 
 def named(classifier, clips) -> dict:
-    return stem_classifier.share(classifier, clips, STEMS, AUDIO)
+    return share(classifier, clips, STEMS, AUDIO)
 
 
 def read(folder: Path) -> list[np.ndarray]:
-    return list(stem_classifier.read_clips(folder, STEMS, AUDIO))
+    return list(stem_identity.read_clips(folder, STEMS, AUDIO))
 
 
 def test_gain_does_not_change_the_features(data):
     for wave in read(data / "test")[0]:
-        plain = stem_classifier.features(wave, AUDIO)
+        plain = features(wave, AUDIO)
         for gain in (0.01, 3.0, -1.0):
-            np.testing.assert_allclose(stem_classifier.features(np.float32(gain) * wave, AUDIO), plain, atol=1e-3)
+            np.testing.assert_allclose(features(np.float32(gain) * wave, AUDIO), plain, atol=1e-3)
 
 
 def test_held_back_stems_are_named(classifier, data):
@@ -62,8 +60,8 @@ def test_held_back_stems_are_named(classifier, data):
 
 
 def test_a_tree_of_clips_is_read_as_the_data_it_was_made_of(classifier, data):
-    assert stem_classifier.clip_format(data / "clips") == AUDIO
-    assert stem_classifier.clip_format(data / "test") == AudioFormat()
+    assert stem_identity.clip_format(data / "clips") == AUDIO
+    assert stem_identity.clip_format(data / "test") == AudioFormat()
     np.testing.assert_allclose(np.stack(read(data / "clips")), np.stack(read(data / "test")), atol=2**-15)
 
 
@@ -92,12 +90,12 @@ def test_silence_is_wrong_and_noise_gets_one_name(classifier):
     assert silence["share"] == 0
     assert silence["silent"] == 8
     assert silence["confusion"] == 4 * [[0, 0, 0, 0, 2]]
-    assert np.isfinite(stem_classifier.features(np.zeros(samples, np.float32), AUDIO)).all()
+    assert np.isfinite(features(np.zeros(samples, np.float32), AUDIO)).all()
 
 
 def test_the_command_prints_both_shares(data, tmp_path):
     folders = ["--data", data / "train", "--held-back", data / "test", "--folder", data / "clips"]
-    printed = run_in(tmp_path, "benchmarks/stem_classifier.py", *folders, "--json", "named.json").stdout
+    printed = run_in(tmp_path, "experiments/stem_identity.py", *folders, "--json", "named.json").stdout
     assert printed.count("named rightly, chance 25%; 6 clips x 4 stems, 0 silent") == 2
     results = json.loads((tmp_path / "named.json").read_text())
     assert list(results) == ["held-back data", "generated"]
@@ -106,9 +104,9 @@ def test_the_command_prints_both_shares(data, tmp_path):
 
 def test_wrong_folders_are_named(data, fail):
     folders = ["--data", data / "train", "--held-back", data / "test", "--folder"]
-    line = fail("benchmarks/stem_classifier.py", *folders, data / "clips", "--stems", "bass", "drums")
+    line = fail("experiments/stem_identity.py", *folders, data / "clips", "--stems", "bass", "drums")
     assert line == f"error: {data / 'clips'}: has 6 clips of 4 stems, not of 2; see --stems"
-    line = fail("benchmarks/stem_classifier.py", *folders, "gone")
+    line = fail("experiments/stem_identity.py", *folders, "gone")
     assert line == "error: gone: is no folder; name one of generated stems, or a data set"
 
 
@@ -157,7 +155,7 @@ def test_four_small_models_are_trained_scored_and_not_made_twice(grooves, tmp_pa
 
     def run(steps: int, check: bool = True):
         limits = ["--out", "out", "--steps", steps, "--clips", 2]
-        return run_in(tmp_path, "benchmarks/ablation.py", "--config", config, *keys, *limits, check=check)
+        return run_in(tmp_path, "experiments/ablation.py", "--config", config, *keys, *limits, check=check)
 
     out = tmp_path / "out"
     stopped = ["run_dir=out/full", "trainer.max_steps=1", "model.params.ckpt_path=null"]

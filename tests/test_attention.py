@@ -4,16 +4,16 @@ import pytest
 import torch
 from conftest import STEMS, awaken, small_config
 
-from synctrack.attention import (
+from synctrack.models.attention import (
     GLOBAL,
-    INTRA_TRACK,
+    INTRA_STEM,
     SAME_BIN,
     SAME_FRAME,
     SelfAttention,
+    StemTransformer,
     TimeAttention,
-    TrackTransformer,
 )
-from synctrack.unet import UNet, UNetConfig
+from synctrack.models.unet import UNet, UNetConfig
 
 B, S, T, F, C = 2, 3, 4, 5, 32
 SOURCE = (1, 2, 3, 1)
@@ -43,7 +43,7 @@ def expected(**same: bool) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("pattern", "same"),
     [
-        (INTRA_TRACK, {"b": True, "s": True}),
+        (INTRA_STEM, {"b": True, "s": True}),
         (GLOBAL, {"b": True}),
         (SAME_FRAME, {"b": True, "t": True}),
         (SAME_BIN, {"b": True, "t": True, "f": True}),
@@ -114,7 +114,7 @@ def test_gradient_checkpointing_changes_no_gradient():
     gradients = []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        layer = awaken(TrackTransformer(C, 2, checkpointing, **switches))
+        layer = awaken(StemTransformer(C, 2, checkpointing, **switches))
         layer(torch.randn(B, S, C, T, F)).square().sum().backward()
         gradients.append([p.grad for p in layer.parameters()])
     for plain, recomputed in zip(*gradients, strict=True):

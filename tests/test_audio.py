@@ -10,7 +10,8 @@ import torch
 from filler import chirp_wave
 from omegaconf import OmegaConf
 
-from synctrack.audio import AudioFormat, LogMel, audio_info, read_audio, write_wav
+from synctrack.audio.files import audio_info, read_audio, write_wav
+from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import InputError
 
 GOLDEN_MEL = np.load(Path(__file__).parent / "fixtures" / "golden_mel.npz")

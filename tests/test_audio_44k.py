@@ -10,11 +10,11 @@ import torch
 from conftest import ROOT, STEMS, run_here
 from first_stage_runs import last, values
 
-from data_sources.grooves import write_grooves
-from synctrack.audio import LogMel
-from synctrack.checkpoint_commands import convert
-from synctrack.checkpoint_match import shapes_of
+from synctrack.audio.mel import LogMel
+from synctrack.checkpoint.commands import convert
+from synctrack.checkpoint.matching import shapes_of
 from synctrack.config import load_config
+from synctrack.data.sources.grooves import write_grooves
 
 CONFIG = ROOT / "config"
 OVERLAY = CONFIG / "audio_44k.yaml"

@@ -22,16 +22,17 @@ from published_files import (
     saved_file,
 )
 
-from synctrack import checkpoint
-from synctrack.checkpoint_commands import convert
-from synctrack.checkpoint_files import PUBLISHED_CONFIG, CheckpointFile, model_header, read_file
-from synctrack.checkpoint_match import differences, entries_of, ignored_as, shapes_of
+from synctrack.checkpoint import loading as checkpoint
+from synctrack.checkpoint.commands import convert
+from synctrack.checkpoint.files import PUBLISHED_CONFIG, CheckpointFile, model_header, read_file
+from synctrack.checkpoint.matching import differences, entries_of, ignored_as, shapes_of
+from synctrack.checkpoint.published import is_new_in_synctrack, new_modules, unet_map
 from synctrack.errors import InputError
-from synctrack.key_map import is_new_in_synctrack, unet_map
-from synctrack.model import SyncTrack, VocoderConfig
-from synctrack.unet import UNetConfig
-from synctrack.vae import VAE
-from synctrack.vocoder import HiFiGAN, HiFiGANConfig
+from synctrack.models.latent_diffusion import LatentDiffusion, VocoderConfig
+from synctrack.models.unet import UNetConfig
+from synctrack.models.vae import VAE
+from synctrack.models.vocoder import HiFiGAN, HiFiGANConfig
+from synctrack.training.initialise import initialise
 
 KINDS = tuple(CONTAINERS)
 
@@ -74,7 +75,7 @@ def test_every_published_tensor_is_used_or_on_the_list(full_modules, kind, used,
 def test_exactly_the_published_list_is_new_in_synctrack(full_modules):
     new = {n for entry in unet_map(full_modules.unet) if is_new_in_synctrack(entry.ours) for n in entry.published}
     assert new == {name for name, *_ in fixture_keys("new_in_synctrack")}
-    summary = checkpoint.new_modules(full_modules.unet)
+    summary = new_modules(full_modules.unet)
     assert summary.startswith("309 keys of the U-Net that MusicLDM has not: prior (5), ")
     assert "up.8.attention.block.time (12)" in summary
 
@@ -125,7 +126,7 @@ def test_training_from_musicldm(tmp_path, caplog):
     tensors = published_tensors("musicldm")
     path = save_published(tmp_path / "m.ckpt", "musicldm", tensors)
     with caplog.at_level(logging.INFO):
-        checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
+        initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
     assert (
         "a MusicLDM checkpoint (published names, step 320000) with unet, ema, scale_factor, vae, vocoder" in caplog.text
     )
@@ -153,7 +154,7 @@ def test_training_from_published_synctrack_in_either_scope(tmp_path, caplog):
     model, ema = new_model(params)
     tensors = published_tensors("synctrack")
     path = save_published(tmp_path / "s.ckpt", "synctrack", tensors)
-    checkpoint.initialise(model, ema, dataclasses.replace(params, ckpt_path=str(path)))
+    initialise(model, ema, dataclasses.replace(params, ckpt_path=str(path)))
     assert torch.equal(model.unet.conv_in.weight, tensors["model.diffusion_model.input_blocks.0.0.weight"])
     assert torch.equal(ema.module.conv_in.weight, tensors["model_ema.diffusion_modelinput_blocks00weight"])
     assert ema.num_updates.item() == UPDATES
@@ -164,10 +165,10 @@ def test_files_of_their_own_take_precedence(tmp_path):
     whole, vae, vocoder = (saved_file(tmp_path, kind) for kind in ("musicldm", "vae", "vocoder"))
     model, ema = new_model()
     params = dataclasses.replace(PARAMS, ckpt_path=str(whole))
-    checkpoint.initialise(model, ema, params)
+    initialise(model, ema, params)
     first = state(model)
     params = dataclasses.replace(params, vae_ckpt_path=str(vae), vocoder_ckpt_path=str(vocoder))
-    checkpoint.initialise(model, ema, params)
+    initialise(model, ema, params)
     second = state(model)
     assert torch.equal(second["vae.quant_conv.weight"], published_tensors("vae")["quant_conv.weight"])
     changed = {name.partition(".")[0] for name in first if not torch.equal(first[name], second[name])}
@@ -190,11 +191,11 @@ def test_a_vocoder_of_another_size_can_take_the_place_of_the_files(tmp_path):
         assert same(made.vocoder.state_dict(), vocoder.state_dict())
         made, average = new_model(params)
         own = dataclasses.replace(params, ckpt_path=str(whole), vocoder_ckpt_path=name)
-        checkpoint.initialise(made, average, own)
+        initialise(made, average, own)
         assert same(made.vocoder.state_dict(), vocoder.state_dict())
         wider = dataclasses.replace(own, unet=dataclasses.replace(own.unet, model_channels=64))
         with pytest.raises(InputError, match="of another shape"):
-            checkpoint.initialise(*new_model(wider), wider)
+            initialise(*new_model(wider), wider)
 
 
 def test_without_a_checkpoint_the_average_starts_as_a_copy(tmp_path):
@@ -206,7 +207,7 @@ def test_without_a_checkpoint_the_average_starts_as_a_copy(tmp_path):
         vae_ckpt_path=str(saved_file(tmp_path, "vae")),
         vocoder_ckpt_path=str(saved_file(tmp_path, "vocoder")),
     )
-    checkpoint.initialise(model, ema, params)
+    initialise(model, ema, params)
     assert same(state(model.unet), state(ema.module))
     assert model.scale_factor.isnan()
 
@@ -214,18 +215,18 @@ def test_without_a_checkpoint_the_average_starts_as_a_copy(tmp_path):
 def test_training_needs_a_vae_and_a_vocoder(tmp_path):
     model, ema = new_model()
     with pytest.raises(InputError, match=r"no VAE weights: set model\.params\.vae_ckpt_path .*train_first_stage\.py"):
-        checkpoint.initialise(model, ema, PARAMS)
+        initialise(model, ema, PARAMS)
     params = dataclasses.replace(PARAMS, vae_ckpt_path=str(saved_file(tmp_path, "vae")))
     with pytest.raises(InputError, match=r"no vocoder weights: .*model\.params\.vocoder\.kind=griffin_lim"):
-        checkpoint.initialise(model, ema, params)
+        initialise(model, ema, params)
     griffin_lim = dataclasses.replace(params, vocoder=dataclasses.replace(params.vocoder, kind="griffin_lim"))
-    checkpoint.initialise(*new_model(griffin_lim), griffin_lim)
+    initialise(*new_model(griffin_lim), griffin_lim)
 
 
 def test_start_is_no_vae_and_a_vae_no_vocoder(tmp_path):
     params = dataclasses.replace(PARAMS, ckpt_path=str(saved_file(tmp_path, "vae")))
     with pytest.raises(InputError, match=r"name it as model\.params\.vae_ckpt_path"):
-        checkpoint.initialise(*new_model(), params)
+        initialise(*new_model(), params)
     with pytest.raises(InputError, match="holds no vae"):
         checkpoint.load_vae(VAE(PARAMS.vae), saved_file(tmp_path, "vocoder"))
 
@@ -253,7 +254,7 @@ def test_vae_of_other_mels_is_refused(tmp_path):
     config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, params=params))
     torch.save({"state_dict": tensors, "synctrack": checkpoint.header("vae", config)}, tmp_path / "v.ckpt")
     with pytest.raises(InputError, match=r"trained on other mels \(AudioFormat\(sample_rate=22050"):
-        checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, vae_ckpt_path=str(tmp_path / "v.ckpt")))
+        initialise(model, ema, dataclasses.replace(PARAMS, vae_ckpt_path=str(tmp_path / "v.ckpt")))
 
 
 @pytest.mark.parametrize("exported", [False, True])
@@ -279,7 +280,7 @@ def test_training_goes_on_from_our_checkpoint(tmp_path, exported):
         convert(path, tmp_path / "small.safetensors")
         path = tmp_path / "small.safetensors"
     model, ema = new_model()
-    checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
+    initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
     assert same(state(ema), state(trained_ema))
     assert same(state(model.unet), state(trained_ema.module if exported else trained.unet))
     assert same(state(model.vae), state(trained.vae))
@@ -288,7 +289,7 @@ def test_training_goes_on_from_our_checkpoint(tmp_path, exported):
 def test_our_checkpoint_of_another_model_is_refused_key_by_key(tmp_path):
     _, _, path = training_checkpoint(tmp_path / "last.ckpt")
     unet = UNetConfig(**vars(PARAMS.unet) | {"instrument_prior": False, "time_attention_scope": "frame"})
-    model = SyncTrack(dataclasses.replace(PARAMS, unet=unet), ("drums", "bass", "guitar", "piano"))
+    model = LatentDiffusion(dataclasses.replace(PARAMS, unet=unet), ("drums", "bass", "guitar", "piano"))
     with pytest.raises(InputError) as error:
         checkpoint.load_for_evaluation(model, path)
     assert str(error.value).count(" in the file, ") == 3
@@ -307,7 +308,7 @@ def test_what_changes_no_result_may_differ(tmp_path):
         unet=dataclasses.replace(PARAMS.unet, gradient_checkpointing=True),
         vocoder=dataclasses.replace(PARAMS.vocoder, kind="griffin_lim"),
     )
-    model = SyncTrack(params, STEMS)
+    model = LatentDiffusion(params, STEMS)
     checkpoint.load_for_evaluation(model, path)
     assert same(state(model.unet), state(ema.module))
 
@@ -325,7 +326,7 @@ def test_vocoder_that_training_had_not_is_named_for_evaluation(tmp_path):
 
 def convert_small(monkeypatch):
     """Published files without a header are of the published size; here the small model stands for it."""
-    monkeypatch.setattr("synctrack.checkpoint_files.PUBLISHED_CONFIG", PARAMS)
+    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -362,7 +363,7 @@ def test_our_training_checkpoint_in_published_names(tmp_path):
     assert set(file.tensors) <= set(published_tensors("synctrack"))
     assert file.tensors["model_ema.num_updates"].dtype == torch.int32
     model, ema = new_model()
-    checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(tmp_path / "published.ckpt")))
+    initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(tmp_path / "published.ckpt")))
     assert same(state(model), state(trained))
     assert same(state(ema), state(trained_ema))
 
@@ -398,6 +399,6 @@ def test_bare_state_dicts_and_a_folded_vocoder(tmp_path):
         torch.save(part, tmp_path / f"{kind}.ckpt")
     model, ema = new_model()
     paths = {f"{kind}_ckpt_path": str(tmp_path / f"{kind}.ckpt") for kind in ("vae", "vocoder")}
-    checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, **paths))
+    initialise(model, ema, dataclasses.replace(PARAMS, **paths))
     assert torch.equal(model.vae.quant_conv.weight, tensors["first_stage_model.quant_conv.weight"])
     assert torch.equal(model.vocoder.conv_pre.weight, tensors["first_stage_model.vocoder.conv_pre.weight"])

@@ -21,12 +21,13 @@ from published_files import (
 )
 from safetensors.torch import save_file
 
-from synctrack import checkpoint
-from synctrack.checkpoint_commands import convert, main
-from synctrack.checkpoint_files import read_file
+from synctrack.checkpoint import loading as checkpoint
+from synctrack.checkpoint.commands import convert, main
+from synctrack.checkpoint.files import read_file
 from synctrack.config import save_config
 from synctrack.errors import InputError, run_command
-from synctrack.vae import VAE
+from synctrack.models.vae import VAE
+from synctrack.training.initialise import initialise
 
 A_TENSOR = {
     "synctrack": "model.diffusion_model.input_blocks.1.0.in_layers.2.weight",
@@ -44,12 +45,12 @@ def load(kind: str, path: Path):
     elif kind == "vae":
         checkpoint.load_vae(model.vae, path)
     elif kind == "musicldm":
-        checkpoint.initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
+        initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(path)))
     else:
         params = dataclasses.replace(
             PARAMS, vae_ckpt_path=str(saved_file(path.parent, "vae")), vocoder_ckpt_path=str(path)
         )
-        checkpoint.initialise(model, ema, params)
+        initialise(model, ema, params)
     return model
 
 
@@ -120,7 +121,7 @@ def test_published_file_without_a_part_that_generation_needs(tmp_path):
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
 def test_truncated_files(tmp_path, monkeypatch, share, suffix):
-    monkeypatch.setattr("synctrack.checkpoint_files.PUBLISHED_CONFIG", PARAMS)
+    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
     path = saved_file(tmp_path, "vae")
     if suffix == "safetensors":
         convert(path, path := tmp_path / "vae.safetensors")
@@ -243,7 +244,7 @@ def test_code_in_a_bare_pickle_is_not_run(tmp_path):
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run `python -m synctrack.checkpoint …` in this process -> (exit status, stdout, stderr)."""
-    monkeypatch.setattr("synctrack.checkpoint_files.PUBLISHED_CONFIG", PARAMS)
+    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["checkpoint", *map(str, arguments)])

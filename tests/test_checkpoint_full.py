@@ -13,26 +13,27 @@ import torch
 from golden import Golden, published_keys, tensor_noise
 from published_files import same, save_published, weight
 
-from synctrack.checkpoint import load_vae
-from synctrack.checkpoint_commands import convert
-from synctrack.vae import VAE, VAEConfig
+from synctrack.checkpoint.commands import convert
+from synctrack.checkpoint.loading import load_vae
+from synctrack.models.vae import VAE, VAEConfig
 
 PEAK = textwrap.dedent("""
     import json, resource, sys
     from pathlib import Path
-    from synctrack.checkpoint import initialise, load_for_evaluation, load_vae
-    from synctrack.checkpoint_files import PUBLISHED_CONFIG, PUBLISHED_STEMS
+    from synctrack.training.initialise import initialise
+    from synctrack.checkpoint.loading import load_for_evaluation, load_vae
+    from synctrack.checkpoint.files import PUBLISHED_CONFIG, PUBLISHED_STEMS
     from synctrack.config import ModelParams
-    from synctrack.ema import EMA
-    from synctrack.model import SyncTrack
-    from synctrack.vae import VAE
+    from synctrack.training.ema import EMA
+    from synctrack.models.latent_diffusion import LatentDiffusion
+    from synctrack.models.vae import VAE
 
     what, path = sys.argv[1:]
     peak = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if what == "vae":
         vae = VAE(PUBLISHED_CONFIG.vae)
     else:
-        model = SyncTrack(PUBLISHED_CONFIG, PUBLISHED_STEMS)
+        model = LatentDiffusion(PUBLISHED_CONFIG, PUBLISHED_STEMS)
         ema = EMA(model.unet, 0.9999) if what == "training" else None
     before = peak()
     if what == "vae":

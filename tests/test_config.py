@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from synctrack.config import Config, load_config, parse_command_line, save_config, to_dict
 from synctrack.errors import InputError
-from synctrack.model import ModelConfig
+from synctrack.models.latent_diffusion import ModelConfig
 
 CONFIGS = sorted((ROOT / "config").rglob("*.yaml"))
 

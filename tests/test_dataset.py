@@ -11,7 +11,7 @@ import soundfile
 import soxr
 import torch
 
-from synctrack.audio import AudioFormat
+from synctrack.audio.mel import AudioFormat
 from synctrack.data import audio_index
 from synctrack.data.dataset import StemDataset
 from synctrack.data.segments import shifted_start
@@ -22,7 +22,7 @@ SHORT = AudioFormat(frames=64)  # segments of 0.64 s
 STEMS = ("bass", "drums")
 
 
-def _write_track(folder: Path, seconds: float = 2.0, rate: int = 16000, suffix: str = ".wav", stems=STEMS) -> None:
+def write_song_folder(folder: Path, seconds: float = 2.0, rate: int = 16000, suffix: str = ".wav", stems=STEMS) -> None:
     folder.mkdir(parents=True)
     for number, stem in enumerate(stems):
         wave = 0.3 * np.random.default_rng(number).uniform(-1, 1, round(seconds * rate))
@@ -44,7 +44,7 @@ def test_segments_equal_golden(tmp_path):
         soundfile.write(folder / "bass.flac", np.zeros(round(case["seconds"] * 16000)), 16000)
     dataset = StemDataset(tmp_path, ["bass"], AudioFormat(), shift=False, seed=0)
     for case in GOLDEN["segments"]:
-        starts = [s.start for s in dataset.segments if s.track.name == f"{case['seconds']:07.3f}"]
+        starts = [s.start for s in dataset.segments if s.song.name == f"{case['seconds']:07.3f}"]
         assert starts == case["starts"]
         assert bool(starts) == case["kept"]
     assert dataset.report.left_out == {"too short": 1, "too long": 1}
@@ -64,7 +64,7 @@ def test_shifted_segments_stay_in_the_song():
 
 
 def test_items_are_the_stems_in_order(tmp_path):
-    _write_track(tmp_path / "song", seconds=1.5)
+    write_song_folder(tmp_path / "song", seconds=1.5)
     dataset = _dataset([tmp_path])
     assert len(dataset) == 2
     item = dataset[7, 1]
@@ -90,7 +90,7 @@ def test_44100_hz_stereo_flac_and_8_khz_wav_of_one_song(tmp_path):
 
 
 def test_shift_depends_on_seed_epoch_and_index_alone(tmp_path):
-    _write_track(tmp_path / "song", seconds=20.0)
+    write_song_folder(tmp_path / "song", seconds=20.0)
     dataset = _dataset(tmp_path, shift=True)
     names = [[dataset[epoch, index]["name"] for index in range(len(dataset))] for epoch in range(2)]
     assert names[0] != names[1]
@@ -102,7 +102,7 @@ def test_shift_depends_on_seed_epoch_and_index_alone(tmp_path):
 
 
 def test_shifts_spread_over_half_a_segment_each_way(tmp_path):
-    _write_track(tmp_path / "song", seconds=3.2)
+    write_song_folder(tmp_path / "song", seconds=3.2)
     dataset = _dataset(tmp_path, shift=True)
     starts = [float(dataset[epoch, 2]["name"].rpartition("_")[2]) for epoch in range(400)]
     assert min(starts) < 1.28 - 0.3
@@ -113,22 +113,22 @@ def test_shifts_spread_over_half_a_segment_each_way(tmp_path):
 
 def test_several_roots_keep_names_apart(tmp_path):
     for root, song in [("a", "one"), ("b", "one"), ("b", "two")]:
-        _write_track(tmp_path / root / song, seconds=0.7)
+        write_song_folder(tmp_path / root / song, seconds=0.7)
     assert _names(_dataset([tmp_path / "b"])) == ["one_from_0000.00", "two_from_0000.00"]
     names = _names(_dataset([tmp_path / "a", str(tmp_path / "b")]))
     assert names == ["1_one_from_0000.00", "2_one_from_0000.00", "2_two_from_0000.00"]
 
 
 def test_missing_stems_are_skipped_and_counted_or_silent(tmp_path):
-    _write_track(tmp_path / "full")
-    _write_track(tmp_path / "half", stems=("drums", "other"))
-    _write_track(tmp_path / "none", stems=("other",))
+    write_song_folder(tmp_path / "full")
+    write_song_folder(tmp_path / "half", stems=("drums", "other"))
+    write_song_folder(tmp_path / "none", stems=("other",))
     dataset = _dataset(tmp_path)
-    assert {segment.track.name for segment in dataset.segments} == {"full"}
+    assert {segment.song.name for segment in dataset.segments} == {"full"}
     assert dataset.report.left_out == {"with missing stems": 2}
     assert dataset.report.lines[0] == f"{tmp_path / 'half'}: has no bass"
     silent = _dataset(tmp_path, missing_stem="silent")
-    assert {segment.track.name for segment in silent.segments} == {"full", "half"}
+    assert {segment.song.name for segment in silent.segments} == {"full", "half"}
     assert silent.report.left_out == {"with missing stems": 1}
     waveform = silent[0, len(silent) - 1]["waveform"]
     assert waveform[0].abs().max() == 0
@@ -143,52 +143,52 @@ def _break(path: Path, how: str) -> None:
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 @pytest.mark.parametrize("how", ["cut", "text", "empty"])
 def test_unreadable_files_are_named_and_skipped_or_refused(tmp_path, caplog, suffix, how):
-    _write_track(tmp_path / "good", suffix=suffix)
-    _write_track(tmp_path / "bad", suffix=suffix)
+    write_song_folder(tmp_path / "good", suffix=suffix)
+    write_song_folder(tmp_path / "bad", suffix=suffix)
     _break(tmp_path / "bad" / f"drums{suffix}", how)
     with caplog.at_level(logging.WARNING):
         dataset = _dataset(tmp_path)
     assert [record.getMessage().count(f"bad/drums{suffix}: ") for record in caplog.records] == [1, 0]
-    assert caplog.records[-1].getMessage() == f"{tmp_path}: 1 tracks; left out: 1 unreadable"
+    assert caplog.records[-1].getMessage() == f"{tmp_path}: 1 songs; left out: 1 unreadable"
     assert all(dataset[0, index]["waveform"].abs().max() > 0 for index in range(len(dataset)))
     with pytest.raises(InputError, match=rf"bad/drums{suffix}: "):
         _dataset(tmp_path, unreadable="refuse")
 
 
 def test_stems_of_different_length_are_refused(tmp_path):
-    _write_track(tmp_path / "song", seconds=2.0, stems=("bass",))
+    write_song_folder(tmp_path / "song", seconds=2.0, stems=("bass",))
     soundfile.write(tmp_path / "song" / "drums.wav", np.zeros(32002), 16000)
     with pytest.raises(InputError, match=r"song: its stems differ in length \(bass 2\.0000 s, drums 2\.0001 s\)"):
         _dataset(tmp_path)
 
 
 def test_a_stem_in_two_formats_is_refused(tmp_path):
-    _write_track(tmp_path / "song")
+    write_song_folder(tmp_path / "song")
     soundfile.write(tmp_path / "song" / "bass.flac", np.zeros(32000), 16000)
     with pytest.raises(InputError, match=r"song: holds bass twice \(bass\.wav, bass\.flac\)"):
         _dataset(tmp_path)
 
 
 def test_missing_and_empty_roots_are_refused(tmp_path):
-    _write_track(tmp_path / "good" / "song")
-    _write_track(tmp_path / "short" / "song", seconds=0.5)
+    write_song_folder(tmp_path / "good" / "song")
+    write_song_folder(tmp_path / "short" / "song", seconds=0.5)
     (tmp_path / "empty" / ".hidden").mkdir(parents=True)
     good = tmp_path / "good"
     with pytest.raises(InputError, match="missing: is no readable folder"):
         _dataset([good, tmp_path / "missing"])
-    with pytest.raises(InputError, match="empty: holds no track folder"):
+    with pytest.raises(InputError, match="empty: holds no song folder"):
         _dataset([good, tmp_path / "empty"])
     with pytest.raises(InputError, match=r"none of its 1 folders is usable \(.*song: 0\.50 s"):
         _dataset([good, tmp_path / "short"])
-    with pytest.raises(InputError, match="song: holds no track folder"):
+    with pytest.raises(InputError, match="song: holds no song folder"):
         _dataset(good / "song")
     with pytest.raises(InputError, match="no data folder"):
         _dataset([])
 
 
 def test_second_scan_opens_no_unchanged_file(tmp_path, monkeypatch):
-    _write_track(tmp_path / "one")
-    _write_track(tmp_path / "two")
+    write_song_folder(tmp_path / "one")
+    write_song_folder(tmp_path / "two")
     first = _dataset(tmp_path)
     opened = []
     real = audio_index.audio_info
@@ -199,11 +199,11 @@ def test_second_scan_opens_no_unchanged_file(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "two" / "drums.wav", np.zeros(40000), 16000)
     changed = _dataset(tmp_path)
     assert opened == [tmp_path / "two" / "bass.wav", tmp_path / "two" / "drums.wav"]
-    assert {segment.track.samples for segment in changed.segments} == {32000, 40000}
+    assert {segment.song.samples for segment in changed.segments} == {32000, 40000}
 
 
 def test_damaged_index_is_made_anew(tmp_path, caplog):
-    _write_track(tmp_path / "song")
+    write_song_folder(tmp_path / "song")
     segments = _dataset(tmp_path).segments
     index = tmp_path / audio_index.INDEX_NAME
     whole = index.read_bytes()
@@ -214,7 +214,7 @@ def test_damaged_index_is_made_anew(tmp_path, caplog):
 
 
 def test_folder_without_room_for_the_index_is_read_all_the_same(tmp_path, caplog):
-    _write_track(tmp_path / "song")
+    write_song_folder(tmp_path / "song")
     (tmp_path / audio_index.INDEX_NAME / "in the way").mkdir(parents=True)
     assert len(_dataset(tmp_path)) == 3
     assert f"{audio_index.INDEX_NAME}: cannot be written" in caplog.text

@@ -1,22 +1,19 @@
 """The weights in ckpt/demo: small enough, complete, and good for music that they were not trained on."""
 
 import json
-import sys
 
 import pytest
+import stem_identity
 import torch
 from conftest import ROOT, STEMS, run_in
 from safetensors import safe_open
 
-from data_sources.grooves import write_grooves
-from synctrack.checkpoint import load_for_evaluation
+import first_stages
+from synctrack.checkpoint.loading import load_for_evaluation
 from synctrack.config import load_config
-from synctrack.model import SyncTrack
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import bench_first_stages
-import stem_classifier
+from synctrack.data.sources.grooves import write_grooves
+from synctrack.metrics.stem_identity import share, train
+from synctrack.models.latent_diffusion import LatentDiffusion
 
 DEMO = ROOT / "ckpt" / "demo"
 FILES = {kind: DEMO / f"{kind}.safetensors" for kind in ("vae", "vocoder", "synctrack")}
@@ -33,11 +30,11 @@ def test_files_are_small_and_in_half_precision():
 def test_the_whole_model_holds_the_first_stages_beside_it(monkeypatch):
     monkeypatch.chdir(ROOT)
     config = load_config(CONFIG)
-    model = SyncTrack(config.model.params, STEMS)
+    model = LatentDiffusion(config.model.params, STEMS)
     info = load_for_evaluation(model, FILES["synctrack"])
     assert info.step > 0
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    alone = bench_first_stages.FirstStages(
+    alone = first_stages.FirstStages(
         load_config(CONFIG, [f"model.params.{kind}_ckpt_path={FILES[kind]}" for kind in ("vae", "vocoder")])
     )
     for part in ("vae", "vocoder"):
@@ -58,7 +55,7 @@ def grooves(tmp_path_factory):
 def test_first_stages_keep_grooves(grooves):
     keys = [f"data.params.path.valid_data={grooves / 'test'}"]
     keys += [f"model.params.{kind}_ckpt_path={FILES[kind]}" for kind in ("vae", "vocoder")]
-    result = bench_first_stages.measure(load_config(CONFIG, keys), clips=8)
+    result = first_stages.measure(load_config(CONFIG, keys), clips=8)
     assert result["mel_l1"]["vae"] < 0.35
     assert result["mel_l1"]["vocoder"] < 0.4
     assert result["drum_beats"]["segments"] == 8
@@ -72,9 +69,9 @@ def test_generated_clips_sound_like_their_tracks_and_keep_together(grooves, tmp_
     out = tmp_path / "clips"
     run_in(tmp_path, "eval_synctrack.py", "--config", *files, *keys, f"evaluation.out={out}")
     run_in(tmp_path, "eval_metrics/score.py", "--folder", out, "--reference", out / "targets", "--json", "scores.json")
-    audio = stem_classifier.clip_format(out)
-    classifier = stem_classifier.train(stem_classifier.read_clips(grooves / "train", STEMS, audio), STEMS, audio)
-    named = stem_classifier.share(classifier, stem_classifier.read_clips(out, STEMS, audio), STEMS, audio)
+    audio = stem_identity.clip_format(out)
+    classifier = train(stem_identity.read_clips(grooves / "train", STEMS, audio), STEMS, audio)
+    named = share(classifier, stem_identity.read_clips(out, STEMS, audio), STEMS, audio)
     assert named["share"] >= 0.9
     scores = json.loads((tmp_path / "scores.json").read_text())
     made, data = (content["protocols"]["corrected"] for content in (scores, scores["reference"]))

@@ -10,8 +10,9 @@ from conftest import ROOT, SMALL_KEYS
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from first_stages.discriminators import PatchDiscriminator, WaveDiscriminator
-from first_stages.losses import (
+from synctrack.config import load_config
+from synctrack.training.first_stage.discriminators import PatchDiscriminator, WaveDiscriminator
+from synctrack.training.first_stage.losses import (
     adaptive_weight,
     feature_distance,
     frozen,
@@ -20,9 +21,8 @@ from first_stages.losses import (
     least_squares_discriminator,
     least_squares_generator,
 )
-from first_stages.module import FirstStageModule
-from first_stages.vae_module import VAEModule
-from synctrack.config import load_config
+from synctrack.training.first_stage.module import FirstStageModule
+from synctrack.training.first_stage.vae_module import VAEModule
 
 PERIODS = (2, 3, 5, 7, 11)
 # Kong et al. (2020), appendix, and their code: (in, out, kernel size, groups) of each convolution.

@@ -11,14 +11,14 @@ import torch
 from conftest import ROOT, SMALL_AUDIO, SMALL_VAE, STEMS
 from first_stage_runs import last, logged, small_config, train, values
 
-from first_stages.checks import hears_discriminator
-from first_stages.vocoder_module import VocoderModule
-from synctrack.audio import LogMel
-from synctrack.checkpoint import fill_vocoder, load_vae
-from synctrack.checkpoint_commands import convert
+from synctrack.audio.mel import LogMel
+from synctrack.checkpoint.commands import convert
+from synctrack.checkpoint.loading import fill_vocoder, load_vae
 from synctrack.config import load_config
-from synctrack.vae import VAE, VAEConfig
-from synctrack.vocoder import HiFiGAN, HiFiGANConfig
+from synctrack.models.vae import VAE, VAEConfig
+from synctrack.models.vocoder import HiFiGAN, HiFiGANConfig
+from synctrack.training.first_stage.checks import uses_discriminator
+from synctrack.training.first_stage.vocoder_module import VocoderModule
 
 STEPS, START = 8, 2
 KINDS = ("vae", "vocoder")
@@ -228,7 +228,7 @@ def test_a_vocoder_that_ends_in_a_spectrum_trains_and_is_exported(runs, grooves,
 def test_judges_are_made_for_runs_that_hear_them():
     for start, steps, heard in [("null", 10, False), (10, 10, False), (10, 11, True), (0, 1, True), (10, -1, True)]:
         keys = [f"first_stage.discriminator_start={start}", f"trainer.max_steps={steps}"]
-        assert hears_discriminator(small_config("vae", *keys)) is heard
+        assert uses_discriminator(small_config("vae", *keys)) is heard
 
 
 def test_shipped_files_are_the_published_first_stages():
@@ -237,7 +237,7 @@ def test_shipped_files_are_the_published_first_stages():
     assert vae.model.params.vae == VAEConfig()
     assert (vae.first_stage.discriminator_start, vae.first_stage.discriminator_weight) == (50_001, 0.5)
     assert vae.first_stage.kl_weight == 1e-6
-    assert hears_discriminator(vae)
+    assert uses_discriminator(vae)
     assert vocoder.model.params.vocoder.hifigan == HiFiGANConfig()
     settings = vocoder.first_stage
     assert (settings.learning_rate, settings.betas) == (2e-4, [0.8, 0.99])

@@ -9,8 +9,8 @@ from conftest import STEMS, run_here
 from first_stage_runs import CONFIGS, last, logged
 
 from synctrack.config import load_config
-from synctrack.lightning_module import SyncTrackModule
 from synctrack.seeding import item_generator
+from synctrack.training.synctrack_module import SyncTrackModule
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ import soundfile
 import torch
 from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, run_in, small_config
 
-from synctrack.checkpoint import header
+from synctrack.checkpoint.loading import header
 from synctrack.config import load_config
 from synctrack.data.dataset import StemDataset
-from synctrack.lightning_module import SyncTrackModule
+from synctrack.training.synctrack_module import SyncTrackModule
 
 EVAL_CONFIG = ROOT / "config" / "synctrack_eval.yaml"
 FOLDERS = ("stem_0", "stem_1", "stem_2", "stem_3", "mix")

@@ -13,15 +13,15 @@ from filler import fill
 from golden import TINY, Golden, fill_by_name, published_keys, tensor_noise
 from torch import nn
 
-from synctrack.audio import AudioFormat
-from synctrack.checkpoint_files import CheckpointFile
-from synctrack.checkpoint_match import Modules, match
-from synctrack.key_map import PUBLISHED_UNET, PUBLISHED_VAE, unet_map, vae_map
-from synctrack.unet import InstrumentPrior, UNet, UNetConfig, timestep_embedding
-from synctrack.vae import VAE, MidAttention, VAEConfig
-from synctrack.vocoder import HiFiGAN, HiFiGANConfig
+from synctrack.audio.mel import AudioFormat
+from synctrack.checkpoint.files import CheckpointFile
+from synctrack.checkpoint.matching import Modules, match
+from synctrack.checkpoint.published import PUBLISHED_UNET, PUBLISHED_VAE, unet_map, vae_map
+from synctrack.models.unet import InstrumentPrior, UNet, UNetConfig, timestep_embedding
+from synctrack.models.vae import VAE, MidAttention, VAEConfig
+from synctrack.models.vocoder import HiFiGAN, HiFiGANConfig
 
-TRACKS, LATENT = 4, (8, 256, 16)
+NUM_STEMS, LATENT = 4, (8, 256, 16)
 UNET_ATOL = BLOCK_ATOL = 2e-5
 VAE_ATOL = 1e-5
 VOCODER_ATOL = 1e-6
@@ -36,26 +36,26 @@ def _inference():
 @pytest.fixture(scope="module")
 def unet() -> UNet:
     with torch.no_grad():
-        unet = UNet(TINY, TRACKS, LATENT[0])
+        unet = UNet(TINY, NUM_STEMS, LATENT[0])
         return fill_by_name(unet, unet_map(unet), PUBLISHED_UNET)
 
 
 @pytest.mark.parametrize("t", [0, 500, 999])
 def test_unet(unet, t):
-    noise = unet(tensor_noise("unet.x.b1", (1, TRACKS, *LATENT)), torch.tensor([t]))
+    noise = unet(tensor_noise("unet.x.b1", (1, NUM_STEMS, *LATENT)), torch.tensor([t]))
     assert Golden("unet_tiny").error(f"out_b1_t{t}", noise) < UNET_ATOL
 
 
 def test_unet_on_two_songs_gives_those_of_each_alone(unet):
-    noise = unet(tensor_noise("unet.x.b2", (2, TRACKS, *LATENT)), torch.tensor([500, 17]))
+    noise = unet(tensor_noise("unet.x.b2", (2, NUM_STEMS, *LATENT)), torch.tensor([500, 17]))
     assert Golden("unet_tiny").error("out_b2_alone", noise) < UNET_ATOL
 
 
 def test_unet_would_show_the_other_scope():
     """The fixture is fine enough to tell the two time-specific attentions apart."""
-    other = UNet(UNetConfig(**vars(TINY) | {"time_attention_scope": "frame"}), TRACKS, LATENT[0])
+    other = UNet(UNetConfig(**vars(TINY) | {"time_attention_scope": "frame"}), NUM_STEMS, LATENT[0])
     fill_by_name(other, unet_map(other), PUBLISHED_UNET)
-    noise = other(tensor_noise("unet.x.b1", (1, TRACKS, *LATENT)), torch.tensor([500]))
+    noise = other(tensor_noise("unet.x.b1", (1, NUM_STEMS, *LATENT)), torch.tensor([500]))
     assert Golden("unet_tiny").error("out_b1_t500", noise) > 0.1
 
 
@@ -73,7 +73,7 @@ def track_transformer(size: str) -> nn.Module:
         num_head_channels=head_channels,
         time_attention_scope="bin",
     )
-    unet = UNet(config, TRACKS, LATENT[0])
+    unet = UNet(config, NUM_STEMS, LATENT[0])
     ours, published = "down.0.attention.", "input_blocks.1.1."
     entries = [
         replace(
@@ -90,9 +90,9 @@ def track_transformer(size: str) -> nn.Module:
 def block_input(size: str, songs: int) -> torch.Tensor:
     channels, _, t, f = BLOCKS[size]
     return rearrange(
-        tensor_noise(f"block.{size}.x.b{songs}", (TRACKS * songs, channels, t, f)),
+        tensor_noise(f"block.{size}.x.b{songs}", (NUM_STEMS * songs, channels, t, f)),
         "(b s) c t f -> b s c t f",
-        s=TRACKS,
+        s=NUM_STEMS,
     )
 
 
@@ -199,9 +199,9 @@ def test_instrument_prior_and_time_embedding(unet):
     assert golden.error("switcher", prior.one_hot) == 0
     assert golden.error("pos_code", torch.cat([prior.one_hot.sin(), prior.one_hot.cos()], dim=-1)) < 1e-6
     assert golden.error("tiny_switch_emb", prior()) < 1e-6
-    full = InstrumentPrior(TRACKS, 128, 512)
+    full = InstrumentPrior(NUM_STEMS, 128, 512)
     with torch.device("meta"):
-        whole = UNet(UNetConfig(), TRACKS, LATENT[0])
+        whole = UNet(UNetConfig(), NUM_STEMS, LATENT[0])
     entries = [
         replace(entry, ours=entry.ours.removeprefix("prior."))
         for entry in unet_map(whole)
@@ -217,7 +217,7 @@ def test_instrument_prior_and_time_embedding(unet):
 
 def test_parameters_of_every_part():
     with torch.device("meta"):
-        unet, vae = UNet(UNetConfig(), TRACKS, LATENT[0]), VAE(VAEConfig())
+        unet, vae = UNet(UNetConfig(), NUM_STEMS, LATENT[0]), VAE(VAEConfig())
         vocoder = HiFiGAN(HiFiGANConfig(), AudioFormat())
 
     def count(module: nn.Module, *marks: str) -> int:

@@ -8,10 +8,10 @@ from filler import noise as named_noise
 from golden import TINY, Golden, fill_by_name, tensor_noise
 from torch import nn
 
-from synctrack.diffusion import Diffusion, DiffusionConfig
-from synctrack.ema import EMA
-from synctrack.key_map import PUBLISHED_UNET, unet_map
-from synctrack.unet import UNet
+from synctrack.checkpoint.published import PUBLISHED_UNET, unet_map
+from synctrack.diffusion.process import Diffusion, DiffusionConfig
+from synctrack.models.unet import UNet
+from synctrack.training.ema import EMA
 
 SHAPE = (1, 4, 8, 256, 16)
 

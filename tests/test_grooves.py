@@ -7,12 +7,12 @@ import mir_eval
 import numpy as np
 import pytest
 
-from data_sources.groove_patterns import DRUMS, PLAYED
-from data_sources.grooves import FOUR_TRACKS, TRACKS, render_groove
-from data_sources.synthesis import VOICES, tone
-from eval_metrics.trackers import MadmomTracker
-from synctrack.audio import write_wav
+from synctrack.audio.files import write_wav
+from synctrack.data.sources.groove_patterns import DRUMS, PLAYED
+from synctrack.data.sources.grooves import DEFAULT_STEMS, STEMS, render_groove
+from synctrack.data.sources.synthesis import VOICES, tone
 from synctrack.errors import InputError
+from synctrack.metrics.beats.trackers import MadmomTracker
 
 
 def _struck(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> float:
@@ -27,18 +27,18 @@ def _struck(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> fl
 
 def test_seed_decides_everything():
     first, again, other = (render_groove(seed, 5.0, 16000) for seed in (7, 7, 8))
-    assert tuple(first.stems) == FOUR_TRACKS
-    for track, wave in first.stems.items():
+    assert tuple(first.stems) == DEFAULT_STEMS
+    for stem, wave in first.stems.items():
         assert wave.dtype == np.float32
         assert wave.shape == (80000,)
-        np.testing.assert_array_equal(wave, again.stems[track])
+        np.testing.assert_array_equal(wave, again.stems[stem])
         assert np.abs(wave).max() > 0.05
-        assert not np.array_equal(wave, other.stems[track])
+        assert not np.array_equal(wave, other.stems[stem])
     assert (first.bpm, first.key) != (other.bpm, other.key)
 
 
 def test_a_track_is_the_same_in_any_company():
-    four, two, six = (render_groove(5, 8.0, 16000, tracks) for tracks in (FOUR_TRACKS, ("piano", "bass"), TRACKS))
+    four, two, six = (render_groove(5, 8.0, 16000, stems) for stems in (DEFAULT_STEMS, ("piano", "bass"), STEMS))
     assert set(six.stems) == {"bass", "drums", "guitar", "piano", "strings", "lead"}
     for other in (two, six):
         ratio = np.abs(four.stems["piano"]).max() / np.abs(other.stems["piano"]).max()
@@ -47,7 +47,7 @@ def test_a_track_is_the_same_in_any_company():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_drums_are_struck_on_the_beats(seed):
-    groove = render_groove(seed, 20.0, 16000, tracks=["drums"], drift=0.04)
+    groove = render_groove(seed, 20.0, 16000, stems=["drums"], drift=0.04)
     drums = groove.stems["drums"]
     assert _struck(drums, groove.beats) > 0.9
     assert _struck(drums, groove.downbeats) > 0.9
@@ -66,10 +66,10 @@ def _changed(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> f
     return float(np.mean(unlike))
 
 
-@pytest.mark.parametrize("track", TRACKS)
-def test_all_tracks_begin_their_bars_together(track):
-    groove = render_groove(3, 20.0, 16000, tracks=[track])
-    wave = groove.stems[track]
+@pytest.mark.parametrize("stem", STEMS)
+def test_all_tracks_begin_their_bars_together(stem):
+    groove = render_groove(3, 20.0, 16000, stems=[stem])
+    wave = groove.stems[stem]
     late = groove.downbeats + 1 / 8 * 60 / groove.bpm
     assert _changed(wave, groove.downbeats) > 1.5 * _changed(wave, late)
 
@@ -104,7 +104,7 @@ def test_every_bar_has_its_meter_of_beats():
 
 def test_swing_delays_the_second_eighth():
     seed = next(seed for seed in range(50) if render_groove(seed, 1.0, 8000, ["bass"]).swing > 0.6)
-    groove = render_groove(seed, 20.0, 16000, tracks=["drums"])
+    groove = render_groove(seed, 20.0, 16000, stems=["drums"])
     beat = 60.0 / groove.bpm
     assert _struck(groove.stems["drums"], groove.beats + groove.swing * beat) > 0.6
     assert _struck(groove.stems["drums"], groove.beats + 0.5 * beat) < 0.2
@@ -112,7 +112,7 @@ def test_swing_delays_the_second_eighth():
 
 def test_nothing_clips_alone_or_mixed():
     for seed in range(3):
-        stems = render_groove(seed, 10.0, 16000, TRACKS).stems
+        stems = render_groove(seed, 10.0, 16000, STEMS).stems
         assert max(np.abs(wave).max() for wave in [*stems.values(), sum(stems.values())]) == pytest.approx(
             0.9, abs=1e-3
         )
@@ -147,9 +147,9 @@ def test_rendering_takes_less_than_a_thirtieth_of_real_time(rate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tracks": ("bass", "kazoo")}, "tracks: bass, kazoo: choose"),
-        ({"tracks": ("bass", "bass")}, "each once"),
-        ({"tracks": ()}, "tracks: none"),
+        ({"stems": ("bass", "kazoo")}, "stems: bass, kazoo: choose"),
+        ({"stems": ("bass", "bass")}, "each once"),
+        ({"stems": ()}, "stems: none"),
         ({"meters": (5,)}, "meters: 5"),
         ({"drift": 0.7}, r"drift: 0\.7"),
         ({"seconds": 0.0}, r"0\.0 s at 16000 Hz"),

@@ -18,14 +18,15 @@ import torch
 from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, SMALL_VAE, STEMS, awaken, run_in, wait_for
 from torch.utils.data import default_collate
 
-from synctrack import checkpoint
-from synctrack.audio import LogMel
+from synctrack.audio.mel import LogMel
+from synctrack.checkpoint import loading as checkpoint
 from synctrack.config import Config, load_config
 from synctrack.data.datamodule import StemDataModule
 from synctrack.data.segments import stored_shifts, stored_starts
-from synctrack.lightning_module import SyncTrackModule
+from synctrack.models.vae import VAE
 from synctrack.seeding import TRAIN, item_generator
-from synctrack.vae import VAE
+from synctrack.training.initialise import initialise
+from synctrack.training.synctrack_module import SyncTrackModule
 
 TRAIN_CONFIG = ROOT / "config" / "synctrack_train.yaml"
 OFFSETS = 8
@@ -60,7 +61,7 @@ def made(grooves, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(grooves, folder / "data")
     save_vae(folder / "vae.ckpt", seed=0)
-    assert run_in(folder, "prepare_data.py", *MAKE, "latents").stdout == "4 tracks\n"
+    assert run_in(folder, "prepare_data.py", *MAKE, "latents").stdout == "4 songs\n"
     return folder
 
 
@@ -116,7 +117,7 @@ def module(place) -> SyncTrackModule:
     torch.manual_seed(0)
     module = SyncTrackModule(config_with())
     awaken(module.model.unet)
-    checkpoint.initialise(module.model, module.ema, module.config.model.params)
+    initialise(module.model, module.ema, module.config.model.params)
     # Large, so that the latents show in the loss beside the noise.
     module.model.scale_factor.fill_(5.0)
     return module

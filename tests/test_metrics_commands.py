@@ -13,8 +13,8 @@ import soundfile
 from conftest import run_in
 from metrics_corpus import clicks
 
-from eval_metrics.score import score_folder
 from synctrack.errors import InputError
+from synctrack.metrics.score import score_folder
 
 RATE = 16000
 SECONDS = 6.0
@@ -227,7 +227,7 @@ def test_given_beats_are_scored_without_audio(tmp_path, run):
     ],
 )
 def test_malformed_given_beats_are_named(tmp_path, change, complaint):
-    from eval_metrics.given_beats import read_given_beats
+    from synctrack.metrics.beats.given import read_given_beats
 
     with pytest.raises(InputError, match=re.escape(complaint)):
         read_given_beats(given(tmp_path, change))
@@ -243,7 +243,7 @@ def test_scripts_start_without_torch_or_madmom(tmp_path, run):
     (tmp_path / "probe.py").write_text(
         "import runpy, sys\n"
         f"sys.argv = ['score.py', '--beats', {str(path)!r}]\n"
-        "from eval_metrics import score\n"
+        "from synctrack.metrics import score\n"
         "score.main()\n"
         "heavy = {'torch', 'pytorch_lightning', 'madmom', 'librosa', 'numba', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

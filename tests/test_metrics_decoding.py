@@ -9,10 +9,10 @@ import pytest
 import soundfile
 from metrics_corpus import write_corpus
 
-from eval_metrics.decoding import SAMPLE_RATE, as_madmom_hears, decode
-from eval_metrics.madmom_models import import_madmom
-from eval_metrics.resampling import resample
-from eval_metrics.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.decoding import SAMPLE_RATE, as_madmom_reads, decode
+from synctrack.metrics.beats.madmom.models import import_madmom
+from synctrack.metrics.beats.madmom.resampling import resample
+from synctrack.metrics.beats.trackers import MadmomTracker
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
@@ -29,7 +29,7 @@ def test_samples_are_ffmpegs_to_a_step_and_for_sixteen_bits_exactly(tmp_path):
         if info.samplerate == SAMPLE_RATE and info.format.startswith("WAV") and info.subtype != "PCM_24":
             continue
         expected = ffmpeg_samples(path).astype(float)
-        found = as_madmom_hears(decode(path)) * 32767.0
+        found = as_madmom_reads(decode(path)) * 32767.0
         allowed = 0.01 if info.subtype == "PCM_16" and info.frames > 64 else 1.01
         np.testing.assert_allclose(found, expected, rtol=0, atol=allowed, err_msg=path.name)
 
@@ -70,5 +70,5 @@ def test_the_shortest_sounds_keep_a_constant_level(length):
 def test_channels_are_averaged(tmp_path):
     left = np.random.default_rng(0).uniform(-0.4, 0.4, 4410)
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, -left], axis=1), SAMPLE_RATE, subtype="FLOAT")
-    np.testing.assert_allclose(as_madmom_hears(decode(tmp_path / "stereo.wav")), 0, atol=1e-7)
+    np.testing.assert_allclose(as_madmom_reads(decode(tmp_path / "stereo.wav")), 0, atol=1e-7)
     assert decode(tmp_path / "stereo.wav").peak == pytest.approx(np.abs(left).max())

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eval_metrics.CBD import cbd, song_deviation
-from eval_metrics.CBS import cbs
-from eval_metrics.IRS import irs
+from synctrack.metrics.cbd import cbd, song_deviation
+from synctrack.metrics.cbs import cbs
+from synctrack.metrics.irs import irs
 
 INTERVAL = 0.6
 STEADY = 0.06 + INTERVAL * np.arange(50)

@@ -9,11 +9,12 @@ import pytest
 import soundfile
 from metrics_corpus import clicks
 
-from eval_metrics.beats import StemBeats, find_stems, track_folder
-from eval_metrics.cli import choose_protocols
-from eval_metrics.summary import bootstrap_interval, chance_floor, summarise
-from eval_metrics.trackers import FileBeats, make_tracker
+from synctrack.cli.metric_arguments import choose_protocols
 from synctrack.errors import InputError
+from synctrack.metrics.beats.folders import find_stems, track_folder
+from synctrack.metrics.beats.trackers import make_tracker
+from synctrack.metrics.beats.types import FileBeats, StemBeats
+from synctrack.metrics.summary import bootstrap_interval, chance_floor, summarise
 
 
 def songs_in_time(num_songs: int, num_stems: int = 4) -> dict[str, list[np.ndarray]]:

@@ -12,11 +12,13 @@ import pytest
 import soundfile
 from metrics_corpus import clicks, write_corpus
 
-from eval_metrics import dbn, lstm, madmom_models
-from eval_metrics.decoding import as_madmom_hears, decode
-from eval_metrics.features import features
-from eval_metrics.trackers import PROTOCOL_FPS, MadmomTracker
 from synctrack.errors import InputError
+from synctrack.metrics.beats.madmom import dbn, lstm
+from synctrack.metrics.beats.madmom import models as madmom_models
+from synctrack.metrics.beats.madmom.decoding import as_madmom_reads, decode
+from synctrack.metrics.beats.madmom.features import features
+from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.types import PROTOCOL_FPS
 
 madmom_models.import_madmom()
 from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor  # noqa: E402
@@ -45,7 +47,7 @@ def madmom_activations(inputs: np.ndarray) -> np.ndarray:
 
 
 def our_activations(path: Path) -> np.ndarray:
-    return lstm.activations(features(as_madmom_hears(decode(path))))
+    return lstm.activations(features(as_madmom_reads(decode(path))))
 
 
 def synthetic_activations(kind: str, frames: int, seed: int) -> np.ndarray:
@@ -121,7 +123,7 @@ def moves_by_itself(inputs: np.ndarray, activations: np.ndarray, distance: float
 
 def compare_with_madmom(path: Path) -> None:
     """Features and activations agree; madmom must be able to read the file without ffmpeg."""
-    inputs = features(as_madmom_hears(decode(path)))
+    inputs = features(as_madmom_reads(decode(path)))
     expected_inputs = madmom_features(path)
     assert inputs.shape == expected_inputs.shape
     np.testing.assert_allclose(inputs, expected_inputs, atol=5e-6)
@@ -148,7 +150,7 @@ def readable_without_ffmpeg(path: Path) -> bool:
 def test_activations_and_paths_are_madmoms_on_210_files(tmp_path):
     compared = 0
     for path in write_corpus(tmp_path, 210, seed=2):
-        samples = as_madmom_hears(decode(path))
+        samples = as_madmom_reads(decode(path))
         if len(samples) <= 441:
             continue
         # The same samples for both, whatever the file's form and rate: here the networks are compared, not ffmpeg.

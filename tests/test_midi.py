@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated_note, save_song
 
-from data_sources.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
+from synctrack.data.sources.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
 from synctrack.errors import InputError
 
 
@@ -60,7 +60,7 @@ def test_waltz_and_seven_eighths():
 
 def test_notes_go_to_the_stem_of_their_program(songs, soundfont, tmp_path):
     report = write_midi(songs, tmp_path / "out", soundfont, workers=2)
-    assert report.tracks == 1
+    assert report.songs == 1
     assert report.left_out == {"with missing stems": 1, "unreadable": 2}
     assert any("sub/trio.MIDI: has no piano" in line for line in report.lines)
     assert any("text.mid: is no readable MIDI" in line for line in report.lines)
@@ -82,7 +82,7 @@ def test_notes_go_to_the_stem_of_their_program(songs, soundfont, tmp_path):
 
 def test_missing_stems_may_be_silent(songs, soundfont, tmp_path):
     report = write_midi(songs, tmp_path / "out", soundfont, missing_stem="silent", workers=1)
-    assert report.tracks == 2
+    assert report.songs == 2
     wave, _ = soundfile.read(tmp_path / "out" / "sub_trio" / "piano.wav")
     assert len(wave) == 64000
     assert np.abs(wave).max() == 0
@@ -103,7 +103,7 @@ def test_what_is_no_song_is_left_out(soundfont, tmp_path):
     save_song(tmp_path / "songs" / "endless.mid", FOUR_PARTS[0], [mido.Message("note_on", time=10_000_000)])
     save_song(tmp_path / "songs" / "empty.mid", [])
     report = write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
-    assert report.tracks == 0
+    assert report.songs == 0
     assert report.left_out == {"unreadable": 1, "of odd length": 2}
 
 

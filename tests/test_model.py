@@ -4,13 +4,13 @@ import pytest
 import torch
 from conftest import SMALL_AUDIO, STEMS, small_config
 
-from synctrack.audio import AudioFormat
-from synctrack.ema import EMA
-from synctrack.model import ModelConfig, SyncTrack, VocoderConfig
+from synctrack.audio.mel import AudioFormat
+from synctrack.models.latent_diffusion import LatentDiffusion, ModelConfig, VocoderConfig
+from synctrack.models.unet import UNetConfig
+from synctrack.models.vae import VAE, VAEConfig
+from synctrack.models.vocoder import HiFiGANConfig
 from synctrack.seeding import item_generator, normal_per_item
-from synctrack.unet import UNetConfig
-from synctrack.vae import VAE, VAEConfig
-from synctrack.vocoder import HiFiGANConfig
+from synctrack.training.ema import EMA
 
 
 def generators(*indices: int) -> list[torch.Generator]:
@@ -89,7 +89,7 @@ def test_one_batch_can_be_overfitted(small_model):
 
 @pytest.mark.parametrize("tracks", [("bass", "drums"), (*STEMS, "strings", "lead")])
 def test_other_numbers_of_tracks_train_and_generate(tracks):
-    model = SyncTrack(small_config(), tracks)
+    model = LatentDiffusion(small_config(), tracks)
     waveform = 0.1 * torch.randn(1, len(tracks), SMALL_AUDIO.segment_samples)
     latent = model.encode(waveform, generators(0))
     model.set_scale_factor(latent)

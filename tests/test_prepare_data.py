@@ -17,10 +17,11 @@ import pytest
 from conftest import wait_for
 from sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_track, save_song
 
-from data_sources.grooves import render_groove, write_grooves
-from data_sources.track_folders import write_tracks
-from synctrack.audio import AudioFormat, audio_info
+from synctrack.audio.files import audio_info
+from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset
+from synctrack.data.sources.grooves import render_groove, write_grooves
+from synctrack.data.writing import write_songs
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed
 
@@ -44,7 +45,7 @@ def _refused(folder: Path, *arguments: object, **options) -> str:
     """The error line of a command that must end with status 2, one line and no traceback."""
     result = _run(folder, *arguments, **options)
     assert result.returncode == 2, result.stderr
-    lines = [line for line in result.stderr.splitlines() if line and "track/s]" not in line]
+    lines = [line for line in result.stderr.splitlines() if line and "song/s]" not in line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
@@ -60,7 +61,7 @@ def grooves(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     result = _run(folder, *GROOVES, "--out", "grooves")
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "6 tracks\n"
+    assert result.stdout == "6 songs\n"
     return folder / "grooves"
 
 
@@ -189,14 +190,14 @@ def _die(folder: Path, job: int) -> None:
 
 def test_killed_worker_is_one_line(tmp_path):
     with pytest.raises(InputError, match="new: a worker was killed"):
-        write_tracks(tmp_path / "new", {}, {"one": 1, "two": 2}, _die, workers=2)
+        write_songs(tmp_path / "new", {}, {"one": 1, "two": 2}, _die, workers=2)
     assert [path.name for path in (tmp_path / "new").iterdir() if not path.name.startswith(".")] == ["manifest.json"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(("synthetic", "--songs", 1, "--tracks", "kazoo"), "tracks: kazoo", marks=pytest.mark.slow),
+        pytest.param(("synthetic", "--songs", 1, "--tracks", "kazoo"), "stems: kazoo", marks=pytest.mark.slow),
         pytest.param(("synthetic", "--songs", 0), "songs 0", marks=pytest.mark.slow),
         (("slakh", "--root", "nowhere"), "nowhere/train: no such folder"),
         pytest.param(("midi", "--midi", "."), "holds no MIDI file|is not installed", marks=pytest.mark.slow),

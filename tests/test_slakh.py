@@ -9,10 +9,10 @@ import soundfile
 import soxr
 from sources import FOUR_CLASSES, save_slakh_track
 
-from data_sources.instruments import FOUR_STEMS, load_stem_map
-from data_sources.slakh import write_slakh
-from synctrack.audio import AudioFormat
+from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset
+from synctrack.data.sources.instruments import FOUR_STEMS, load_stem_map
+from synctrack.data.sources.slakh import write_slakh
 from synctrack.errors import InputError
 
 STEP = 2 / 32768  # what 16 bits may change
@@ -65,7 +65,7 @@ def test_whole_tracks_are_kept_and_the_rest_reported(root, made):
         "train/Track00001",
         "train/Track00006",
     ]
-    assert report.tracks == 3
+    assert report.songs == 3
     assert report.left_out == {"with missing stems": 2, "unreadable": 3}
     stated = "\n".join(report.lines)
     for line in ("Track00002: has no guitar", "Track00003: has no piano", "Track00004/stems/S02.flac: is not there"):
@@ -106,7 +106,7 @@ def test_missing_stems_may_be_silent_and_files_flac(root, tmp_path):
     assert wave.shape == (32000,)
     assert np.abs(wave).max() == 0
     dataset = StemDataset(tmp_path / "train", list(FOUR_STEMS), AudioFormat(frames=100), shift=False, seed=0)
-    assert {segment.track.name for segment in dataset.segments} == {f"Track0000{n}" for n in (1, 2, 3, 6)}
+    assert {segment.song.name for segment in dataset.segments} == {f"Track0000{n}" for n in (1, 2, 3, 6)}
 
 
 def test_a_map_makes_six_tracks(root, tmp_path):
@@ -142,7 +142,7 @@ def test_wrong_maps_are_refused(tmp_path, text, message):
 
 def test_wrong_roots_are_refused_before_anything_is_written(root, tmp_path):
     (tmp_path / "train").mkdir()
-    for wrong, message in [(tmp_path, "holds no track folder"), (root / "train", "--root is the folder that holds")]:
+    for wrong, message in [(tmp_path, "holds no song folder"), (root / "train", "--root is the folder that holds")]:
         with pytest.raises(InputError, match=message):
             write_slakh(wrong, tmp_path / "out", ["train"])
     with pytest.raises(InputError, match="validation: no such folder"):

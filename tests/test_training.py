@@ -147,7 +147,7 @@ def test_a_run_is_not_overwritten(train):
         (["data.params.batch_size=many"], "data.params.batch_size: Value 'many' of type 'str' could not be converted"),
         (["data.params.path.train_data=nowhere"], "nowhere: "),
         (["data.params.path.train_data=null"], "data.params.path.train_data: is not set"),
-        (["data.params.path.train_data=empty"], "empty: holds no track folder"),
+        (["data.params.path.train_data=empty"], "empty: holds no song folder"),
         (["data.params.path.train_data=uneven"], "its stems differ in length"),
         (["data.params.batch_size=99"], "data.params.batch_size: 12 segments do not fill a batch of 99"),
         (["trainer.resume=gone.ckpt"], "gone.ckpt is not there"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import SMALL_UNET, STEMS, awaken, small_config
 
-from synctrack.unet import InstrumentPrior, UNet, UNetConfig, timestep_embedding
+from synctrack.models.unet import InstrumentPrior, UNet, UNetConfig, timestep_embedding
 
 
 def small_unet(tracks: int = 4, **switches: object) -> UNet:

@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
-from synctrack.model import ModelConfig
+from synctrack.models.latent_diffusion import ModelConfig
 
 CHOICES = {
     "mode": ("train", "validate", "test", "validate_and_train"),

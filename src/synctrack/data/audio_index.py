@@ -4,7 +4,7 @@ import json
 import logging
 from pathlib import Path
 
-from synctrack.audio import AudioInfo, audio_info
+from synctrack.audio.files import AudioInfo, audio_info
 from synctrack.errors import InputError
 from synctrack.files import write_json
 

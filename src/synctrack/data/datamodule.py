@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 
 from synctrack.config import Config
 from synctrack.data.dataset import StemDataset
-from synctrack.data.latents import LatentDataset, vae_sha256
+from synctrack.data.latents.store import LatentDataset, vae_sha256
 from synctrack.data.sampling import TrainBatches
 from synctrack.data.segments import segment_name
 from synctrack.errors import InputError
-from synctrack.vae import VAE
+from synctrack.models.vae import VAE
 
 
 class StemDataModule(pl.LightningDataModule):
@@ -52,7 +52,7 @@ class StemDataModule(pl.LightningDataModule):
         """Raise InputError unless the data sets `train` or `valid` of these names are configured."""
         for name in names:
             if getattr(self, name) is None:
-                raise InputError(f"data.params.path.{name}_data: is not set; name a folder of track folders")
+                raise InputError(f"data.params.path.{name}_data: is not set; name a folder of song folders")
 
     def require_vae(self, vae: VAE) -> None:
         """Raise InputError where stored latents come from another VAE than this one."""
@@ -80,7 +80,7 @@ class StemDataModule(pl.LightningDataModule):
     def valid_names(self) -> list[str]:
         """Names of the clips that an evaluation makes, in the order of their indices."""
         rate, limit = self.config.model.params.audio.sample_rate, self.config.evaluation.clips
-        return [segment_name(track.name, start, rate) for track, start in self.valid.segments[:limit]]
+        return [segment_name(song.name, start, rate) for song, start in self.valid.segments[:limit]]
 
     def _share(self, indices: Sequence[int], left_out: Container[int] = ()) -> DataLoader:
         mine = indices[self.trainer.global_rank :: self.trainer.world_size]

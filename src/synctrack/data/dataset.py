@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from synctrack.audio import AudioFormat, read_audio
+from synctrack.audio.files import read_audio
+from synctrack.audio.mel import AudioFormat
 from synctrack.data.segments import segment_name, segment_starts, shifted_start, stored_shifts
-from synctrack.data.tracks import MissingStem, Track, TrackRules, find_tracks
+from synctrack.data.songs import MissingStem, SongFolder, SongRules, find_songs
 from synctrack.seeding import item_seed
 
 logger = logging.getLogger(__name__)
@@ -20,26 +21,26 @@ logger = logging.getLogger(__name__)
 class Segment(NamedTuple):
     """One segment before shifting: `start` in samples at the model's rate."""
 
-    track: Track
+    song: SongFolder
     start: int
 
 
 class StemDataset(Dataset):
-    """Segments of the tracks in `roots`, indexed by (epoch, index).
+    """Segments of the songs in `roots`, indexed by (epoch, index).
 
     An item is a dict: `waveform` float32 (s, n) in the order of `stems`, `index`, `epoch`, and `name`,
-    `<track>_from_<seconds>`. With `shift`, each segment is moved by up to half its length; how far depends on
+    `<song>_from_<seconds>`. With `shift`, each segment is moved by up to half its length; how far depends on
     (seed, epoch, index) alone, so that any worker, rank or resumed run reads the same.
 
     Attributes:
-        tracks: the songs, in the order of roots and names.
+        songs: the songs, in the order of roots and names.
         offsets: shifts are drawn among this many, evenly spaced; None is to the sample.
-        segments: all segments, in the order of roots, track names and time.
+        segments: all segments, in the order of roots, song names and time.
         report: what was kept and what was left out.
 
     Raises:
-        InputError: no root, a root that is missing or without a usable track, stems of different length in
-            one track, a stem that is there twice, or (unreadable="refuse") an unreadable file.
+        InputError: no root, a root that is missing or without a usable song, stems of different length in
+            one song, a stem that is there twice, or (unreadable="refuse") an unreadable file.
     """
 
     def __init__(
@@ -57,14 +58,12 @@ class StemDataset(Dataset):
         self.stems, self.audio, self.shift, self.seed = tuple(stems), audio, shift, seed
         self.offsets: int | None = None
         roots = [Path(root) for root in ([roots] if isinstance(roots, str | Path) else roots)]
-        rules = TrackRules(self.stems, audio, missing_stem, unreadable, max_seconds)
-        self.tracks, self.report = find_tracks(roots, rules)
+        rules = SongRules(self.stems, audio, missing_stem, unreadable, max_seconds)
+        self.songs, self.report = find_songs(roots, rules)
         if self.report.left_out:
             logger.warning("%s: %s", ", ".join(map(str, roots)), self.report)
         self.segments = [
-            Segment(track, start)
-            for track in self.tracks
-            for start in segment_starts(track.samples, audio.segment_samples)
+            Segment(song, start) for song in self.songs for start in segment_starts(song.samples, audio.segment_samples)
         ]
 
     def __len__(self) -> int:
@@ -72,13 +71,13 @@ class StemDataset(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
-        track, start = self.segments[index].track, self.start(epoch, index)
-        name = segment_name(track.name, start, self.audio.sample_rate)
-        return self.read(track, start) | {"index": index, "epoch": epoch, "name": name}
+        song, start = self.segments[index].song, self.start(epoch, index)
+        name = segment_name(song.name, start, self.audio.sample_rate)
+        return self.read(song, start) | {"index": index, "epoch": epoch, "name": name}
 
     def start(self, epoch: int, index: int) -> int:
         """First sample of an item, shifted where the data set shifts."""
-        track, start = self.segments[index]
+        song, start = self.segments[index]
         if not self.shift:
             return start
         length = self.audio.segment_samples
@@ -86,10 +85,10 @@ class StemDataset(Dataset):
         if self.offsets:
             part = (shift + length // 2) * self.offsets // length
             shift = stored_shifts(length, self.offsets)[part]
-        return shifted_start(start, shift, track.samples, length)
+        return shifted_start(start, shift, song.samples, length)
 
-    def read(self, track: Track, start: int) -> dict[str, torch.Tensor]:
-        """The `waveform` float32 (s, n) of a track from sample `start` on."""
+    def read(self, song: SongFolder, start: int) -> dict[str, torch.Tensor]:
+        """The `waveform` float32 (s, n) of a song from sample `start` on."""
         length, rate = self.audio.segment_samples, self.audio.sample_rate
-        waves = [np.zeros(length, np.float32) if f is None else read_audio(f, start, length, rate) for f in track.files]
+        waves = [np.zeros(length, np.float32) if f is None else read_audio(f, start, length, rate) for f in song.files]
         return {"waveform": torch.from_numpy(np.stack(waves))}

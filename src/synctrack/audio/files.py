@@ -1,0 +1,112 @@
+"""Audio files in and out: files at any rate → mono waveform (n,), and waveform → WAV or FLAC."""
+
+import contextlib
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+
+from synctrack.errors import InputError
+from synctrack.files import atomic_path
+
+CUT_OFF = "is cut off or damaged (holds less than promised); replace it or leave it out"
+# Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
+RESAMPLE_MARGIN_SECONDS = 0.05
+
+
+class AudioInfo(NamedTuple):
+    """What a file holds: `frames` samples per channel at `sample_rate` Hz."""
+
+    sample_rate: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.sample_rate
+
+    def frames_at(self, sample_rate: int) -> int:
+        """Whole samples that the file gives at another rate."""
+        return self.frames * sample_rate // self.sample_rate
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Rate and length of an audio file, checked to be all there without reading it.
+
+    Raises:
+        InputError: missing, no audio, empty, or shorter than its header promises.
+    """
+    with _open(path) as file:
+        # libsndfile quietly shortens a cut WAV to what is there; only its log tells. A length near
+        # 0xFFFFFFFF is no promise: programs that write to a pipe put it there.
+        claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+        if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
+            raise InputError(f"{path}: {CUT_OFF}")
+        if not 0 < file.frames < 2**40:
+            raise InputError(f"{path}: holds no audio of known length; replace it or leave it out")
+        # A cut FLAC keeps its promised length: only its last sample shows whether it is all there.
+        _read_frames(file, file.frames - 1, 1)
+        return AudioInfo(file.samplerate, file.frames)
+
+
+def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> np.ndarray:
+    """Read `samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (samples,).
+
+    Channels are averaged. Only the frames needed are read; the result equals a slice of the whole file resampled.
+    Where rounding between the rates makes the file end one sample early, it is zero.
+
+    Raises:
+        InputError: missing, no audio, cut off, shorter than `start + samples`, or with samples that are no numbers.
+    """
+    with _open(path) as file:
+        # Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
+        common = math.gcd(file.samplerate, sample_rate)
+        up, down = sample_rate // common, file.samplerate // common
+        k = max(0, (start - math.ceil(RESAMPLE_MARGIN_SECONDS * sample_rate)) // up)
+        last = math.ceil(((start + samples) / sample_rate + RESAMPLE_MARGIN_SECONDS) * file.samplerate)
+        mono = _read_frames(file, k * down, min(last, file.frames) - k * down).mean(axis=1)
+        if file.samplerate != sample_rate:
+            mono = soxr.resample(mono, file.samplerate, sample_rate)
+    wave = mono[start - k * up :][:samples]
+    if len(wave) < samples - 1:
+        missing = (samples - len(wave)) / sample_rate
+        raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
+    if not np.isfinite(wave).all():
+        raise InputError(f"{path}: holds samples that are no numbers; replace it or leave it out")
+    return np.pad(wave, (0, samples - len(wave)))
+
+
+def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write a waveform (n,) as a mono 16-bit WAV (FLAC by its suffix), clipped to [-1, 1], whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            soundfile.write(temporary, np.clip(waveform, -1.0, 1.0), sample_rate, subtype="PCM_16")
+        except soundfile.SoundFileError as error:
+            # All that libsndfile tells of a full disk is "System error."
+            raise OSError(f"{error} Is there room?") from error
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, OSError) as error:
+        reason = "is not there" if not Path(path).exists() else "is no readable audio file"
+        raise InputError(f"{path}: {reason}; replace it or leave it out") from error
+
+
+def _read_frames(file: soundfile.SoundFile, first: int, count: int) -> np.ndarray:
+    """Frames [first, first + count) as float32 (count, channels)."""
+    source = np.empty((0, file.channels), np.float32)
+    with contextlib.suppress(soundfile.SoundFileError):
+        file.seek(min(first, file.frames))
+        source = file.read(max(count, 0), dtype="float32", always_2d=True)
+    if len(source) < count:
+        raise InputError(f"{file.name}: {CUT_OFF}")
+    return source

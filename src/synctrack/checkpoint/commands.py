@@ -1,0 +1,169 @@
+"""python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] [--half] | diff FILE CONFIG [CONFIG ...]
+
+Our format is a safetensors file under our names, with kind, model configuration, stems and step in its metadata
+under `synctrack`. A file in the published names is a torch file of the layout its authors use. Optimiser states and
+other things of a trainer are in neither.
+"""
+
+import argparse
+import json
+import logging
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from synctrack.checkpoint.files import HEADER, CheckpointFile, model_header, read_file
+from synctrack.checkpoint.loading import differing_keys, sha256
+from synctrack.checkpoint.matching import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
+from synctrack.checkpoint.published import new_modules
+from synctrack.config import config_of
+from synctrack.errors import InputError
+from synctrack.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+USES = {
+    "unet": "training starts from it",
+    "ema": "generation uses it; training goes on from it",
+    "vae": "training and generation use it",
+    "vocoder": "generation uses it",
+    "scale_factor": "training and generation use it",
+}
+
+
+def main() -> None:
+    """The command line; each command answers wrong input with an `InputError`."""
+    parser = argparse.ArgumentParser(prog="python -m synctrack.checkpoint", description="Inspect and convert weights.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for run, text in (
+        (inspect, "say what a checkpoint is and what of it would be used"),
+        (convert, "write it as .safetensors (our format) or .ckpt (published names)"),
+        (diff, "list what keeps it from fitting a configuration; exit status 1 if anything does"),
+    ):
+        command = commands.add_parser(run.__name__, help=text, description=text)
+        command.add_argument("path", metavar="file", help="a checkpoint of any kind")
+        command.set_defaults(run=run)
+    small = "of a published file, keep only what generation and training start from"
+    half = "in our format, halve the file: float16, which is widened again when it is read"
+    commands.choices["convert"].add_argument("out", help="where to write; its suffix decides the format")
+    commands.choices["convert"].add_argument("--small", action="store_true", help=small)
+    commands.choices["convert"].add_argument("--half", action="store_true", help=half)
+    commands.choices["diff"].add_argument("config", nargs="+", help="YAML files and key=value pairs, later ones win")
+    arguments = vars(parser.parse_args())
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    sys.exit(1 if arguments.pop("run")(**arguments) else 0)
+
+
+def inspect(path: str) -> None:
+    """Print what a checkpoint is, what is used of it and what is not.
+
+    Raises:
+        InputError: it is no checkpoint, or does not fit its own (published files: the published) configuration.
+    """
+    file = read_file(path)
+    config, stems = file.stored_model()
+    print(f"{path}: {file.description}")
+    print(f"size    {file.path.stat().st_size:,} bytes, {len(file.tensors)} tensors")
+    print(f"sha256  {sha256(path)}")
+    modules = shapes_of(config, len(stems))
+    weights = match(file, modules)
+    print(f"tracks  {', '.join(stems)}")
+    rows = defaultdict(list)
+    for entry in weights.entries.values():
+        rows[entry.part, USES[entry.part]] += [piece.numel() for piece in entry.to_published(entry.like)]
+    for name, tensor in file.tensors.items():
+        if reason := ignored_as(file, name):
+            rows["not used", reason].append(tensor.numel())
+    for (what, why), sizes in rows.items():
+        print(f"{what:13} {len(sizes):5} tensors {sum(sizes):13,} values  {why}")
+    if file.kind == "musicldm":
+        print(f"to start new: {new_modules(modules.unet)}")
+
+
+def diff(path: str, config: list[str]) -> bool:
+    """Print, line by line, what keeps a checkpoint from fitting a configuration -> whether anything does."""
+    resolved = config_of(config, [])
+    params, stems = resolved.model.params, tuple(resolved.data.params.path.stems)
+    file = read_file(path)
+    lines = differing_keys(file, params, stems) if file.kind == "synctrack" else []
+    for what, names in differences(file, shapes_of(params, len(stems))).items():
+        lines += [f"{what}: {name}" for name in names]
+    print(f"{path}: {file.description} {'does not fit:' if lines else 'fits'}", *lines, sep="\n")
+    return bool(lines)
+
+
+def convert(path: str | Path, out: str | Path, small: bool = False, half: bool = False) -> None:
+    """Write a checkpoint in the format that the suffix of `out` names.
+
+    `.safetensors`: our format. Of a published file everything is kept, also what is of no use here, so that the way
+    back gives the same file; with `small`, and always of our own training checkpoints, only what generation and a
+    new training start from: averaged U-Net, VAE, vocoder with its weight norm folded, scale factor. With `half`,
+    numbers are float16.
+    `.ckpt`: the published names, for programs that know those; only from our files. Where the file has only the
+    averaged U-Net, it also stands for the U-Net itself.
+
+    Raises:
+        InputError: the file does not fit its stored configuration (published files: the published one), is already
+            in the published names, or `out` has another suffix or cannot be written.
+    """
+    file, out = read_file(path), Path(out)
+    config, stems = file.stored_model()
+    modules = shapes_of(config, len(stems))
+    weights = match(file, modules)
+    header = model_header(file.kind, config, stems)
+    if out.suffix == ".safetensors":
+        tensors = _our_tensors(file, weights, small or not file.published)
+        if half:
+            tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+        metadata = {HEADER: json.dumps(header | {"step": file.step})}
+        _write(out, lambda temporary: save_file(tensors, temporary, metadata))
+    elif out.suffix == ".ckpt" and not file.published:
+        if file.kind == "synctrack" and config.unet.time_attention_scope != "bin":
+            logger.warning("%s: trained with time_attention_scope frame; the published code has only bin", path)
+        container = "generator" if file.kind == "vocoder" else "state_dict"
+        content = {container: _published_tensors(file, weights, modules), HEADER: header}
+        content |= {} if file.step is None else {"global_step": file.step}
+        _write(out, lambda temporary: torch.save(content, temporary))
+    elif out.suffix == ".ckpt":
+        raise InputError(f"{path}: has the published names already; convert it to a .safetensors file")
+    else:
+        raise InputError(f"{out}: name a .safetensors file (our format) or a .ckpt file (published names)")
+
+
+def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[str, torch.Tensor]:
+    left_out = "unet." if small and "ema" in weights.parts else ()
+    kept = [name for name in file.tensors if ignored_as(file, name) and not small]
+    folded = [re.sub(r"\.weight_[gv]$", ".weight", name) if small else name for name in weights.entries]
+    tensors = {name: _copy(weights[name]) for name in dict.fromkeys(folded) if not name.startswith(left_out)}
+    return tensors | {KEPT + name: _copy(file.tensors[name]) for name in kept}
+
+
+def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules) -> dict[str, torch.Tensor]:
+    tensors, unet = {}, "unet." if "unet" in weights.parts else "ema.module."
+    for entry in entries_of(replace(file, published=True), modules):
+        ours = entry.ours.replace("unet.", unet)
+        if ours in weights:
+            tensor = weights[ours].int() if ours == "ema.num_updates" else weights[ours]
+            tensors |= zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True)
+    return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    # Both formats write what lies behind a view, or refuse it; safetensors also refuses memory shared by two names.
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _write(out: Path, save: Callable[[Path], None]) -> None:
+    with atomic_path(out) as temporary:
+        try:
+            save(temporary)
+        except (SafetensorError, RuntimeError) as error:
+            # What both say of a full disk.
+            raise OSError(str(error)) from error

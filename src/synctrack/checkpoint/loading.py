@@ -1,0 +1,169 @@
+"""Weights from our checkpoints and the published ones, matched strictly, into a model that generates."""
+
+import hashlib
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synctrack.audio.mel import AudioFormat
+from synctrack.checkpoint.files import CheckpointFile, model_header, read_file
+from synctrack.checkpoint.matching import Modules, Weights, match, shapes_of
+from synctrack.checkpoint.published import PUBLISHED_VOCODER
+from synctrack.config import Config
+from synctrack.errors import InputError
+from synctrack.models.latent_diffusion import LatentDiffusion, ModelConfig
+from synctrack.models.vae import VAE
+from synctrack.models.vocoder import GriffinLim, HiFiGAN
+
+logger = logging.getLogger(__name__)
+
+KEYS = {"config": "model.params", "stems": "data.params.path.stems"}
+"""Where our headers' entries stand in a run's configuration."""
+MAY_DIFFER = ("model.params.unet.gradient_checkpointing", "model.params.vocoder.kind")
+"""Configuration under which the same weights give the same latents."""
+NO_WEIGHTS = {
+    "vae": "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
+    "or model.params.ckpt_path to a checkpoint that holds them",
+    "vocoder": "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
+    "model.params.vocoder.kind=griffin_lim",
+}
+"""What to do where no file gives a part."""
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """Where a model's weights came from: the file as it was named, its description, hexadecimal SHA-256 and step."""
+
+    path: str
+    kind: str
+    sha256: str
+    step: int | None
+
+
+def header(kind: str, config: Config) -> dict[str, Any]:
+    """What our training checkpoints store under the top-level key `synctrack`; first stages are of kind `vae`."""
+    return model_header(kind, config.model.params, config.data.params.path.stems)
+
+
+def load_for_evaluation(
+    model: LatentDiffusion, path: str | Path, vocoder_path: str | Path | None = None
+) -> CheckpointInfo:
+    """Fill a model for generation: averaged U-Net, VAE, vocoder and scale factor.
+
+    Args:
+        path: our training checkpoint, our exported file or the published SyncTrack checkpoint.
+        vocoder_path: a checkpoint whose vocoder takes precedence over that of `path`.
+
+    Raises:
+        InputError: the file does not fit, was trained with another configuration or other stems, or is the published
+            one and the model's `time_attention_scope` is not `bin`; or no vocoder for a model that needs one.
+    """
+    file = read_without_vocoder(path, vocoder_path)
+    if file.kind != "synctrack":
+        raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
+    if different := differing_keys(file, model.config, model.stems, vocoder_path):
+        remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
+        raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
+    weights = match(file, shapes_of(model.config, len(model.stems)))
+    require(file, weights, "ema", "vae", "scale_factor")
+    weights.fill(model.unet, "ema.module.")
+    weights.fill(model.vae, "vae.")
+    set_scale_factor(model, file, weights)
+    fill_vocoder(model.vocoder, vocoder_path, model.config.audio, weights)
+    return CheckpointInfo(str(path), file.description, sha256(path), file.step)
+
+
+def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> None:
+    """Fill a VAE from any checkpoint that holds one, published or ours; one of ours must have been trained on `audio`.
+
+    Raises:
+        InputError: the file holds none, or one of another size, or one for other mels.
+    """
+    fill_part("vae", vae, path, audio)
+
+
+def fill_vocoder(
+    vocoder: HiFiGAN | GriffinLim, path: str | Path | None, audio: AudioFormat, weights: Weights | None = None
+) -> None:
+    """Fill a vocoder that has weights from the checkpoint at `path`, which takes precedence, or from `weights`.
+
+    Raises:
+        InputError: there is none in either, or one of another size, or one of ours for other mels.
+    """
+    if isinstance(vocoder, HiFiGAN):
+        fill_part("vocoder", vocoder, path, audio, weights)
+
+
+def sha256(path: str | Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def differing_keys(
+    file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...], vocoder_path: str | Path | None = None
+) -> list[str]:
+    """What the file says of its model and `config` and `stems` say otherwise, as "key: … in the file, … here".
+
+    Its vocoder may be any where `vocoder_path` names another. Of a published file, which says nothing, only
+    `time_attention_scope` is known: its weights learnt `bin`.
+    """
+    stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
+    if file.header is None:
+        stored = {"config": {"unet": {"time_attention_scope": stored["config"]["unet"]["time_attention_scope"]}}}
+    if vocoder_path:
+        stored["config"].pop("vocoder", None)
+    return list(_differing(stored, own, ""))
+
+
+def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
+    if isinstance(stored, dict):
+        for name in stored:
+            yield from _differing(stored[name], own[name], KEYS.get(name, f"{key}.{name}"))
+    elif stored != own and key not in MAY_DIFFER:
+        yield f"{key}: {stored} in the file, {own} here"
+
+
+def read_without_vocoder(path: str | Path, vocoder_path: str | Path | None) -> CheckpointFile:
+    """The file at `path`, without its vocoder where `vocoder_path` names another, which may be of another size."""
+    file = read_file(path)
+    if not vocoder_path:
+        return file
+    own = ("vocoder.", PUBLISHED_VOCODER)
+    return replace(file, tensors={name: t for name, t in file.tensors.items() if not name.startswith(own)})
+
+
+def require(file: CheckpointFile, weights: Weights, *parts: str) -> None:
+    for part in parts:
+        if part not in weights.parts:
+            raise InputError(f"{file.path}: the {file.description} holds no {part}; name another file")
+
+
+def set_scale_factor(model: LatentDiffusion, file: CheckpointFile, weights: Weights) -> None:
+    value = weights["scale_factor"].item()
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{file.path}: its scale_factor is {value}; get or make it again")
+    model.scale_factor.fill_(value)
+
+
+def fill_part(
+    part: str, module: VAE | HiFiGAN, path: str | Path | None, audio: AudioFormat | None, weights: Weights | None = None
+) -> None:
+    """Fill a module with the part of that name from the checkpoint at `path`, for mels of `audio`, else `weights`."""
+    if not path:
+        if not weights or part not in weights.parts:
+            raise InputError(NO_WEIGHTS[part])
+        weights.fill(module, f"{part}.")
+        return
+    file = read_file(path)
+    weights = match(file, Modules(**{part: module}))
+    require(file, weights, part)
+    # Convolutions take any number of frames; published files say nothing of their mels.
+    mels = replace(file.stored_model()[0].audio, frames=audio.frames) if audio and file.header else audio
+    if mels != audio:
+        raise InputError(f"{path}: its {part} was trained on other mels ({mels}, here {audio}); name another")
+    weights.fill(module, f"{part}.")
+    logger.info("%s: %s taken from the %s", path, part, file.description)

@@ -1,0 +1,174 @@
+"""The strict match of a checkpoint with the modules that it fills.
+
+Our name of a tensor is its name in `SyncTrack`'s state dict (`unet.…`, `vae.…`, `vocoder.…`, `scale_factor`) or in
+`EMA`'s with `ema.` before it; what stands before the first dot is its part. A file holds a part whole or not at all.
+"""
+
+import re
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from synctrack.checkpoint import published
+from synctrack.checkpoint.files import CheckpointFile
+from synctrack.checkpoint.published import Entry
+from synctrack.errors import InputError
+from synctrack.models.latent_diffusion import ModelConfig
+from synctrack.models.unet import UNet
+from synctrack.models.vae import VAE
+from synctrack.models.vocoder import HiFiGAN
+
+KEPT = "published."
+"""Our files keep under it what we ignore of a published file, for the way back."""
+
+_LIGHTNING = {
+    "noise schedule, which the configuration gives": r"betas|alphas_cumprod(_prev)?|sqrt_(one_minus_)?alphas_cumprod"
+    r"|log_one_minus_alphas_cumprod|sqrt_recip(m1)?_alphas_cumprod"
+    r"|posterior_(variance|log_variance_clipped|mean_coef[12])",
+    "log variances, which the loss does not use": "logvar",
+    "decay of the average, which the configuration gives": r"model_ema\.decay",
+    "losses that trained the VAE": r"first_stage_model\.loss\..*",
+    "CLAP, which nothing here conditions on": r"cond_stage_model\..*",
+}
+_FILM = r"model\.diffusion_model\.film_emb\.(weight|bias)|model_ema\.diffusion_modelfilm_emb(weight|bias)"
+IGNORED = {
+    "synctrack": _LIGHTNING,
+    "musicldm": _LIGHTNING | {"FiLM layer, for the text condition of MusicLDM": _FILM},
+    "vae": {"losses that trained the VAE": r"loss\..*", "vocoder, which has a file of its own": r"vocoder\..*"},
+    "vocoder": {},
+}
+"""What of a published file of each kind is rightly not used: reason and pattern of the names."""
+IGNORED_OF_OURS = {
+    "kept for the way back to the published names": re.escape(KEPT) + ".*",
+    "discriminator, which trained the first stage": r"discriminator\..*",
+}
+
+
+class Modules(NamedTuple):
+    """What a checkpoint may fill; names and shapes are taken from them."""
+
+    unet: UNet | None = None
+    vae: VAE | None = None
+    vocoder: HiFiGAN | None = None
+
+
+class Weights:
+    """The tensors of a matched file by our names, each made when it is asked for; `parts` are those it holds."""
+
+    def __init__(self, file: CheckpointFile, entries: list[Entry]) -> None:
+        self._file = file
+        self.entries = {entry.ours: entry for entry in entries}
+        self.parts = list(dict.fromkeys(entry.part for entry in entries))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries or f"{name}_g" in self.entries
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name in self.entries:
+            entry = self.entries[name]
+            return entry.to_ours([self._file.tensors[published] for published in entry.published])
+        # A weight that is still split by weight norm.
+        magnitude, direction = self[f"{name}_g"].float(), self[f"{name}_v"].float()
+        return magnitude * direction / torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
+
+    def fill(self, module: nn.Module, prefix: str) -> None:
+        """Copy into `module`, whose tensors' names begin with `prefix`, what there is of it, as the module's type."""
+        with torch.no_grad():
+            for name, tensor in module.state_dict().items():
+                if prefix + name in self:
+                    tensor.copy_(self[prefix + name])
+
+
+def match(file: CheckpointFile, modules: Modules) -> Weights:
+    """The tensors of `file` for `modules`, every one accounted for; parts of other modules are not looked at.
+
+    Raises:
+        InputError: names every tensor that is missing, unknown, or of another shape or type, as the file names it.
+    """
+    if problems := differences(file, modules):
+        listed = "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items())
+        raise InputError(f"{file.path}: {file.description} does not fit the model: {listed}")
+    return Weights(file, _present(file, modules))
+
+
+def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
+    """What `match` would refuse: for each kind of problem the names in the file; empty where all is well."""
+    expected: dict[str, torch.Tensor] = {}
+    for entry in _present(file, modules):
+        expected |= zip(entry.published, entry.to_published(entry.like), strict=True)
+    tensors = file.tensors
+    # With a U-Net, or with the one module of a file of one part, all is known that the file may hold.
+    names = tensors if modules.unet or getattr(modules, file.kind, None) else ()
+    problems = {
+        "missing": [name for name in expected if name not in tensors],
+        "unknown": [name for name in names if name not in expected and not ignored_as(file, name)],
+        "of another shape or type": [
+            f"{name} ({_shape(tensors[name])} in the file, {_shape(like)} in the model)"
+            for name, like in expected.items()
+            if name in tensors and not _alike(tensors[name], like)
+        ],
+    }
+    return {what: names for what, names in problems.items() if names}
+
+
+def ignored_as(file: CheckpointFile, name: str) -> str | None:
+    """Why the tensor `name` of the file is rightly not used; None for what nobody knows."""
+    table = IGNORED[file.kind] if file.published else IGNORED_OF_OURS
+    return next((reason for reason, pattern in table.items() if re.fullmatch(pattern, name)), None)
+
+
+def entries_of(file: CheckpointFile, modules: Modules) -> list[Entry]:
+    """Every tensor that a file of this kind may hold for `modules`: our full names and the file's."""
+    unet, vae, vocoder = modules
+    entries: list[Entry] = []
+    whole = file.kind in ("synctrack", "musicldm")
+    if unet and whole:
+        own = published.unet_map(unet)
+        if file.kind == "musicldm":
+            own = [entry for entry in own if not published.is_new_in_synctrack(entry.ours)]
+        entries += _under("unet.", own, published.PUBLISHED_UNET)
+        averages = [replace(entry, published=tuple(map(published.average_name, entry.published))) for entry in own]
+        entries += _under("ema.module.", averages)
+        count = torch.empty((), dtype=torch.long, device="meta")
+        entries.append(Entry("ema.num_updates", (f"{published.PUBLISHED_EMA}num_updates",), count))
+        entries.append(Entry("scale_factor", ("scale_factor",), torch.empty((), device="meta")))
+    if vae and (whole or file.kind == "vae"):
+        entries += _under("vae.", published.vae_map(vae), published.PUBLISHED_VAE if whole else "")
+    if vocoder and (whole or file.kind == "vocoder"):
+        own = published.vocoder_map(vocoder, any(name.endswith(".weight_g") for name in file.tensors))
+        entries += _under("vocoder.", own, published.PUBLISHED_VOCODER if whole else "")
+    if not file.published:
+        entries = [replace(entry, published=(entry.ours,), image=False) for entry in entries]
+    return entries
+
+
+def shapes_of(config: ModelConfig, num_stems: int) -> Modules:
+    """The modules of a model without memory for their values, which a match does not need."""
+    with torch.device("meta"):
+        unet = UNet(config.unet, num_stems, config.vae.latent_channels)
+        return Modules(unet, VAE(config.vae), HiFiGAN(config.vocoder.hifigan, config.audio))
+
+
+def _under(ours: str, entries: list[Entry], published: str = "") -> list[Entry]:
+    return [replace(e, ours=ours + e.ours, published=tuple(published + n for n in e.published)) for e in entries]
+
+
+def _present(file: CheckpointFile, modules: Modules) -> list[Entry]:
+    """The entries of the parts of which the file holds anything."""
+    entries = entries_of(file, modules)
+    # The one-hot of the prior counts for the U-Net, which comes first, though it stands for its own average too.
+    part_of = {name: entry.part for entry in reversed(entries) for name in entry.published}
+    held = {part_of.get(name) for name in file.tensors}
+    return [entry for entry in entries if entry.part in held]
+
+
+def _alike(tensor: torch.Tensor, like: torch.Tensor) -> bool:
+    # Any floating type will do: reading widens half precision, which loses nothing.
+    same_type = tensor.is_floating_point() == like.is_floating_point() and not tensor.is_complex()
+    return same_type and tensor.layout == torch.strided and tensor.shape == like.shape
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return f"{list(tensor.shape)} {'float' if tensor.is_floating_point() else str(tensor.dtype).removeprefix('torch.')}"

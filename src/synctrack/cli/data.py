@@ -1,0 +1,94 @@
+"""Make data sets for training: `python prepare_data.py COMMAND --help` tells what each command needs."""
+
+import argparse
+
+from synctrack.config import add_config_arguments, config_of
+from synctrack.data.songs import SongReport
+from synctrack.data.sources import grooves, midi, slakh
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
+    _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
+    _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
+    _add_latents(commands.add_parser("latents", help="what the VAE makes of a data set, for training without audio"))
+    arguments = vars(parser.parse_args())
+    report = arguments.pop("run")(**arguments)
+    _print(report)
+
+
+def _add_synthetic(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    parser.add_argument("--songs", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each song (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same songs (%(default)s)")
+    parser.add_argument(
+        "--tracks", dest="stems", nargs="+", default=grooves.DEFAULT_STEMS, help=f"some of {' '.join(grooves.STEMS)}"
+    )
+    parser.add_argument("--meter", dest="meters", type=int, nargs="+", default=grooves.METERS, help="3, 4 or both")
+    parser.add_argument("--bpm", type=float, nargs=2, default=grooves.BPM_RANGE, help="lowest and highest (70 160)")
+    parser.add_argument("--drift", type=float, default=0.0, help="share by which the tempo wanders, such as 0.05")
+    parser.set_defaults(run=grooves.write_grooves)
+
+
+def _add_midi(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    _add_stem_choice(parser)
+    parser.add_argument("--midi", required=True, help="folder of MIDI files, searched through and through")
+    parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
+    parser.set_defaults(run=midi.write_midi)
+
+
+def _add_slakh(parser: argparse.ArgumentParser) -> None:
+    _add_common(parser)
+    _add_stem_choice(parser)
+    parser.add_argument("--root", required=True, help=f"folder that holds {', '.join(slakh.SPLITS)}")
+    parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help="some of them, or omitted")
+    parser.add_argument("--format", dest="file_format", choices=("wav", "flac"), default="wav", help="(%(default)s)")
+    parser.set_defaults(run=slakh.write_slakh)
+
+
+def _add_latents(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    _add_out(parser)
+    shifts = "shifts of each segment that training can choose from (%(default)s)"
+    parser.add_argument("--offsets", type=_positive, default=8, help=shifts)
+    parser.set_defaults(run=_write_latents)
+
+
+def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
+    # Here and not above: Lightning takes seconds to import, and the other commands need none.
+    from synctrack.data.latents.encoding import write_latents
+    from synctrack.training.trainer import start_logging
+
+    start_logging()
+    return write_latents(config_of(config, overrides), out, offsets)
+
+
+def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--missing-stem", choices=("skip", "silent"), default="skip", help="songs that lack one")
+    parser.add_argument("--stem-map", help="YAML file with a line for each stem, such as `strings: [Strings]`")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_out(parser)
+    parser.add_argument("--rate", dest="sample_rate", type=_positive, default=16000, help="Hz (%(default)s)")
+    parser.add_argument("--workers", type=_positive, help="processes (one for each CPU core)")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, help="folder to make; what is complete in it is kept")
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return int(text)
+
+
+def _print(report: SongReport) -> None:
+    for line in report.lines:
+        print(line)
+    print(report)

@@ -1,0 +1,105 @@
+"""What the four scripts share on the command line."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from synctrack.errors import InputError
+from synctrack.metrics.beats.folders import track_folder
+from synctrack.metrics.beats.given import read_given_beats
+from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+from synctrack.metrics.beats.types import PROTOCOL_FPS, StemBeats, choose_protocols
+
+PROTOCOL_HELP = (
+    "paper: as the published table was made, where the decoder is told 150 activations per second though there are "
+    "100: every time comes out at 2/3 of the truth, and the CBS window of 0.15 s is really 0.225 s. "
+    "corrected: the decoder is told 100; times are true. both: one after the other"
+)
+
+
+def window_size(text: str) -> float:
+    """A --window_size from the command line. Raises InputError unless it is a positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise InputError(f"--window_size {text}: must be a number of seconds above 0")
+    return value
+
+
+def _workers(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise InputError(f"--workers {text}: must be a whole number above 0")
+    return int(text)
+
+
+def metric_parser(description: str, protocol: str) -> argparse.ArgumentParser:
+    """The options that say where beats come from. `protocol` is the default."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--folder", type=Path, help="holds one folder of audio files for each stem")
+    source.add_argument("--beats", type=Path, metavar="FILE.json", help="score these beats, without audio")
+    parser.add_argument("--protocol", choices=[*PROTOCOL_FPS, "both"], help=f"{PROTOCOL_HELP} (default: {protocol})")
+    parser.set_defaults(default_protocol=protocol)
+    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="default: %(default)s")
+    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the beat cache")
+    parser.add_argument("--strict", action="store_true", help="refuse unreadable files instead of skipping them")
+    parser.add_argument("--workers", type=_workers, help="files tracked at once; default: one for each processor")
+    return parser
+
+
+def metric_arguments(description: str, options: Mapping[str, Any] | None = None) -> argparse.Namespace:
+    """Read the command line of one metric's script; `options` are its own, as add_argument takes them."""
+    parser = metric_parser(description, "paper")
+    for name, settings in (options or {}).items():
+        parser.add_argument(name, **settings)
+    return parser.parse_args()
+
+
+def read_arguments(arguments: argparse.Namespace) -> StemBeats:
+    """The beats that a command line asks for, in the protocols that it asks for.
+
+    Raises:
+        InputError: as `track_folder`, `read_given_beats`, `make_tracker` and `choose_protocols` do.
+    """
+    if arguments.beats:
+        beats = read_given_beats(arguments.beats)
+    else:
+        tracker = make_tracker(arguments.tracker, arguments.weights)
+        choose_protocols(tracker.protocols, arguments.protocol, arguments.default_protocol)
+        beats = track_folder(
+            arguments.folder,
+            tracker,
+            cache=not arguments.no_cache,
+            strict=arguments.strict,
+            workers=arguments.workers,
+        )
+    warn(beats)
+    protocols = choose_protocols(beats.protocols, arguments.protocol, arguments.default_protocol)
+    return replace(beats, protocols=protocols)
+
+
+def warn(beats: StemBeats) -> None:
+    """Say on stderr what is left out."""
+    for reason in beats.unreadable.values():
+        print(f"skipped: {reason}", file=sys.stderr)
+    if beats.incomplete:
+        print(
+            f"{len(beats.incomplete)} of {len(beats.files)} file names are not in every stem folder: "
+            "left out of CBS and CBD, and kept in IRS, which looks at each stem alone",
+            file=sys.stderr,
+        )
+
+
+def print_values(protocol: str, values: Mapping[str, float]) -> None:
+    """Print one protocol's values, a name and a number a line."""
+    print(f"protocol: {protocol}")
+    for name, value in values.items():
+        print(f"{name}: {value:.6f}")

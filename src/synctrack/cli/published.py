@@ -1,0 +1,33 @@
+"""The commands of the scripts that people know from the published repository; each script only calls one of these."""
+
+from synctrack.config import parse_command_line
+
+
+def train_synctrack() -> None:
+    """`train_synctrack.py`."""
+    config = parse_command_line("Train SyncTrack from a YAML file.")
+    from synctrack.training.run import train
+    from synctrack.training.trainer import start_logging
+
+    start_logging()
+    train(config)
+
+
+def train_first_stage() -> None:
+    """`train_first_stage.py`."""
+    config = parse_command_line("Train the mel VAE or the vocoder, SyncTrack's first stages, from a YAML file.")
+    from synctrack.training.run import train_first_stage as train
+    from synctrack.training.trainer import start_logging
+
+    start_logging()
+    train(config)
+
+
+def eval_synctrack() -> None:
+    """`eval_synctrack.py`."""
+    config = parse_command_line("Generate one clip of stems for each segment of a test set.")
+    from synctrack.training.evaluation import evaluate
+    from synctrack.training.trainer import start_logging
+
+    start_logging()
+    evaluate(config)

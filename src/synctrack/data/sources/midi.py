@@ -1,0 +1,183 @@
+"""MIDI files → stems by General MIDI family, rendered with FluidSynth, and the beats of their tempo maps."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import mido
+import numpy as np
+
+from synctrack.audio.files import audio_info, read_audio
+from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
+from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
+from synctrack.data.writing import scaled_to_peak, write_beats, write_songs, write_stems
+from synctrack.errors import InputError
+
+DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+DRUM_CHANNEL = 9
+# FluidSynth reads its samples without a low-pass: at a lower rate they would alias.
+RENDER_RATE = 44100
+LONGEST_SECONDS = 3600.0  # beyond it a file is taken as damaged
+PEAK = 0.9  # of the loudest stem or the mix
+
+
+class _Rendering(NamedTuple):
+    program: str
+    soundfont: Path
+    stems: StemMap
+    sample_rate: int
+    missing_stem: MissingStem
+
+
+def write_midi(
+    midi: str | Path,
+    out: str | Path,
+    soundfont: str | Path = DEFAULT_SOUNDFONT,
+    sample_rate: int = 16000,
+    stem_map: str | Path | None = None,
+    missing_stem: MissingStem = "skip",
+    workers: int | None = None,
+) -> SongReport:
+    """Render every MIDI file under `midi` to a song folder: a 16-bit WAV for each stem, and beats.json.
+
+    Args:
+        stem_map: YAML file, see `load_stem_map`.
+        missing_stem: whether a song without one of the stems is left out or gets a silent one.
+
+    Raises:
+        InputError: no FluidSynth, soundfont or MIDI file; or as `write_songs` and `load_stem_map`.
+    """
+    program = shutil.which("fluidsynth")
+    if program is None:
+        raise InputError("fluidsynth: is not installed; install it (Debian: apt-get install fluidsynth)")
+    soundfont, jobs = Path(soundfont), _midi_files(Path(midi))
+    rendering = _Rendering(program, soundfont, load_stem_map(stem_map), sample_rate, missing_stem)
+    settings = {
+        "sample_rate": sample_rate,
+        "stems": rendering.stems,
+        "missing_stem": missing_stem,
+        "soundfont": _soundfont_hash(soundfont),
+    }
+    return write_songs(out, settings, jobs, partial(_write_song, rendering), workers)
+
+
+def beat_times(song: mido.MidiFile) -> tuple[np.ndarray, np.ndarray]:
+    """Beats and downbeats in seconds, by the song's tempo map and time signatures.
+
+    A beat is the signature's denominator; in compound time (6/8, 9/8, 12/8, ...) three of them.
+    """
+    tempos, signatures, end = [(0, 500000)], [(0, 4, 4)], 0
+    for message in mido.merge_tracks(song.tracks):
+        end += message.time
+        if message.type == "set_tempo":
+            tempos.append((end, message.tempo))
+        elif message.type == "time_signature" and message.numerator:
+            signatures.append((end, message.numerator, message.denominator))
+    beats, downbeats = [], []
+    for (start, numerator, denominator), (stop, *_) in zip(signatures, [*signatures[1:], (end,)], strict=True):
+        compound = denominator >= 8 and numerator > 3 and numerator % 3 == 0
+        beat = song.ticks_per_beat * 4 / denominator * (3 if compound else 1)
+        beats.append(np.arange(start, stop, beat))
+        downbeats.append(np.arange(start, stop, song.ticks_per_beat * 4 / denominator * numerator))
+    return tuple(_seconds(np.concatenate(ticks), tempos, song.ticks_per_beat) for ticks in (beats, downbeats))
+
+
+def _seconds(ticks: np.ndarray, tempos: list[tuple[int, int]], ticks_per_beat: int) -> np.ndarray:
+    starts, microseconds = np.array(tempos, dtype=np.float64).T
+    per_tick = microseconds / 1e6 / ticks_per_beat
+    passed = np.concatenate([[0.0], np.cumsum(np.diff(starts) * per_tick[:-1])])
+    # Of several changes at one tick, the last holds.
+    region = np.searchsorted(starts, ticks, side="right") - 1
+    return passed[region] + (ticks - starts[region]) * per_tick[region]
+
+
+def _midi_files(folder: Path) -> dict[str, Path]:
+    """MIDI files by track name: their path below `folder`, joined by underscores."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; name a folder of MIDI files")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi") and path.is_file())
+    if not files:
+        raise InputError(f"{folder}: holds no MIDI file (.mid or .midi)")
+    named: dict[str, Path] = {}
+    for path in files:
+        name = "_".join(path.relative_to(folder).with_suffix("").parts).lstrip(".")
+        if name in named:
+            raise InputError(f"{path}: would be the same track as {named[name]}; rename one")
+        named[name] = path
+    return named
+
+
+def _soundfont_hash(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: no such soundfont; name one (Debian: apt-get install fluid-soundfont-gm)")
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+            raise InputError(f"{path}: is no soundfont; name an SF2 or SF3 file")
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
+    song = _read_song(path)
+    beats, downbeats = beat_times(song)
+    if len(beats) < 2 or not 1.0 <= song.length <= LONGEST_SECONDS:
+        raise LeftOutError("of odd length", f"{path}: has {len(beats)} beats in {song.length:.1f} s")
+    samples = round(song.length * rendering.sample_rate)
+    parts = {stem: _only(song, families) for stem, families in rendering.stems.items()}
+    require_stems(path, [stem for stem, part in parts.items() if part is None], len(parts), rendering.missing_stem)
+    silence = np.zeros(samples, dtype=np.float32)
+    stems = {stem: _render(rendering, part, folder, samples) if part else silence for stem, part in parts.items()}
+    write_stems(folder, scaled_to_peak(stems, PEAK), rendering.sample_rate)
+    tempo = 60.0 * (len(beats) - 1) / (beats[-1] - beats[0])
+    meter = int(np.searchsorted(beats, downbeats[1] - 1e-9)) if len(downbeats) > 1 else len(beats)
+    write_beats(folder, beats, downbeats, {"tempo": tempo, "meter": meter})
+
+
+def _read_song(path: Path) -> mido.MidiFile:
+    try:
+        song = mido.MidiFile(path, clip=True)
+    except (OSError, EOFError, ValueError, LookupError, mido.KeySignatureError) as error:
+        raise LeftOutError("unreadable", f"{path}: is no readable MIDI file ({error})") from error
+    if song.ticks_per_beat <= 0 or song.type == 2:
+        raise LeftOutError("unreadable", f"{path}: counts film frames or holds separate songs: it has no beats")
+    return song
+
+
+def _only(song: mido.MidiFile, families: tuple[str, ...]) -> mido.MidiFile | None:
+    """The song with the notes of these families alone, everything else in place; None if it has none."""
+    programs, waiting, found = dict.fromkeys(range(16), 0), 0, False
+    track = mido.MidiTrack()
+    for message in mido.merge_tracks(song.tracks):
+        if message.type == "program_change":
+            programs[message.channel] = message.program
+        if message.type == "note_on" and message.velocity > 0:
+            drums = message.channel == DRUM_CHANNEL
+            family = DRUMS if drums else FAMILIES[programs[message.channel] // 8]
+            if family not in families:
+                waiting += message.time
+                continue
+            found = True
+        track.append(message.copy(time=message.time + waiting))
+        waiting = 0
+    return mido.MidiFile(type=0, ticks_per_beat=song.ticks_per_beat, tracks=[track]) if found else None
+
+
+def _render(rendering: _Rendering, part: mido.MidiFile, folder: Path, samples: int) -> np.ndarray:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        score, sound = Path(place, "score.mid"), Path(place, "sound.wav")
+        part.save(score)
+        options = ["-ni", "-q", "-r", str(RENDER_RATE), "-T", "wav", "-O", "float", "-F", sound]
+        command = [rendering.program, *options, rendering.soundfont, score]
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        # FluidSynth ends with status 0 even if it could not read the soundfont or write the file.
+        problem = next((line for line in result.stderr.splitlines() if "error" in line), None)
+        if result.returncode or problem or not sound.exists():
+            raise InputError(f"{rendering.soundfont}: cannot be rendered with ({problem or result.returncode})")
+        available = min(samples, audio_info(sound).frames_at(rendering.sample_rate))
+        wave = read_audio(sound, 0, available, rendering.sample_rate)
+    return np.pad(wave, (0, samples - available))

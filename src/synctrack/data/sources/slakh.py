@@ -1,0 +1,99 @@
+"""Slakh2100, raw or redux → stems by instrument class: sums of the rendered stems that metadata.yaml lists."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import yaml
+
+from synctrack.audio.files import audio_info, read_audio
+from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
+from synctrack.data.sources.instruments import StemMap, load_stem_map
+from synctrack.data.writing import write_songs, write_stems
+from synctrack.errors import InputError
+from synctrack.files import write_json
+
+SPLITS = ("train", "validation", "test")
+
+
+class _Options(NamedTuple):
+    stems: StemMap
+    sample_rate: int
+    missing_stem: MissingStem
+    suffix: str
+
+
+def write_slakh(
+    root: str | Path,
+    out: str | Path,
+    splits: Sequence[str] = SPLITS,
+    sample_rate: int = 16000,
+    stem_map: str | Path | None = None,
+    missing_stem: MissingStem = "skip",
+    file_format: Literal["wav", "flac"] = "wav",
+    workers: int | None = None,
+) -> SongReport:
+    """Sum the tracks of `root`/<split> into `out`/<split>: a 16-bit file for each stem, and track.json.
+
+    All stems of a song have the length of its longest. Where a sum would clip, one gain (in track.json) holds for
+    all stems of the song. Stems with `audio_rendered: false` count as absent.
+
+    Args:
+        stem_map: YAML file, see `load_stem_map`.
+        missing_stem: whether a song without one of the stems is left out or gets a silent one.
+
+    Raises:
+        InputError: no such split, a split without tracks; or as `write_songs` and `load_stem_map`.
+    """
+    options = _Options(load_stem_map(stem_map), sample_rate, missing_stem, f".{file_format}")
+    tracks = {split: _song_folders(Path(root), split) for split in splits}
+    report = SongReport()
+    for split, jobs in tracks.items():
+        report.add(write_songs(Path(out, split), options._asdict(), jobs, partial(_write_song, options), workers))
+    return report
+
+
+def _song_folders(root: Path, split: str) -> dict[str, Path]:
+    if not (root / split).is_dir():
+        raise InputError(f"{root / split}: no such folder; --root is the folder that holds {', '.join(SPLITS)}")
+    # Only folders with metadata are tracks: some copies keep a folder `omitted` among them.
+    folders = {path.parent.name: path.parent for path in sorted((root / split).glob("*/metadata.yaml"))}
+    if not folders:
+        raise InputError(f"{root / split}: holds no song folder with a metadata.yaml")
+    return folders
+
+
+def _write_song(options: _Options, folder: Path, source: Path) -> None:
+    sources = _sources(source, options.stems)
+    missing = [stem for stem, files in sources.items() if not files]
+    require_stems(source, missing, len(sources), options.missing_stem)
+    try:
+        every = [file for files in sources.values() for file in files]
+        samples = {file: audio_info(file).frames_at(options.sample_rate) for file in every}
+        length = max(samples.values())
+        sums = {stem: np.zeros(length, dtype=np.float32) for stem in sources}
+        for stem, files in sources.items():
+            for file in files:
+                sums[stem][: samples[file]] += read_audio(file, 0, samples[file], options.sample_rate)
+    except InputError as error:
+        raise LeftOutError("unreadable", str(error)) from error
+    gain = 1.0 / max(1.0, *(float(np.abs(wave).max()) for wave in sums.values()))
+    stems = {stem: wave * np.float32(gain) for stem, wave in sums.items()}
+    write_stems(folder, stems, options.sample_rate, options.suffix)
+    names = {stem: [file.stem for file in files] for stem, files in sources.items()}
+    write_json(folder / "track.json", {"gain": gain, "sources": names})
+
+
+def _sources(source: Path, stems: StemMap) -> dict[str, list[Path]]:
+    """The files that make up each stem."""
+    try:
+        entries = yaml.safe_load((source / "metadata.yaml").read_text())["stems"]
+        rendered = {name: entry["inst_class"] for name, entry in entries.items() if entry["audio_rendered"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise LeftOutError("unreadable", f"{source / 'metadata.yaml'}: lists no stems ({error})") from error
+    return {
+        stem: [source / "stems" / f"{name}.flac" for name in sorted(rendered) if rendered[name] in families]
+        for stem, families in stems.items()
+    }

@@ -1,0 +1,141 @@
+"""Writes data sets: one folder per song, whole or not at all, several at a time, resumed where it stopped."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from synctrack.audio.files import write_wav
+from synctrack.data.songs import LeftOutError, SongReport
+from synctrack.errors import InputError
+from synctrack.files import changes, write_json
+
+MANIFEST = "manifest.json"
+PARTIAL = ".partial"
+Job = TypeVar("Job")
+
+
+def write_songs(
+    out: str | Path,
+    settings: dict[str, Any],
+    jobs: Mapping[str, Job],
+    write: Callable[[Path, Job], None],
+    workers: int | None = None,
+) -> SongReport:
+    """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in worker processes.
+
+    What is complete stays as it is. `out`/manifest.json holds the settings, the names of the songs and what was
+    left out; a run with other settings is refused, since it would mix two data sets.
+
+    Args:
+        settings: what decides the content, as JSON.
+        write: picklable where there are workers; raises `LeftOutError` for a song to do without.
+        workers: processes; None is one for each CPU core, 0 none but this one.
+
+    Raises:
+        InputError: `out` cannot be written, holds something else or was made with other settings; a worker died.
+    """
+    out = Path(out)
+    _claim(out, settings)
+    report = SongReport()
+    try:
+        with _parallel_map(workers) as parallel_map:
+            outcomes = parallel_map(partial(_write_song_folder, out, write), jobs.keys(), jobs.values())
+            for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="song"):
+                if reason:
+                    report.leave_out(reason)
+    except BrokenProcessPool as error:
+        raise InputError(f"{out}: a worker was killed, maybe for want of memory; lower --workers") from error
+    names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
+    report.songs = len(names)
+    write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
+    return report
+
+
+def scaled_to_peak(stems: dict[str, np.ndarray], peak: float) -> dict[str, np.ndarray]:
+    """The stems (n,) with one gain for all, so that the loudest of them and of their mix reaches `peak`."""
+    loudest = max(float(np.abs(wave).max()) for wave in [sum(stems.values()), *stems.values()])
+    gain = np.float32(peak / loudest if loudest > 0 else 1.0)
+    return {stem: wave * gain for stem, wave in stems.items()}
+
+
+def write_stems(folder: Path, stems: dict[str, np.ndarray], sample_rate: int, suffix: str = ".wav") -> None:
+    """Write each stem (n,) as a mono 16-bit file, WAV or FLAC by its suffix."""
+    for stem, wave in stems.items():
+        write_wav(folder / f"{stem}{suffix}", wave, sample_rate)
+
+
+def write_beats(folder: Path, beats: np.ndarray, downbeats: np.ndarray, facts: dict[str, Any]) -> None:
+    """Write beats.json: beats and downbeats in seconds from the stems' first sample, and what else is known."""
+    times = {"beats": beats.round(6).tolist(), "downbeats": downbeats.round(6).tolist()}
+    write_json(folder / "beats.json", facts | times)
+
+
+@contextmanager
+def _parallel_map(workers: int | None) -> Iterator[Callable[..., Iterable[Any]]]:
+    if workers == 0:
+        yield map
+    else:
+        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+            yield pool.map
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Write a manifest that says what is being made here, or check that of an earlier run and clear up after it."""
+    manifest = out / MANIFEST
+    if not manifest.exists():
+        if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+            raise InputError(f"{out}: holds files of another origin; choose a new or empty folder")
+        write_json(manifest, {"settings": settings})
+    try:
+        made = json.loads(manifest.read_text())["settings"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
+    wanted = json.loads(json.dumps(settings))
+    if changed := changes(made, wanted):
+        raise InputError(f"{out}: was made otherwise ({changed}); remove it or choose another folder")
+    # What a killed run was writing.
+    for folder in out.glob(f".*{PARTIAL}"):
+        shutil.rmtree(folder)
+    for file in out.glob(f".{manifest.stem}-*"):
+        file.unlink()
+
+
+def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str, job: Job) -> LeftOutError | None:
+    folder, temporary = out / name, out / f".{name}{PARTIAL}"
+    if folder.exists():
+        return None
+    try:
+        temporary.mkdir()
+        write(temporary, job)
+        temporary.replace(folder)
+    except LeftOutError as reason:
+        return reason
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); make room for it") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return None
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it is killed, which tells nobody: we would go on writing, unseen."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        connection.wait([parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,31 @@
+"""Which device a computation runs on, by the name that a user gives."""
+
+import torch
+
+from synctrack.errors import InputError
+
+NAMES = "auto, cpu, cuda, cuda:0, cuda:1, … or mps"
+
+
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
+    """The device of a name; `auto` is the first CUDA GPU, or Apple's, or else the CPU. `gpu` is any of the first two.
+
+    Raises:
+        InputError: the name is unknown, or this machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if str(name) in ("auto", "gpu"):
+        found = next(kind for kind, there in available.items() if there)
+        if str(name) == "gpu" and found == "cpu":
+            raise InputError("device gpu: this machine has none; use cpu or auto")
+        return torch.device(found)
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device {name}: must be one of {NAMES}") from error
+    if device.type not in available:
+        raise InputError(f"device {name}: must be one of {NAMES}")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not available[device.type] or (device.index or 0) >= count:
+        raise InputError(f"device {name}: this machine has no such device; use cpu or auto")
+    return device

@@ -1,0 +1,58 @@
+"""The Beat This! tracker, an optional dependency: pip install beat-this.
+
+Source: F. Foscarin, J. Schlüter, G. Widmer, "Beat this! Accurate beat tracking without DBN postprocessing", ISMIR 2024.
+"""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+
+from synctrack.errors import InputError
+from synctrack.metrics.beats.madmom.decoding import decode
+from synctrack.metrics.beats.types import FileBeats
+
+PUBLISHED_WEIGHTS = "final0"
+
+
+class BeatThisTracker:
+    """Beat This! with its minimal postprocessing. Its times are true: it knows protocol `corrected` alone.
+
+    Args:
+        weights: checkpoint file; where None, the published `final0`, which beat_this itself fetches and keeps.
+
+    Raises:
+        InputError: the package is not installed, or the weights cannot be read or fetched.
+    """
+
+    protocols = ("corrected",)
+
+    def __init__(self, weights: Path | None) -> None:
+        try:
+            from beat_this.inference import Audio2Beats
+        except (ImportError, OSError) as error:
+            raise InputError(
+                f"--tracker beat_this needs its package: pip install beat-this (importing it: {error})"
+            ) from error
+        import torch
+
+        if weights is not None and not weights.is_file():
+            raise InputError(f"--weights {weights}: no such file")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        checkpoint = PUBLISHED_WEIGHTS if weights is None else str(weights)
+        try:
+            self._find_beats = Audio2Beats(checkpoint, device=device)
+        except Exception as error:
+            # Pickle, network and key errors alike: whatever it is, these weights cannot be had.
+            raise InputError(
+                f"the weights {checkpoint} of beat_this cannot be loaded ({str(error).split('. ')[0]})"
+            ) from error
+        content = PUBLISHED_WEIGHTS if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        self.version = f"beat_this {importlib.metadata.version('beat-this')}, weights {content}"
+
+    def track_file(self, path: Path) -> FileBeats:
+        """Track one file. Raises InputError where it cannot be read."""
+        audio = decode(path)
+        beats, _ = self._find_beats(audio.channels.mean(axis=1), audio.rate)
+        return FileBeats(audio.duration, audio.peak, {"corrected": np.asarray(beats, float)})

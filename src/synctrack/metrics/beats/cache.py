@@ -1,0 +1,67 @@
+"""Beats kept from one run to the next in the user's cache folder, by content of the file and version of the tracker."""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from synctrack.errors import InputError
+from synctrack.files import write_json
+from synctrack.metrics.beats.types import FileBeats
+
+CACHE_VARIABLE = "SYNCTRACK_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where beats are kept: $SYNCTRACK_CACHE, or `synctrack` in the platform's folder for caches."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library/Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "synctrack"
+
+
+class BeatCache:
+    """Beats of files by content: one small JSON file for each, written whole or not at all.
+
+    Args:
+        version: of the tracker; other versions' beats are not found.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._folder = cache_folder() / "beats"
+
+    def entry(self, path: Path) -> Path:
+        """The cache file that belongs to the content of `path`. Raises InputError where `path` cannot be read."""
+        key = hashlib.sha256(self._version.encode())
+        try:
+            key.update(path.read_bytes())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        name = key.hexdigest()
+        return self._folder / name[:2] / f"{name}.json"
+
+    def read(self, entry: Path) -> FileBeats | None:
+        """What was kept there; None where nothing was."""
+        if not entry.is_file():
+            return None
+        kept = json.loads(entry.read_text())
+        beats = {protocol: np.array(times, float) for protocol, times in kept["beats"].items()}
+        return FileBeats(kept["duration"], kept["peak"], beats)
+
+    def write(self, entry: Path, file: FileBeats) -> None:
+        """Keep `file`. Raises InputError where the cache folder cannot be written."""
+        beats = {protocol: times.tolist() for protocol, times in file.beats.items()}
+        kept = {"tracker": self._version, "duration": file.duration, "peak": file.peak, "beats": beats}
+        try:
+            write_json(entry, kept)
+        except InputError as error:
+            raise InputError(f"{error}; set {CACHE_VARIABLE} or use --no-cache") from error

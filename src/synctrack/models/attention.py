@@ -1,0 +1,143 @@
+"""The attentions of SyncTrack: one operation, folded four ways.
+
+`SelfAttention` is the same everywhere; which tokens see each other is said by an einops pattern alone. The
+pattern keeps in its first group what is separate and gathers in its second group what attends to one another.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from synctrack.models.layers import Conv2d, GroupNorm, in_float32, zero_
+
+INTRA_STEM = "(b s) (t f)"
+"""Each position of a stem attends to all positions of that stem."""
+GLOBAL = "b (s t f)"
+"""Each position of each stem attends to all positions of all stems of its song (paper: global cross-track)."""
+SAME_FRAME = "(b t) (s f)"
+"""Each position attends to all frequencies of all stems at its time step (paper: time-specific cross-track)."""
+SAME_BIN = "(b t f) s"
+"""Each position attends to the other stems at its own time and frequency (what the published weights learnt)."""
+
+TIME_ATTENTION_SCOPES = {"frame": SAME_FRAME, "bin": SAME_BIN}
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention among the tokens that `pattern` puts together, scaled by d_head^-0.5.
+
+    Args:
+        channels: width of a token.
+        heads: number of heads; divides `channels`.
+        pattern: one of the patterns above.
+        qkv_bias: whether queries, keys and values have a bias.
+    """
+
+    def __init__(self, channels: int, heads: int, pattern: str, qkv_bias: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.pattern = pattern
+        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (b, s, t, f, c) -> same shape."""
+        b, s, t, f, _ = tokens.shape
+        folded = rearrange(self.qkv(tokens), f"b s t f c -> {self.pattern} c")
+        q, k, v = rearrange(folded, "n l (three h d) -> three n h l d", three=3, h=self.heads)
+        attend = F.scaled_dot_product_attention
+        attended = attend(q, k, v) if q.is_cuda else in_float32(attend, q, k, v)
+        attended = rearrange(attended, "n h l d -> n l (h d)")
+        return self.out(rearrange(attended, f"{self.pattern} c -> b s t f c", b=b, s=s, t=t, f=f))
+
+
+class TimeAttention(nn.Module):
+    """Time-specific cross-track attention: a pre-norm encoder layer with a second residual around it.
+
+    The layer returns 2 y + attention + feed-forward, not y + attention + feed-forward: the published weights
+    were trained so (spec: doubled residual).
+    """
+
+    def __init__(self, channels: int, heads: int, scope: str) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels)
+        self.attention = SelfAttention(channels, heads, TIME_ATTENTION_SCOPES[scope], qkv_bias=True)
+        self.norm2 = nn.LayerNorm(channels)
+        wide = 4 * channels
+        self.feed_forward = nn.Sequential(nn.Linear(channels, wide), nn.ReLU(), nn.Linear(wide, channels))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (b, s, t, f, c) -> same shape."""
+        h = tokens + self.attention(self.norm1(tokens))
+        return tokens + h + self.feed_forward(self.norm2(h))
+
+
+class GatedFeedForward(nn.Module):
+    """GEGLU: half of the hidden units, gated by the GELU of the other half (Shazeer, 2020)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(channels, 8 * channels)
+        self.contract = nn.Linear(4 * channels, channels)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        hidden, gate = self.expand(tokens).chunk(2, dim=-1)
+        return self.contract(hidden * F.gelu(gate))
+
+
+class StemSharedBlock(nn.Module):
+    """The track-shared module (paper, section 3): what happens within, across and again within the stems.
+
+    Args:
+        channels: width of a token.
+        heads: number of attention heads.
+        global_attention: whether stems see each other over the whole segment.
+        time_attention: whether stems see each other at the same time.
+        time_attention_scope: `frame` or `bin`, see `TIME_ATTENTION_SCOPES`; the weights are the same.
+    """
+
+    def __init__(
+        self, channels: int, heads: int, global_attention: bool, time_attention: bool, time_attention_scope: str
+    ) -> None:
+        super().__init__()
+        self.norm_intra1 = nn.LayerNorm(channels)
+        self.intra1 = SelfAttention(channels, heads, INTRA_STEM)
+        self.norm_global = nn.LayerNorm(channels) if global_attention else None
+        self.global_ = SelfAttention(channels, heads, GLOBAL) if global_attention else None
+        self.time = TimeAttention(channels, heads, time_attention_scope) if time_attention else None
+        self.norm_intra2 = nn.LayerNorm(channels)
+        self.intra2 = SelfAttention(channels, heads, INTRA_STEM)
+        self.norm_feed_forward = nn.LayerNorm(channels)
+        self.feed_forward = GatedFeedForward(channels)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (b, s, t, f, c) -> same shape."""
+        tokens = tokens + self.intra1(self.norm_intra1(tokens))
+        if self.global_ is not None:
+            tokens = tokens + self.global_(self.norm_global(tokens))
+        if self.time is not None:
+            tokens = self.time(tokens)
+        tokens = tokens + self.intra2(self.norm_intra2(tokens))
+        return tokens + self.feed_forward(self.norm_feed_forward(tokens))
+
+
+class StemTransformer(nn.Module):
+    """A `StemSharedBlock` with `switches` on a feature map, between 1x1 convolutions, plus the input."""
+
+    def __init__(self, channels: int, heads: int, gradient_checkpointing: bool, **switches: bool | str) -> None:
+        super().__init__()
+        self.gradient_checkpointing = gradient_checkpointing
+        self.norm = GroupNorm(channels, eps=1e-6)
+        self.proj_in = Conv2d(channels, channels, 1)
+        self.block = StemSharedBlock(channels, heads, **switches)
+        self.proj_out = zero_(Conv2d(channels, channels, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(b, s, c, t, f) -> same shape."""
+        tokens = rearrange(self.proj_in(self.norm(x)), "b s c t f -> b s t f c")
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            tokens = checkpoint(self.block, tokens, use_reentrant=False)
+        else:
+            tokens = self.block(tokens)
+        return x + self.proj_out(rearrange(tokens, "b s t f c -> b s c t f"))

@@ -1,0 +1,180 @@
+"""The denoising U-Net: latents of all stems of a song and a time step -> the noise in them (paper, section 3)."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from synctrack.models.attention import TIME_ATTENTION_SCOPES, StemTransformer
+from synctrack.models.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths, concat_channels, zero_
+
+NORM_EPS = 1e-5
+SWITCHES = ("global_attention", "time_attention", "time_attention_scope")
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Size and switches of the U-Net; the defaults are the paper's model (241 M parameters)."""
+
+    model_channels: int = 128
+    channel_mult: list[int] = field(default_factory=lambda: [1, 2, 3, 5])
+    num_res_blocks: int = 2
+    attention_resolutions: list[int] = field(default_factory=lambda: [2, 4, 8])
+    """Downsampling factors at which transformer blocks follow the ResBlocks."""
+    num_head_channels: int = 32
+    prior_channels: int = 128
+    """Hidden width of the instrument prior's MLP."""
+    global_attention: bool = True
+    time_attention: bool = True
+    time_attention_scope: str = "frame"
+    """`frame` (paper) or `bin` (published weights)."""
+    instrument_prior: bool = True
+    gradient_checkpointing: bool = False
+    """Recompute the transformer blocks in the backward pass: less memory, more time."""
+
+    def __post_init__(self) -> None:
+        if (scope := self.time_attention_scope) not in TIME_ATTENTION_SCOPES:
+            raise ValueError(f"unet.time_attention_scope: {scope!r} is none of {', '.join(TIME_ATTENTION_SCOPES)}")
+        widths = [mult * self.model_channels for mult in self.channel_mult]
+        check_widths("unet.channel_mult", [self.model_channels, *widths])
+        for level, width in enumerate(widths):
+            if 2**level in self.attention_resolutions and width % self.num_head_channels:
+                raise ValueError(f"unet.num_head_channels: {self.num_head_channels} does not divide {width} channels")
+
+
+def timestep_embedding(t: torch.Tensor, channels: int) -> torch.Tensor:
+    """Time steps (b,) -> [cos | sin] of t at geometrically spaced frequencies (b, channels)."""
+    half = channels // 2
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    angles = t[:, None].float() * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def _mlp(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(in_channels, hidden_channels), nn.SiLU(), nn.Linear(hidden_channels, out_channels))
+
+
+class InstrumentPrior(nn.Module):
+    """The learnable prior of each stem: one-hot -> [sin | cos] -> two-layer MLP (paper, stem-specific modules).
+
+    Stem 0 has its one in the last place and so on backwards, as the published weights expect.
+    """
+
+    def __init__(self, num_stems: int, hidden_channels: int, embedding_channels: int) -> None:
+        super().__init__()
+        self.one_hot = nn.Parameter(torch.eye(num_stems).flip(0), requires_grad=False)
+        self.mlp = _mlp(2 * num_stems, hidden_channels, embedding_channels)
+
+    def forward(self) -> torch.Tensor:
+        """-> (s, embedding_channels)."""
+        return self.mlp(torch.cat([self.one_hot.sin(), self.one_hot.cos()], dim=-1))
+
+
+class Stage(nn.Module):
+    """A ResBlock, then attention where this resolution has it, then upsampling where a level of the way up ends."""
+
+    def __init__(self, res: ResBlock, attention: StemTransformer | None, upsample: Upsample | None = None) -> None:
+        super().__init__()
+        self.res = res
+        self.attention = attention
+        self.upsample = upsample
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        x = self.res(x, embedding)
+        x = x if self.attention is None else self.attention(x)
+        return x if self.upsample is None else self.upsample(x)
+
+
+class Downsample(Conv2d):
+    """Halves time and frequency by a strided convolution; an entry of the way down like any other."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+class UNet(nn.Module):
+    """Predicts the noise in the latents of all stems of a song, or their velocity: see `Diffusion.target`.
+
+    Args:
+        config: size and switches.
+        num_stems: number of stems, s.
+        latent_channels: channels of a latent, c.
+    """
+
+    def __init__(self, config: UNetConfig, num_stems: int, latent_channels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.num_stems = num_stems
+        time_channels = 4 * config.model_channels
+        self.time_embed = _mlp(config.model_channels, time_channels, time_channels)
+        self.prior = (
+            InstrumentPrior(num_stems, config.prior_channels, time_channels) if config.instrument_prior else None
+        )
+        self.conv_in = Conv2d(latent_channels, config.model_channels, 3, padding=1)
+        self.down, skip_channels = self._way_down()
+        widest, deepest = config.model_channels * config.channel_mult[-1], 2 ** (len(config.channel_mult) - 1)
+        self.middle = nn.ModuleList([self._stage(widest, widest, deepest), Stage(self._res(widest, widest), None)])
+        self.up = self._way_up(skip_channels)
+        self.norm_out = GroupNorm(config.model_channels, NORM_EPS)
+        self.conv_out = zero_(Conv2d(config.model_channels, latent_channels, 3, padding=1))
+        # Convolutions run faster on it everywhere, and the transformer's tokens become views.
+        self.to(memory_format=torch.channels_last)
+
+    def _res(self, in_channels: int, out_channels: int) -> ResBlock:
+        # Twice the time embedding's width, prior or not: MusicLDM's weights have that shape.
+        return ResBlock(in_channels, out_channels, NORM_EPS, 8 * self.config.model_channels, zero_init=True)
+
+    def _stage(self, in_channels: int, out_channels: int, downsampling: int, upsample: bool = False) -> Stage:
+        config, attention = self.config, None
+        if downsampling in config.attention_resolutions:
+            heads = out_channels // config.num_head_channels
+            switches = {name: getattr(config, name) for name in SWITCHES}
+            attention = StemTransformer(out_channels, heads, config.gradient_checkpointing, **switches)
+        return Stage(self._res(in_channels, out_channels), attention, Upsample(out_channels) if upsample else None)
+
+    def _way_down(self) -> tuple[nn.ModuleList, list[int]]:
+        config, entries, skip_channels = self.config, nn.ModuleList(), [self.config.model_channels]
+        for level, mult in enumerate(config.channel_mult):
+            if level > 0:
+                entries.append(Downsample(skip_channels[-1]))
+                skip_channels.append(skip_channels[-1])
+            for _ in range(config.num_res_blocks):
+                entries.append(self._stage(skip_channels[-1], mult * config.model_channels, 2**level))
+                skip_channels.append(mult * config.model_channels)
+        return entries, skip_channels
+
+    def _way_up(self, skip_channels: list[int]) -> nn.ModuleList:
+        config, channels, skips = self.config, skip_channels[-1], list(skip_channels)
+        entries = nn.ModuleList()
+        for level, mult in reversed(list(enumerate(config.channel_mult))):
+            for i in range(config.num_res_blocks + 1):
+                upsample = level > 0 and i == config.num_res_blocks
+                width = mult * config.model_channels
+                entries.append(self._stage(channels + skips.pop(), width, 2**level, upsample))
+                channels = width
+        return entries
+
+    def embed(self, t: torch.Tensor) -> torch.Tensor:
+        """Time steps (b,) -> the embedding of each stem of each song (b, s, e): time, then instrument prior."""
+        time = self.time_embed(timestep_embedding(t, self.config.model_channels))
+        time = time[:, None].expand(-1, self.num_stems, -1)
+        prior = torch.zeros_like(time) if self.prior is None else self.prior().expand_as(time)
+        return torch.cat([time, prior], dim=-1)
+
+    def forward(self, latent: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Noisy latents (b, s, c, t, f) and time steps (b,) -> the prediction (b, s, c, t, f)."""
+        embedding = self.embed(t)
+        x = self.conv_in(latent)
+        skips = [x]
+        for entry in self.down:
+            x = entry(x, embedding)
+            skips.append(x)
+        for entry in self.middle:
+            x = entry(x, embedding)
+        for entry in self.up:
+            x = entry(concat_channels(x, skips.pop()), embedding)
+        return self.conv_out(nn.functional.silu(self.norm_out(x)))

@@ -1,0 +1,66 @@
+"""What of a configuration makes no sense for the training of a first stage."""
+
+from collections.abc import Iterator
+
+from synctrack.config import Config
+from synctrack.errors import InputError
+from synctrack.training.first_stage.discriminators import PatchDiscriminator
+
+
+def uses_discriminator(config: Config) -> bool:
+    """Whether a run comes to the step from which on the discriminator is heard, and needs one."""
+    start, steps = config.first_stage.discriminator_start, config.trainer.max_steps
+    return start is not None and not 0 <= steps <= start
+
+
+def check(config: Config) -> None:
+    """Refuse what would fail, or be passed over in silence, after the training has started.
+
+    Raises:
+        InputError: names the first key whose value does not fit the rest.
+    """
+    for problem in _problems(config):
+        raise InputError(problem)
+
+
+def _problems(config: Config) -> Iterator[str]:
+    settings, params = config.first_stage, config.model.params
+    if config.mode != "train":
+        yield f"mode: a first stage has no {config.mode}; set mode=train, which validates as well"
+    if settings.kind == "vocoder" and params.vocoder.kind != "hifigan":
+        yield f"model.params.vocoder.kind: {params.vocoder.kind} has no weights to train; set hifigan"
+    if settings.schedule == "cosine" and config.trainer.max_steps < 1:
+        yield "first_stage.schedule: cosine falls until trainer.max_steps; set that, or schedule=constant"
+    if len(settings.betas) != 2 or not all(0 <= beta < 1 for beta in settings.betas):
+        yield f"first_stage.betas: {settings.betas} are not two numbers from 0 up to, but not, 1"
+    yield from _problems_of_crop(config)
+    if uses_discriminator(config):
+        yield from _problems_of_discriminator(config)
+
+
+def _problems_of_crop(config: Config) -> Iterator[str]:
+    audio, crop = config.model.params.audio, config.first_stage.crop_frames or config.model.params.audio.frames
+    if crop > audio.frames:
+        yield f"first_stage.crop_frames: {crop} is more than a segment's {audio.frames} frames"
+    uses_vae = config.first_stage.kind == "vae" or config.model.params.vae_ckpt_path
+    down = config.model.params.vae.downsampling
+    if uses_vae and crop % down:
+        yield f"first_stage.crop_frames: {crop} is no multiple of {down}, by which the VAE shrinks it"
+    least = audio.n_fft // 2 // audio.hop_length + 1
+    if config.first_stage.kind == "vocoder" and crop < least:
+        yield f"first_stage.crop_frames: {crop} frames are too few for a mel of them; {least} are the least"
+
+
+def _problems_of_discriminator(config: Config) -> Iterator[str]:
+    settings, audio = config.first_stage, config.model.params.audio
+    if settings.kind == "vae":
+        least, frames = PatchDiscriminator.least_size(), settings.crop_frames or audio.frames
+        if min(frames, audio.n_mels) < least:
+            yield f"first_stage.discriminator_start: needs {least} frames (crop_frames) and mel bins; set null for none"
+        if settings.patch_channels < 1 or settings.patch_channels % 16:
+            yield f"first_stage.patch_channels: {settings.patch_channels} is no multiple of 16"
+    else:
+        if settings.wave_channels < 1 or settings.wave_channels % 4:
+            yield f"first_stage.wave_channels: {settings.wave_channels} is no multiple of 4"
+        if not all(1 <= period <= audio.hop_length for period in settings.periods):
+            yield f"first_stage.periods: {settings.periods} are not all between 1 and {audio.hop_length} samples"

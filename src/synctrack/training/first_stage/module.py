@@ -1,0 +1,132 @@
+"""What the training of the VAE and of the vocoder share: optimiser, schedule, items, validation and checkpoints."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from synctrack.audio.mel import LogMel
+from synctrack.checkpoint import loading as checkpoint
+from synctrack.config import Config
+from synctrack.errors import InputError
+from synctrack.generation.clips import StemTree
+from synctrack.report.plots import plot_mels
+from synctrack.seeding import VALIDATION_LATENT, batch_generators
+
+USUAL_LOG_MEL, USUAL_SPREAD = -6.0, 3.0
+"""Mean and standard deviation of music's log-mels, roughly: where training begins."""
+
+
+class FirstStageModule(pl.LightningModule):
+    """Trains one first stage; the judges learn beside it, by the same optimiser, each from its own loss.
+
+    Args:
+        config: the whole configuration; `checks.check` has seen it.
+        kind: `vae` or `vocoder`, for the checkpoint's header.
+
+    Attributes:
+        discriminator: the judges; None where this run will not hear them.
+    """
+
+    discriminator: nn.Module | None
+
+    def __init__(self, config: Config, kind: str) -> None:
+        super().__init__()
+        self.config, self.kind = config, kind
+        self.settings = config.first_stage
+        self.audio = config.model.params.audio
+        self.mel = LogMel(self.audio)
+
+    def reconstruct(self, waveform: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+        """Waveform (b, s, n) -> what the first stage makes of it, as a waveform (b, s, n)."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        groups = [getattr(self, self.kind)] + ([] if self.discriminator is None else [self.discriminator])
+        weights = [{"params": list(module.parameters())} for module in groups]
+        optimizer = torch.optim.AdamW(weights, lr=self.settings.learning_rate, betas=tuple(self.settings.betas))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step as a share of the configured one."""
+        if self.settings.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.trainer.max_steps)))
+
+    def unheard(self) -> torch.Tensor:
+        """The loss of judges that are not heard: zero, with a zero gradient for every weight."""
+        # Several devices wait for a gradient of each weight at each step; the next hook takes them away again.
+        return sum(0.0 * parameter.sum() for parameter in self.discriminator.parameters())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        # Judges that are not heard yet do not age: neither weight decay nor a step of Adam's averages.
+        if self.discriminator is not None and not self.judged:
+            self.discriminator.zero_grad(set_to_none=True)
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *_: Any, **__: Any
+    ) -> None:
+        # Each by its own norm, or a large gradient of the judges would take the first stage's away.
+        for group in optimizer.param_groups if gradient_clip_val else ():
+            nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the discriminator is heard, and learns, at this step."""
+        return self.discriminator is not None and self.global_step >= self.settings.discriminator_start
+
+    def generators(self, batch: dict[str, Any], stream: int) -> list[torch.Generator]:
+        """One generator for each item of a batch."""
+        return batch_generators(batch, self.config.seed, stream, self.device)
+
+    def crop(self, batch: dict[str, Any], generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
+        """`crop_frames` frames from a place of each item's own: log-mel (b, s, m, f), its waveform (b, s, n)."""
+        waveform, hop = batch["waveform"], self.audio.hop_length
+        mel = self.mel(waveform)
+        length = self.settings.crop_frames or mel.shape[2]
+        last = mel.shape[2] - length
+        starts = [int(torch.randint(last + 1, (1,), generator=g, device=g.device)) for g in generators]
+        mels = [row[:, start : start + length] for row, start in zip(mel, starts, strict=True)]
+        waves = [row[:, start * hop : (start + length) * hop] for row, start in zip(waveform, starts, strict=True)]
+        return torch.stack(mels), torch.stack(waves)
+
+    def log_values(self, stage: str, items: int, **values: torch.Tensor) -> None:
+        """Log values of a batch of `items` as `<stage>/<name>`."""
+        named = {f"{stage}/{name}": value for name, value in values.items()}
+        self.log_dict(named, prog_bar=True, sync_dist=stage == "val", batch_size=items)
+
+    def write_samples(self, batch: dict[str, Any]) -> None:
+        """Of the first `validation.clips` items: original and reconstructed stems, and a picture of their mels."""
+        chosen = [row for row, index in enumerate(batch["index"].tolist()) if index < self.config.validation.clips]
+        if not chosen:
+            return
+        folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
+        stems = self.config.data.params.path.stems
+        original = batch["waveform"][chosen]
+        generators = self.generators({key: batch[key][chosen] for key in ("epoch", "index")}, VALIDATION_LATENT)
+        made = {"original": original, "reconstructed": self.reconstruct(original, generators)}
+        for version, waveforms in made.items():
+            tree = StemTree(folder / version, len(stems), self.audio.sample_rate)
+            for row, stem_waves in zip(chosen, waveforms.float().cpu().numpy(), strict=True):
+                name = batch["name"][row]
+                tree.write(name, stem_waves)
+                plot_mels(folder / version / f"{name}.png", stem_waves, stems, self.audio, f"{name}, {version}")
+
+    def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
+        checkpoint_file["synctrack"] = checkpoint.header(self.kind, self.config)
+
+    def on_load_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
+        """Raise InputError for a run with other judges; the header has told whether all else is the same."""
+        stored, own = (
+            {name: tensor.shape for name, tensor in tensors.items() if name.startswith("discriminator.")}
+            for tensors in (checkpoint_file["state_dict"], self.state_dict())
+        )
+        if stored != own:
+            raise InputError(
+                "trainer.resume: the run has another discriminator, or none; set first_stage and trainer.max_steps as "
+                f"there, or start a new run from its weights by model.params.{self.kind}_ckpt_path"
+            )

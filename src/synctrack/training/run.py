@@ -1,0 +1,50 @@
+"""A whole training from a configuration: SyncTrack's, or a first stage's."""
+
+from synctrack.config import Config
+from synctrack.data.datamodule import StemDataModule
+from synctrack.errors import InputError
+from synctrack.training.first_stage.checks import check
+from synctrack.training.first_stage.vae_module import VAEModule
+from synctrack.training.first_stage.vocoder_module import VocoderModule
+from synctrack.training.initialise import initialise
+from synctrack.training.synctrack_module import SyncTrackModule
+from synctrack.training.trainer import build_trainer, checkpoint_to_resume, fit, seed_everything
+
+FIRST_STAGES = {"vae": VAEModule, "vocoder": VocoderModule}
+DATA_OF_MODE = {"train": ["train"], "validate": ["valid"], "validate_and_train": ["train", "valid"]}
+
+
+def train(config: Config) -> None:
+    """Train or validate SyncTrack, as `train_synctrack.py` does.
+
+    Raises:
+        InputError: the configuration, its data or its weights do not fit.
+    """
+    if config.mode not in DATA_OF_MODE:
+        raise InputError(f"mode: {config.mode} generates clips; run eval_synctrack.py, or set mode=train")
+    data = StemDataModule(config, config.data.params.path.latents)
+    data.require(*DATA_OF_MODE[config.mode])
+    seed_everything(config)
+    module = SyncTrackModule(config)
+    resume = None if config.mode == "validate" else checkpoint_to_resume(config, "synctrack")
+    if resume is None:
+        initialise(module.model, module.ema, config.model.params)
+    if config.mode in ("validate", "validate_and_train"):
+        build_trainer(config).validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    if config.mode != "validate":
+        fit(config, module, data, "val/loss_ema", resume)
+
+
+def train_first_stage(config: Config) -> None:
+    """Train the mel VAE or the vocoder, as `train_first_stage.py` does.
+
+    Raises:
+        InputError: the configuration, its data or its weights do not fit.
+    """
+    check(config)
+    data = StemDataModule(config)
+    data.require("train")
+    seed_everything(config)
+    kind = config.first_stage.kind
+    resume = checkpoint_to_resume(config, kind)
+    fit(config, FIRST_STAGES[kind](config), data, "val/mel_l1", resume)

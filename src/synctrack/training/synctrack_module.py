@@ -1,0 +1,136 @@
+"""SyncTrack under Lightning: training, validation and generation steps, optimiser, warm-up, average and logging."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import default_collate
+from tqdm import tqdm
+
+from synctrack import seeding
+from synctrack.checkpoint import loading as checkpoint
+from synctrack.config import Config, EvaluationConfig, ValidationConfig
+from synctrack.errors import InputError
+from synctrack.generation.clips import Generation, StemTree
+from synctrack.models.latent_diffusion import LatentDiffusion
+from synctrack.models.unet import UNet
+from synctrack.report.plots import plot_mels
+from synctrack.training.ema import EMA
+
+SCALE_FACTOR_SEGMENTS = 16
+
+
+class SyncTrackModule(pl.LightningModule):
+    """Trains and evaluates a `SyncTrack`; `ema` is the averaged U-Net that generation uses.
+
+    Args:
+        config: the whole configuration.
+        generation: where test clips go; training needs none.
+    """
+
+    def __init__(self, config: Config, generation: Generation | None = None) -> None:
+        super().__init__()
+        self.config, self.generation = config, generation
+        self.model = LatentDiffusion(config.model.params, config.data.params.path.stems)
+        self.ema = EMA(self.model.unet, config.model.params.ema_decay)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        params = self.config.model.params
+        weights = [p for p in self.model.unet.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=params.base_learning_rate, weight_decay=params.weight_decay)
+        # From 0 at the first step to the base rate after the last of the warm-up, then constant.
+        warm_up = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, step / params.warmup_steps) if params.warmup_steps else 1.0
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": warm_up, "interval": "step"}}
+
+    def generators(self, batch: dict[str, Any], stream: int) -> list[torch.Generator]:
+        """One generator for each item of a batch."""
+        return seeding.batch_generators(batch, self.config.seed, stream, self.device)
+
+    def on_fit_start(self) -> None:
+        self._prepare_latents()
+
+    def on_validation_start(self) -> None:
+        self._prepare_latents()
+
+    def latent(self, batch: dict[str, Any], generators: list[torch.Generator]) -> torch.Tensor:
+        """Unscaled latents (b, s, c, t, f) of a batch of waveforms, or of posteriors made before."""
+        if "mean" in batch:
+            return seeding.draw_per_item(batch["mean"], batch["std"], generators)
+        return self.model.encode(batch["waveform"], generators)
+
+    def _prepare_latents(self) -> None:
+        """See that stored latents are of this VAE, and that there is a scale factor.
+
+        Where no checkpoint gave one, it is estimated from segments spread over the training data, on each device alike.
+
+        Raises:
+            InputError: the latents come from another VAE, or there are no training data to estimate it from.
+        """
+        self.trainer.datamodule.require_vae(self.model.vae)
+        if not self.model.scale_factor.isnan():
+            return
+        data = self.trainer.datamodule.train
+        if data is None:
+            raise InputError("model.params.ckpt_path: gives no scale factor; name a SyncTrack checkpoint to validate")
+        indices = torch.linspace(0, len(data) - 1, min(SCALE_FACTOR_SEGMENTS, len(data))).long().tolist()
+        latents = []
+        for index in tqdm(indices, desc="scale factor", disable=not self.trainer.is_global_zero, leave=False):
+            item = self.trainer.strategy.batch_to_device(default_collate([data[0, index]]), self.device)
+            generator = seeding.item_generator(self.config.seed, seeding.TRAIN, index, device=self.device)
+            latents.append(self.latent(item, [generator]))
+        self.model.set_scale_factor(torch.cat(latents))
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+        generators = self.generators(batch, seeding.TRAIN)
+        latent = self.latent(batch, generators)
+        loss = self.model.loss(latent, generators).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
+        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=len(latent))
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.ema.update(self.model.unet)
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        latent = self.latent(batch, self.generators(batch, seeding.VALIDATION_LATENT))
+        for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
+            # Fresh generators of the same seeds: both see the same noise at the same time steps.
+            loss = self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet).mean()
+            self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
+
+    def on_validation_epoch_end(self) -> None:
+        """Write a few clips, spread over the devices, the same seeds every time."""
+        settings, audio = self.config.validation, self.config.model.params.audio
+        folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
+        tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
+        for clip in range(self.trainer.global_rank, settings.clips, self.trainer.world_size):
+            generators = [seeding.item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
+            waveform = self._generate(generators, settings, f"clip {clip}", self.ema.module)[0]
+            tree.write(f"clip_{clip}", waveform)
+            plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Write one generated clip and its target for each item."""
+        generators = [
+            seeding.item_generator(self.config.seed, seeding.GENERATION, index) for index in batch["index"].tolist()
+        ]
+        waveform = self._generate(generators, self.config.evaluation, "denoising", unet=None)
+        for clip in zip(batch["name"], waveform, batch["waveform"].cpu().numpy(), strict=True):
+            self.generation.write(*clip)
+
+    def _generate(
+        self, generators: list[torch.Generator], how: ValidationConfig | EvaluationConfig, task: str, unet: UNet | None
+    ) -> np.ndarray:
+        """Clips (b, s, n), one for each generator; by the model's own U-Net where `unet` is None."""
+        bar = functools.partial(tqdm, desc=task, leave=False, disable=not self.trainer.is_global_zero, position=2)
+        latent = self.model.generate(generators, how.steps, how.eta, unet, bar)
+        return self.model.decode(latent).cpu().numpy()
+
+    def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
+        checkpoint_file["synctrack"] = checkpoint.header("synctrack", self.config)
