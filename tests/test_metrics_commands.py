@@ -243,8 +243,8 @@ def test_scripts_start_without_torch_or_madmom(tmp_path, run):
     (tmp_path / "probe.py").write_text(
         "import runpy, sys\n"
         f"sys.argv = ['score.py', '--beats', {str(path)!r}]\n"
-        "from synctrack.metrics import score\n"
-        "score.main()\n"
+        "from synctrack.cli import metrics\n"
+        "metrics.run_score('')\n"
         "heavy = {'torch', 'pytorch_lightning', 'madmom', 'librosa', 'numba', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
