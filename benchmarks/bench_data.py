@@ -105,7 +105,8 @@ class Bench:
         if way != "published":
             return self.module.latent(batch, generators), generators
         posterior = model.vae.encode(batch["mel"])
-        return draw_per_item(posterior.mean[:, :-1], posterior.std[:, :-1], generators), generators
+        drawn = draw_per_item(posterior.mean[:, :-1], posterior.std[:, :-1], generators)
+        return model.scale_factor * drawn, generators
 
     def step(self, way: str) -> None:
         """Load, encode and train on a batch."""

@@ -9,6 +9,7 @@ from conftest import STEMS, run_here
 from first_stage_runs import CONFIGS, last, logged
 
 from synctrack.config import load_config
+from synctrack.diffusion.samplers import Sampling
 from synctrack.seeding import item_generator
 from synctrack.training.synctrack_module import SyncTrackModule
 
@@ -32,7 +33,7 @@ def test_full_size_trains_and_samples_a_step():
         optimizer.step()
         losses.append(loss.item())
     assert losses[1] < losses[0]
-    waveform = model.decode(model.generate([item_generator(2)], steps=1, eta=1.0))
+    waveform = model.decode(model.generate([item_generator(2)], Sampling(steps=1)))
     assert waveform.shape == (1, len(STEMS), 163_840)
     assert waveform.isfinite().all()
 

@@ -10,10 +10,20 @@ from torch import nn
 
 from synctrack.checkpoint.published import PUBLISHED_UNET, unet_map
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
+from synctrack.diffusion.samplers import ddim, ddim_sigma, sampling_steps
 from synctrack.models.unet import UNet
 from synctrack.training.ema import EMA
 
 SHAPE = (1, 4, 8, 256, 16)
+
+
+def sample_by_ddim(diffusion, predict, x, draw_noise, steps, eta):
+    """DDIM with a predictor (x, t (b,)) -> noise or velocity."""
+
+    def denoise(x, step):
+        return diffusion.clean(predict(x, torch.full((len(x),), step.t)), x, step.alpha_cumprod)
+
+    return ddim(denoise, x, sampling_steps(diffusion.alphas_cumprod, steps), draw_noise, eta)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +41,12 @@ def test_noise_schedule(diffusion):
 @pytest.mark.parametrize("eta", [0, 1])
 def test_ddim_schedule(diffusion, steps, eta):
     golden = Golden("schedule")
-    schedule = diffusion.ddim_schedule(steps, eta)[::-1]
+    schedule = sampling_steps(diffusion.alphas_cumprod, steps)[::-1]
     name = f"S{steps}_eta{eta}"
     assert golden.error(f"ddim_timesteps_{name}", [step.t for step in schedule]) == 0
     assert golden.error(f"ddim_alphas_{name}", [step.alpha_cumprod for step in schedule]) == 0
-    assert golden.error(f"ddim_alphas_prev_{name}", [step.alpha_cumprod_prev for step in schedule]) < 1e-12
-    assert golden.error(f"ddim_sigmas_{name}", [step.sigma for step in schedule]) < 1e-7
+    assert golden.error(f"ddim_alphas_prev_{name}", [step.next_alpha_cumprod for step in schedule]) < 1e-12
+    assert golden.error(f"ddim_sigmas_{name}", [ddim_sigma(step, eta) for step in schedule]) < 1e-7
 
 
 @pytest.mark.parametrize("eta", [pytest.param(0, marks=pytest.mark.slow), 1])
@@ -51,8 +61,7 @@ def test_ddim_trajectory_of_the_small_unet(diffusion, eta):
 
     with torch.inference_mode():
         fill_by_name(unet, unet_map(unet), PUBLISHED_UNET)
-        schedule = diffusion.ddim_schedule(5, eta)
-        final = diffusion.ddim_sample(predict_noise, tensor_noise("ddim.xT", SHAPE), lambda: next(noises), schedule)
+        final = sample_by_ddim(diffusion, predict_noise, tensor_noise("ddim.xT", SHAPE), lambda: next(noises), 5, eta)
     golden = Golden("ddim_tiny")
     states = {f"x{i}_eta{eta}": x for i, x in enumerate([*visited[1:], final])} | {f"final_eta{eta}": final}
     errors = {name: golden.error(name, x) for name, x in states.items()}
@@ -91,7 +100,7 @@ def test_ddim_equals_diffusers(prediction, theirs, steps, eta):
         predicted = predict(expected, t.expand(2))
         expected = reference.step(predicted, t, expected, eta=eta, variance_noise=noise).prev_sample
     remaining = iter(noises)
-    ours = diffusion.ddim_sample(predict, start, lambda: next(remaining), diffusion.ddim_schedule(steps, eta))
+    ours = sample_by_ddim(diffusion, predict, start, lambda: next(remaining), steps, eta)
     torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -129,7 +138,7 @@ def test_what_the_unet_is_to_say():
 
 
 def test_another_prediction_is_refused():
-    with pytest.raises(ValueError, match=r"diffusion\.prediction: 'x_0' is none of epsilon, v"):
+    with pytest.raises(ValueError, match=r"diffusion\.prediction: 'x_0' must be one of epsilon, v"):
         DiffusionConfig(prediction="x_0")
 
 
@@ -144,8 +153,7 @@ def test_a_unet_that_is_right_takes_all_noise_away(prediction):
         return diffusion.target(clean, t, noise)
 
     start, generator = torch.from_numpy(named_noise("v.start", (2, 4, 5))), torch.Generator().manual_seed(0)
-    schedule = diffusion.ddim_schedule(50, 1.0)
-    made = diffusion.ddim_sample(predict, start, lambda: torch.randn(2, 4, 5, generator=generator), schedule)
+    made = sample_by_ddim(diffusion, predict, start, lambda: torch.randn(2, 4, 5, generator=generator), 50, 1.0)
     # The sampler ends at the first noise level of training, not at none (as published).
     kept = diffusion.alphas_cumprod[0].sqrt()
     assert (made - kept * clean).std() < 1.5 * (1 - kept**2).sqrt()

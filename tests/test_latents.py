@@ -191,6 +191,7 @@ def test_scale_factor_from_the_store_is_that_from_audio(trained, module):
     # The epoch and the noise of the estimate.
     waves = [audio[0, index]["waveform"][None] for index in range(len(audio))]
     generators = [item_generator(0, TRAIN, index) for index in range(len(audio))]
+    module.model.scale_factor.fill_(1.0)
     latents = [module.model.encode(wave, [generator]) for wave, generator in zip(waves, generators, strict=True)]
     stored = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]["model.scale_factor"]
     torch.testing.assert_close(stored, 1 / torch.cat(latents).std(), rtol=1e-3, atol=0)

@@ -12,6 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
 from synctrack.models.latent_diffusion import ModelConfig
@@ -131,16 +132,29 @@ class ValidationConfig:
     steps: int = 50
     eta: float = 1.0
 
+    @property
+    def sampling(self) -> Sampling:
+        """The published DDIM with these steps."""
+        return Sampling(steps=self.steps, eta=self.eta)
+
 
 @dataclass
 class EvaluationConfig:
     """What `eval_synctrack.py` generates."""
 
     out: str = "runs/eval"
+    sampler: str = "ddim"
     steps: int = 200
     eta: float = 1.0
+    spacing: str = "leading"
+    final: str = "first"
     clips: int | None = None
     score: bool = True
+
+    @property
+    def sampling(self) -> Sampling:
+        """How clips are sampled."""
+        return Sampling(self.sampler, self.steps, self.eta, self.spacing, self.final)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from synctrack.files import atomic_path
 CUT_OFF = "is cut off or damaged (holds less than promised); replace it or leave it out"
 # Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
 RESAMPLE_MARGIN_SECONDS = 0.05
+PEAK_DBFS = -1.0
 
 
 class AudioInfo(NamedTuple):
@@ -85,12 +87,34 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
     Raises:
         InputError: the place cannot be written.
     """
+    write_audio(path, waveform, sample_rate, "PCM_16")
+
+
+def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtype: str) -> None:
+    """Write a waveform (n,) as a mono file, clipped to [-1, 1], whole or not at all.
+
+    Args:
+        path: where; its suffix decides the container.
+        waveform: full scale 1.
+        sample_rate: Hz.
+        subtype: libsndfile's name of the sample type, such as `PCM_16`, `PCM_24` or `FLOAT`.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
     with atomic_path(path) as temporary:
         try:
-            soundfile.write(temporary, np.clip(waveform, -1.0, 1.0), sample_rate, subtype="PCM_16")
+            soundfile.write(temporary, np.clip(waveform, -1.0, 1.0), sample_rate, subtype=subtype)
         except soundfile.SoundFileError as error:
             # All that libsndfile tells of a full disk is "System error."
             raise OSError(f"{error} Is there room?") from error
+
+
+def peak_gain(waveforms: Iterable[np.ndarray], peak_dbfs: float = PEAK_DBFS) -> float:
+    """The common gain, at most 1, that brings the loudest of `waveforms` (n,) to at most `peak_dbfs` dBFS."""
+    loudest = max(float(np.abs(wave).max(initial=0.0)) for wave in waveforms)
+    limit = 10 ** (peak_dbfs / 20)
+    return limit / loudest if loudest > limit else 1.0
 
 
 def _open(path: str | Path) -> soundfile.SoundFile:

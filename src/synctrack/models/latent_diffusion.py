@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from synctrack.audio.mel import AudioFormat, LogMel
-from synctrack.diffusion.process import DDIMStep, Diffusion, DiffusionConfig
+from synctrack.diffusion.process import Diffusion, DiffusionConfig
+from synctrack.diffusion.samplers import SAMPLERS, Sampling, Step, sampling_steps
 from synctrack.models.unet import UNet, UNetConfig
-from synctrack.models.vae import VAE, VAEConfig
+from synctrack.models.vae import VAE, Posterior, VAEConfig
 from synctrack.models.vocoder import GriffinLim, HiFiGAN, HiFiGANConfig
 from synctrack.seeding import draw_per_item, normal_per_item
 
@@ -37,14 +38,19 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.vocoder.kind not in VOCODERS:
-            raise ValueError(f"vocoder.kind: {self.vocoder.kind!r} is none of {', '.join(VOCODERS)}")
+            raise ValueError(f"vocoder.kind: {self.vocoder.kind!r} must be one of {', '.join(VOCODERS)}")
         hop, wanted = self.vocoder.hifigan.hop_length, self.audio.hop_length
         if self.vocoder.kind == "hifigan" and hop != wanted:
             raise ValueError(f"vocoder.hifigan.upsample_rates: multiply to {hop}, not hop_length {wanted}")
-        shrink = self.vae.downsampling * 2 ** (len(self.unet.channel_mult) - 1)
         for name, size in (("frames", self.audio.frames), ("n_mels", self.audio.n_mels)):
-            if size % shrink:
-                raise ValueError(f"audio.{name}: {size} is no multiple of {shrink}, by which VAE and U-Net shrink it")
+            if size % self.frame_multiple:
+                down = self.frame_multiple
+                raise ValueError(f"audio.{name}: {size} is not a multiple of {down}, by which VAE and U-Net downsample")
+
+    @property
+    def frame_multiple(self) -> int:
+        """Lengths in mel frames are multiples of it: VAE and U-Net together downsample by so much."""
+        return self.vae.downsampling * 2 ** (len(self.unet.channel_mult) - 1)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -87,11 +93,15 @@ class LatentDiffusion(nn.Module):
         for frozen in (self.vae, self.vocoder):
             frozen.requires_grad_(False)
 
+    def encode_posterior(self, waveform: torch.Tensor) -> Posterior:
+        """Waveform (b, s, n) -> the VAE's posterior over unscaled latents (b, s, c, t, f)."""
+        return self.vae.encode(self.mel(waveform))
+
     @torch.no_grad()
     def encode(self, waveform: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        """Waveform (b, s, n) -> latent (b, s, c, t, f), drawn from the VAE's posterior, not scaled."""
-        posterior = self.vae.encode(self.mel(waveform))
-        return draw_per_item(posterior.mean, posterior.std, generators)
+        """Waveform (b, s, n) -> scaled latents (b, s, c, t, f), drawn from the VAE's posterior."""
+        posterior = self.encode_posterior(waveform)
+        return self.scale_factor * draw_per_item(posterior.mean, posterior.std, generators)
 
     def set_scale_factor(self, latents: torch.Tensor) -> None:
         """Set `scale_factor` to one over the standard deviation of unscaled `latents` (Rombach et al., 2022)."""
@@ -103,47 +113,60 @@ class LatentDiffusion(nn.Module):
         """Loss of the prediction for each item (b,) at a time step and with noise drawn from its generator.
 
         Args:
-            latent: unscaled latents (b, s, c, t, f).
+            latent: scaled latents (b, s, c, t, f).
             generators: one for each item.
-            unet: another U-Net, such as the averaged one; this model's own by default.
+            unet: another U-Net, such as the one with the EMA weights; this model's own by default.
         """
         steps = self.diffusion.timesteps
         t = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
         noise = normal_per_item(generators, latent.shape[1:])
         t, noise = t.to(latent.device), noise.to(latent.device)
-        x_0 = self.scale_factor * latent
-        predicted = (unet or self.unet)(self.diffusion.q_sample(x_0, t, noise), t)
-        return self.diffusion.loss(predicted, self.diffusion.target(x_0, t, noise))
+        predicted = (unet or self.unet)(self.diffusion.q_sample(latent, t, noise), t)
+        return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise))
 
     @torch.no_grad()
     def generate(
         self,
         generators: list[torch.Generator],
-        steps: int,
-        eta: float,
+        sampling: Sampling,
         unet: nn.Module | None = None,
-        progress: Callable[[list[DDIMStep]], Iterable[DDIMStep]] = iter,
+        progress: Callable[[list[Step]], Iterable[Step]] = iter,
+        num_frames: int | None = None,
     ) -> torch.Tensor:
-        """One clip for each generator: scaled latents (b, s, c, t, f) by DDIM.
+        """One clip for each generator: scaled latents (b, s, c, t, f).
 
         Args:
             generators: one for each clip; on the CPU, so that a clip is the same on every device.
-            steps: number of DDIM steps.
-            eta: 0 is deterministic after the first noise, 1 as noisy as DDPM.
-            unet: another U-Net, such as the averaged one; this model's own by default.
+            sampling: the sampler and its steps.
+            unet: another U-Net, such as the one with the EMA weights; this model's own by default.
             progress: wraps the steps, for a progress bar.
+            num_frames: mel frames of a clip, a multiple of `ModelConfig.frame_multiple`; a segment's by default.
+
+        Raises:
+            ValueError: `num_frames` is not such a multiple, or there are more steps than training time steps.
         """
-        device = self.scale_factor.device
-        shape = (len(self.stems), *self.config.latent_shape)
+        device, config = self.scale_factor.device, self.config
+        num_frames = config.audio.frames if num_frames is None else num_frames
+        if num_frames < 1 or num_frames % config.frame_multiple:
+            raise ValueError(f"num_frames: {num_frames} is not a multiple of {config.frame_multiple}")
+        channels, _, bins = config.latent_shape
+        shape = (len(self.stems), channels, num_frames // config.vae.downsampling, bins)
+        predict = unet or self.unet
 
         def draw_noise() -> torch.Tensor:
             return normal_per_item(generators, shape).to(device)
 
-        schedule = self.diffusion.ddim_schedule(steps, eta)
-        return self.diffusion.ddim_sample(unet or self.unet, draw_noise(), draw_noise, progress(schedule))
+        def denoise(x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+            predicted = predict(x, torch.full((len(x),), step.t, device=x.device)).float()
+            return self.diffusion.clean(predicted, x, step.alpha_cumprod)
+
+        steps = sampling_steps(self.diffusion.alphas_cumprod, sampling.steps, sampling.spacing, sampling.final)
+        sampler = SAMPLERS[sampling.sampler]
+        return sampler(denoise, draw_noise(), progress(steps), draw_noise, sampling.eta)
 
     @torch.no_grad()
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Scaled latents (b, s, c, t, f) -> waveform (b, s, n) of the segment's length."""
+        """Scaled latents (b, s, c, t, f) -> waveform (b, s, n), n = t * `vae.downsampling` * `hop_length`."""
         mel = self.vae.decode(latent / self.scale_factor).float()
-        return self.vocoder(mel)[..., : self.config.audio.segment_samples].float()
+        num_samples = mel.shape[2] * self.config.audio.hop_length
+        return self.vocoder(mel)[..., :num_samples].float()

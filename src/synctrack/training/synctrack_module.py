@@ -58,10 +58,15 @@ class SyncTrackModule(pl.LightningModule):
         self._prepare_latents()
 
     def latent(self, batch: dict[str, Any], generators: list[torch.Generator]) -> torch.Tensor:
-        """Unscaled latents (b, s, c, t, f) of a batch of waveforms, or of posteriors made before."""
+        """Scaled latents (b, s, c, t, f) of a batch of waveforms or of stored posteriors."""
+        return self.model.scale_factor * self._unscaled(batch, generators)
+
+    @torch.no_grad()
+    def _unscaled(self, batch: dict[str, Any], generators: list[torch.Generator]) -> torch.Tensor:
         if "mean" in batch:
             return seeding.draw_per_item(batch["mean"], batch["std"], generators)
-        return self.model.encode(batch["waveform"], generators)
+        posterior = self.model.encode_posterior(batch["waveform"])
+        return seeding.draw_per_item(posterior.mean, posterior.std, generators)
 
     def _prepare_latents(self) -> None:
         """See that stored latents are of this VAE, and that there is a scale factor.
@@ -82,7 +87,7 @@ class SyncTrackModule(pl.LightningModule):
         for index in tqdm(indices, desc="scale factor", disable=not self.trainer.is_global_zero, leave=False):
             item = self.trainer.strategy.batch_to_device(default_collate([data[0, index]]), self.device)
             generator = seeding.item_generator(self.config.seed, seeding.TRAIN, index, device=self.device)
-            latents.append(self.latent(item, [generator]))
+            latents.append(self._unscaled(item, [generator]))
         self.model.set_scale_factor(torch.cat(latents))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
@@ -129,7 +134,7 @@ class SyncTrackModule(pl.LightningModule):
     ) -> np.ndarray:
         """Clips (b, s, n), one for each generator; by the model's own U-Net where `unet` is None."""
         bar = functools.partial(tqdm, desc=task, leave=False, disable=not self.trainer.is_global_zero, position=2)
-        latent = self.model.generate(generators, how.steps, how.eta, unet, bar)
+        latent = self.model.generate(generators, how.sampling, unet, bar)
         return self.model.decode(latent).cpu().numpy()
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
