@@ -50,3 +50,14 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def check_file_name(name: str, what: str) -> str:
+    """`name`, if it is safe as the name of a file in a folder.
+
+    Raises:
+        InputError: it is empty, hidden, or would lead out of the folder; `what` names its source.
+    """
+    if not name or name.startswith(".") or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name):
+        raise InputError(f"{what}: {name!r} is not a file name; use letters, digits, spaces, - and _")
+    return name

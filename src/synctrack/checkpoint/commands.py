@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,9 +38,9 @@ USES = {
 }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.checkpoint") -> None:
     """The command line; each command answers wrong input with an `InputError`."""
-    parser = argparse.ArgumentParser(prog="python -m synctrack.checkpoint", description="Inspect and convert weights.")
+    parser = argparse.ArgumentParser(prog=prog, description="Inspect and convert weights.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for run, text in (
         (inspect, "say what a checkpoint is and what of it would be used"),
@@ -56,7 +56,7 @@ def main() -> None:
     commands.choices["convert"].add_argument("--small", action="store_true", help=small)
     commands.choices["convert"].add_argument("--half", action="store_true", help=half)
     commands.choices["diff"].add_argument("config", nargs="+", help="YAML files and key=value pairs, later ones win")
-    arguments = vars(parser.parse_args())
+    arguments = vars(parser.parse_args(argv))
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     sys.exit(1 if arguments.pop("run")(**arguments) else 0)
 

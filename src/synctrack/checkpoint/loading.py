@@ -48,6 +48,20 @@ def header(kind: str, config: Config) -> dict[str, Any]:
     return model_header(kind, config.model.params, config.data.params.path.stems)
 
 
+def load_model(path: str | Path) -> tuple[LatentDiffusion, CheckpointInfo]:
+    """A model for generation whose configuration and stems are those that the checkpoint itself stores.
+
+    Raises:
+        InputError: the file is not a SyncTrack checkpoint, or does not fit its own configuration.
+    """
+    file = read_file(path)
+    if file.kind != "synctrack":
+        raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
+    config, stems = file.stored_model()
+    model = LatentDiffusion(config, stems)
+    return model, load_for_evaluation(model, path)
+
+
 def load_for_evaluation(
     model: LatentDiffusion, path: str | Path, vocoder_path: str | Path | None = None
 ) -> CheckpointInfo:

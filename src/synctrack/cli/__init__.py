@@ -1,0 +1,1 @@
+"""The command line: `synctrack`, and the commands behind the published scripts."""

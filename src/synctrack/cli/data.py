@@ -1,20 +1,24 @@
-"""Make data sets for training: `python prepare_data.py COMMAND --help` tells what each command needs."""
+"""The commands that make data sets: `synctrack data COMMAND`, or `python prepare_data.py COMMAND`."""
 
 import argparse
+from collections.abc import Sequence
 
 from synctrack.config import add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 
+DESCRIPTION = "Make data sets for training. COMMAND --help tells what each command needs."
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """`synctrack data` and `prepare_data.py`: make a data set, or the latents of one."""
+    parser = argparse.ArgumentParser(prog=prog, description=DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
     _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
     _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
     _add_latents(commands.add_parser("latents", help="what the VAE makes of a data set, for training without audio"))
-    arguments = vars(parser.parse_args())
+    arguments = vars(parser.parse_args(argv))
     report = arguments.pop("run")(**arguments)
     _print(report)
 

@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synctrack.errors import InputError
-from synctrack.metrics.beats.folders import track_folder
+from synctrack.metrics.beats.folders import LAYOUTS, track_folder
 from synctrack.metrics.beats.given import read_given_beats
 from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
 from synctrack.metrics.beats.types import PROTOCOL_FPS, StemBeats, choose_protocols
@@ -37,16 +37,19 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-def metric_parser(description: str, protocol: str) -> argparse.ArgumentParser:
+def metric_parser(description: str, protocol: str, prog: str | None = None) -> argparse.ArgumentParser:
     """The options that say where beats come from. `protocol` is the default."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--folder", type=Path, help="holds one folder of audio files for each stem")
+    source.add_argument("path", nargs="?", type=Path, metavar="FOLDER", help="the same as --folder FOLDER")
+    source.add_argument("--folder", type=Path, help="holds one folder of audio files for each stem, or for each song")
     source.add_argument("--beats", type=Path, metavar="FILE.json", help="score these beats, without audio")
     parser.add_argument("--protocol", choices=[*PROTOCOL_FPS, "both"], help=f"{PROTOCOL_HELP} (default: {protocol})")
     parser.set_defaults(default_protocol=protocol)
+    layout = "of the folder: one sub-folder for each stem, or for each song; auto (default) decides by the names"
+    parser.add_argument("--layout", choices=LAYOUTS, default="auto", help=layout)
     parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="default: %(default)s")
     parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the beat cache")
@@ -55,12 +58,19 @@ def metric_parser(description: str, protocol: str) -> argparse.ArgumentParser:
     return parser
 
 
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line of `metric_parser`; the folder is `folder`, however it was given."""
+    arguments = parser.parse_args(argv)
+    arguments.folder = arguments.folder or arguments.path
+    return arguments
+
+
 def metric_arguments(description: str, options: Mapping[str, Any] | None = None) -> argparse.Namespace:
     """Read the command line of one metric's script; `options` are its own, as add_argument takes them."""
     parser = metric_parser(description, "paper")
     for name, settings in (options or {}).items():
         parser.add_argument(name, **settings)
-    return parser.parse_args()
+    return parse(parser)
 
 
 def read_arguments(arguments: argparse.Namespace) -> StemBeats:
@@ -80,6 +90,7 @@ def read_arguments(arguments: argparse.Namespace) -> StemBeats:
             cache=not arguments.no_cache,
             strict=arguments.strict,
             workers=arguments.workers,
+            layout=arguments.layout,
         )
     warn(beats)
     protocols = choose_protocols(beats.protocols, arguments.protocol, arguments.default_protocol)

@@ -1,10 +1,18 @@
 """The commands of the metrics: `synctrack score`, and the published scripts IRS.py, CBS.py and CBD.py."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from synctrack.cli.metric_arguments import metric_arguments, metric_parser, print_values, read_arguments, window_size
+from synctrack.cli.metric_arguments import (
+    metric_arguments,
+    metric_parser,
+    parse,
+    print_values,
+    read_arguments,
+    window_size,
+)
 from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.metrics.beats.types import StemBeats
@@ -16,6 +24,7 @@ from synctrack.metrics.tables import counts_line, table, write_csv
 
 
 def run_irs(description: str) -> None:
+    """`eval_metrics/IRS.py`: the published script, with `description` as its help."""
     arguments = metric_arguments(description)
     beats = read_arguments(arguments)
     for protocol in beats.protocols:
@@ -26,6 +35,7 @@ def run_irs(description: str) -> None:
 
 
 def run_cbs(description: str) -> None:
+    """`eval_metrics/CBS.py`: the published script, with `description` as its help."""
     arguments = metric_arguments(description, {"--window_size": {"type": window_size, "default": WINDOW_SIZE}})
     beats = read_arguments(arguments)
     for protocol in beats.protocols:
@@ -34,6 +44,7 @@ def run_cbs(description: str) -> None:
 
 
 def run_cbd(description: str) -> None:
+    """`eval_metrics/CBD.py`: the published script, with `description` as its help."""
     arguments = metric_arguments(description)
     beats = read_arguments(arguments)
     for protocol in beats.protocols:
@@ -56,8 +67,15 @@ def _read_reference(arguments: Namespace, protocols: tuple[str, ...]) -> StemBea
     return replace(reference, protocols=protocols)
 
 
-def run_score(description: str) -> None:
-    parser = metric_parser(description, "both")
+def run_score(description: str, argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """`synctrack score` and `eval_metrics/score.py`: all metrics as a table, and as JSON and CSV.
+
+    Args:
+        description: of the command's help.
+        argv: arguments, without the program's name; those of the process by default.
+        prog: the command's name in its help.
+    """
+    parser = metric_parser(description, "both", prog)
     parser.add_argument("--reference", type=Path, help="folder of stems (or file of beats) to compare with")
     parser.add_argument(
         "--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)"
@@ -65,7 +83,7 @@ def run_score(description: str) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the intervals and the chance column (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, beat times included")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row for each song there")
-    arguments = parser.parse_args()
+    arguments = parse(parser, argv)
     beats = read_arguments(arguments)
     result = {
         "folder": str(arguments.folder or arguments.beats),

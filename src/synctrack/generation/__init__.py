@@ -1,0 +1,1 @@
+"""What generation gives: songs in memory and on disk, and the clips of an evaluation."""

@@ -82,12 +82,13 @@ def score_folder(
     cache: bool = True,
     strict: bool = False,
     workers: int | None = None,
+    layout: str = "auto",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Score a folder of stems.
 
     Args:
-        folder: holds one folder of audio files for each stem.
+        folder: holds one folder of audio files for each stem, or for each song.
         reference: another such folder, scored for comparison.
         protocol: `paper`, `corrected` or `both`.
         window_size: of CBS, in seconds.
@@ -96,6 +97,7 @@ def score_folder(
         cache: use and fill the beat cache.
         strict: refuse unreadable files instead of skipping them.
         workers: files tracked at once; all processors where None.
+        layout: of the folder, see `find_stems`.
         seed: of the bootstrap intervals and the chance floor.
 
     Returns:
@@ -108,7 +110,7 @@ def score_folder(
     protocols = choose_protocols(chosen.protocols, protocol, protocol)
 
     def score(path: str | Path) -> dict[str, Any]:
-        beats = track_folder(path, chosen, cache=cache, strict=strict, workers=workers)
+        beats = track_folder(path, chosen, cache=cache, strict=strict, workers=workers, layout=layout)
         return score_beats(replace(beats, protocols=protocols), window_size, seed)
 
     result = {"folder": str(folder), **score(folder)}

@@ -1,7 +1,7 @@
 """Beats of a folder of stems: the files found, each tracked once, what was found kept. The only door to the trackers.
 
-A folder holds one sub-folder for each stem (`stem_0`, `stem_1` … or `bass`, `drums` …; `mix` is not a stem), and each
-of those one audio file for each song, under the same name.
+A folder holds one sub-folder for each stem (`stem_0`, `stem_1` … or `bass`, `drums` …) with one audio file for each
+song, or one sub-folder for each song with one audio file for each stem. A `mix` is not a stem.
 """
 
 import os
@@ -37,14 +37,82 @@ def _audio_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def find_stems(folder: Path) -> dict[str, dict[str, Path]]:
-    """Stem → song → audio file.
+LAYOUTS = ("auto", "stems", "songs")
+"""How files are sorted into folders: one folder for each stem, or for each song; `auto` decides by the names."""
+STEM_NAMES = frozenset(
+    {"bass", "drums", "guitar", "piano", "vocals", "voice", "other", "accompaniment", "strings", "lead", "synth"}
+    | {"keys", "organ", "brass", "winds", "percussion"}
+)
+"""Names that are taken as those of stems, besides stem_0, stem_1, …"""
 
-    Where there are sub-folders named stem_*, they are the stems; otherwise all that hold audio files, the mix excepted.
+
+def _is_stem_name(name: str) -> bool:
+    return name.lower() in STEM_NAMES or re.fullmatch(r"stem_\d+", name) is not None
+
+
+def _is_mix(name: str) -> bool:
+    return name.lower() in MIX_FOLDERS
+
+
+def layout_of(folder: Path) -> str:
+    """Whether the sub-folders of `folder` are stems (`stems`) or songs (`songs`), or it is one song itself (`song`).
 
     Raises:
-        InputError: the folder is missing, has fewer than two stem folders, or one of its stem_* holds no audio.
+        InputError: the folder is missing, or its names can be read both ways.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    direct = [name for name in _audio_files(folder) if not _is_mix(name)]
+    if len(direct) > 1 and all(map(_is_stem_name, direct)):
+        return "song"
+    children = {path.name: _audio_files(path) for path in folder.iterdir() if path.is_dir() and not _is_mix(path.name)}
+    if any(name.startswith("stem_") for name in children):
+        return "stems"
+    children = {name: files for name, files in children.items() if files}
+    inside = {name for files in children.values() for name in files if not _is_mix(name)}
+    as_stems = bool(children) and all(map(_is_stem_name, children))
+    as_songs = bool(inside) and all(map(_is_stem_name, inside))
+    if as_stems and as_songs:
+        raise InputError(
+            f"{folder}: {', '.join(sorted(children))} may be stems or songs, and so may {', '.join(sorted(inside))}; "
+            "add --layout stems (one folder for each stem) or --layout songs (one folder for each song)"
+        )
+    return "songs" if as_songs else "stems"
+
+
+def find_stems(folder: Path, layout: str = "auto") -> dict[str, dict[str, Path]]:
+    """Stem → song → audio file; mixes are not stems.
+
+    Args:
+        folder: holds one folder for each stem with a file for each song, or one folder for each song with a file for
+            each stem, or is the folder of one song.
+        layout: one of `LAYOUTS`. `auto` takes folders called stem_*, or by known names of stems, as stems, and
+            folders whose files have such names as songs; other folders are taken as stems, as published.
+
+    Raises:
+        InputError: the folder is missing, its layout is ambiguous, it has fewer than two stems, or one of its stem_*
+            folders holds no audio.
+    """
+    found = layout_of(folder) if layout == "auto" else layout
+    if found == "stems":
+        return _find_stem_folders(folder)
+    children = [folder] if found == "song" else sorted((p for p in folder.iterdir() if p.is_dir()), key=_natural_path)
+    stems: dict[str, dict[str, Path]] = {}
+    for child in children:
+        for name, path in _audio_files(child).items():
+            if not _is_mix(name):
+                stems.setdefault(name, {})[child.resolve().name] = path
+    if len(stems) < 2:
+        raise InputError(f"{folder}: its songs hold {len(stems)} stem ({', '.join(stems)}); two or more are compared")
+    return stems
+
+
+def _natural_path(path: Path) -> list[int | str]:
+    return _natural(path.name)
+
+
+def _find_stem_folders(folder: Path) -> dict[str, dict[str, Path]]:
+    """Where there are sub-folders named stem_*, they are the stems; otherwise all that hold audio, the mix excepted."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     children = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: _natural(path.name))
@@ -116,21 +184,23 @@ def track_folder(
     cache: bool = True,
     strict: bool = False,
     workers: int | None = None,
+    layout: str = "auto",
 ) -> StemBeats:
     """Find the beats of every stem in `folder`.
 
     Args:
-        folder: holds one folder for each stem.
+        folder: holds one folder for each stem, or for each song.
         tracker: finds the beats.
         cache: use and fill the beat cache.
         strict: refuse unreadable files; otherwise they are skipped and listed.
         workers: files tracked at once; all processors where None.
+        layout: one of `LAYOUTS`, see `find_stems`.
 
     Raises:
         InputError: the folder's form is wrong (`find_stems`), `strict` and a file is unreadable, or no file name is
             common to all stems.
     """
-    stems = find_stems(Path(folder))
+    stems = find_stems(Path(folder), layout)
     paths = [path for songs in stems.values() for path in songs.values()]
     beat_cache = BeatCache(tracker.version) if cache else None
     tracked = _track_all(tracker, paths, beat_cache, workers or _processors())

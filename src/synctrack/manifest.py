@@ -1,0 +1,48 @@
+"""The manifest of an output folder: which settings its content was made with, so that no two are ever mixed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from synctrack.errors import InputError
+from synctrack.files import changes, write_json
+
+MANIFEST = "manifest.json"
+
+
+def claim(
+    folder: str | Path,
+    settings: dict[str, Any],
+    remedy: str,
+    key: str = "settings",
+    describe: Callable[[dict[str, Any], dict[str, Any]], str] = changes,
+) -> None:
+    """Start a manifest in a new folder, or check that an earlier run used the same settings.
+
+    Args:
+        folder: where files will be written.
+        settings: all that decides their content, as JSON.
+        remedy: what the user can do where the folder cannot be used.
+        key: the manifest's entry that holds the settings.
+        describe: how to list the differences of two settings.
+
+    Raises:
+        InputError: the folder holds files of another origin, a damaged manifest, or files that were created with
+            different settings.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        # Hidden files do not count: another process may be writing this very manifest.
+        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise InputError(f"{folder}: holds files but no {MANIFEST}; {remedy}")
+        write_json(path, {"complete": False, key: settings})
+        return
+    try:
+        before = json.loads(path.read_text())[key]
+        changed = describe(before, json.loads(json.dumps(settings)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is damaged or not a manifest of this kind; move it away or {remedy}") from error
+    if changed:
+        raise InputError(f"{folder}: was created with different settings ({changed}); {remedy}")

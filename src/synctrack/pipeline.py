@@ -1,0 +1,282 @@
+"""`SyncTrack`: load a model by name, generate songs, save it again; all that a Python program needs.
+
+Example:
+    >>> from synctrack import SyncTrack
+    >>> model = SyncTrack.from_pretrained("demo")
+    >>> song = model.generate(seed=7, seconds=1.28, steps=2)
+    >>> song.stems, song["drums"].shape, song.sample_rate
+    (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
+"""
+
+import importlib.metadata
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from synctrack.checkpoint.loading import CheckpointInfo, load_model
+from synctrack.checkpoint.pretrained import find_pretrained, write_pretrained
+from synctrack.devices import resolve_device
+from synctrack.diffusion.samplers import Sampling
+from synctrack.errors import InputError
+from synctrack.generation.song import Song
+from synctrack.models.latent_diffusion import LatentDiffusion
+from synctrack.seeding import GENERATION, item_generator
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Name of a precision -> the type that the U-Net computes in where it may; None is float32 throughout."""
+SAMPLER, STEPS = "dpmpp_2m_sde", 20
+"""The default: as good in 20 steps as DDIM in 50."""
+GPU_BATCH = 8
+MAX_SECONDS = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+class SyncTrack:
+    """A trained SyncTrack model that generates songs.
+
+    Use `SyncTrack.from_pretrained` to load one.
+
+    Attributes:
+        model: the networks, a plain `nn.Module`.
+        checkpoint: where the weights came from.
+        device: where the networks are.
+        precision: a key of `PRECISIONS`.
+    """
+
+    def __init__(
+        self, model: LatentDiffusion, checkpoint: CheckpointInfo, device: torch.device, precision: str = "float32"
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision: {precision!r} must be one of {', '.join(PRECISIONS)}")
+        self.model, self.checkpoint, self.precision = model.eval(), checkpoint, precision
+        self.to(device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, device: str = "auto", precision: str = "float32", revision: str | None = None
+    ) -> "SyncTrack":
+        """Load a model; its configuration comes from the checkpoint itself.
+
+        Args:
+            name: `demo` (the small model that comes with the package), a checkpoint file, a folder of
+                `save_pretrained`, a training's run folder, or `owner/name` on the Hugging Face Hub.
+            device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
+            precision: `float32`, `bfloat16` or `float16` (GPU only) for the U-Net.
+            revision: branch, tag or commit of a model on the Hub.
+
+        Raises:
+            InputError: there is no such model, it does not load strictly, or the device or precision is not available.
+
+        Example:
+            >>> from synctrack import SyncTrack
+            >>> SyncTrack.from_pretrained("demo", device="cpu").stems
+            ('bass', 'drums', 'guitar', 'piano')
+        """
+        model, checkpoint = load_model(find_pretrained(name, revision))
+        return cls(model, checkpoint, resolve_device(device), precision)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in order."""
+        return self.model.stems
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the generated audio, in Hz."""
+        return self.model.config.audio.sample_rate
+
+    @property
+    def trained_seconds(self) -> float:
+        """The length of the segments that the model was trained on, in seconds."""
+        return self.model.config.audio.segment_seconds
+
+    def to(self, device: str | torch.device) -> "SyncTrack":
+        """Move the networks to a device and return self.
+
+        Raises:
+            InputError: there is no such device, or it does not compute in this precision.
+        """
+        self.device = resolve_device(device)
+        if self.precision == "float16" and self.device.type == "cpu":
+            raise InputError("precision: float16 needs a GPU; use bfloat16 or float32")
+        self.model.to(self.device)
+        return self
+
+    def __repr__(self) -> str:
+        length = f"{self.trained_seconds:.2f} s at {self.sample_rate} Hz"
+        return f"SyncTrack({', '.join(self.stems)}; {length}; {self.checkpoint.path}; {self.device})"
+
+    def generate(
+        self, seed: int | Sequence[int] = 0, *, clips: int | None = None, progress: bool = False, **settings: Any
+    ) -> Song | list[Song]:
+        """Generate one song, or several.
+
+        The same seed gives the same song for any number of clips, and the same as `synctrack generate`.
+
+        Args:
+            seed: 0 or more; a sequence of seeds gives a list of songs, the first of each seed.
+            clips: how many songs of one seed; gives a list.
+            progress: whether to show a progress bar.
+            settings: see `stream`: `seconds`, `sampler`, `steps`, `eta`, `batch_size`.
+
+        Returns:
+            A `Song`, or a list of them where `clips` or several seeds are given.
+
+        Raises:
+            InputError: a value is out of its bounds.
+
+        Example:
+            >>> from synctrack import SyncTrack
+            >>> model = SyncTrack.from_pretrained("demo", device="cpu")
+            >>> [song.info["seed"] for song in model.generate(seed=[3, 5], seconds=0.64, steps=1)]
+            [3, 5]
+        """
+        if isinstance(seed, int):
+            keys = [(seed, clip) for clip in range(_at_least_one("clips", 1 if clips is None else clips))]
+            several = clips is not None
+        elif clips is not None:
+            raise InputError("clips: give one seed and a number of clips, or a sequence of seeds")
+        else:
+            keys, several = [(int(value), 0) for value in seed], True
+        songs = list(self.stream(keys, progress=progress, **settings))
+        return songs if several else songs[0]
+
+    def stream(
+        self,
+        keys: Sequence[tuple[int, int]],
+        *,
+        seconds: float | None = None,
+        sampler: str = SAMPLER,
+        steps: int = STEPS,
+        eta: float | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> Iterator[Song]:
+        """Generate songs one by one, each as soon as it is ready.
+
+        Args:
+            keys: (seed, clip) of each song; what it sounds like depends on these and the settings alone.
+            seconds: length, rounded to a multiple of the model's frames; by default the length it was trained on.
+            sampler: `dpmpp_2m_sde`, `dpmpp_2m` or `ddim`.
+            steps: calls of the U-Net.
+            eta: of `ddim` alone, 0 (deterministic) to 1 (default).
+            batch_size: songs at once; by default 1 on a CPU and 8 on a GPU.
+            progress: whether to show a progress bar.
+
+        Raises:
+            InputError: a value is out of its bounds.
+        """
+        if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
+            raise InputError("seed: must be 0 or more, and there must be at least one")
+        sampling, num_frames = self.check(seconds, sampler, steps, eta)
+        size = _at_least_one("batch_size", batch_size or (1 if self.device.type == "cpu" else GPU_BATCH))
+        with tqdm(total=len(keys) * steps, desc="generating", unit="step", disable=not progress) as bar:
+            for begin in range(0, len(keys), size):
+                batch = keys[begin : begin + size]
+                waveforms = self._waveforms(batch, sampling, num_frames, bar)
+                for key, waveform in zip(batch, waveforms, strict=True):
+                    yield self._song(key, waveform, sampling)
+
+    def num_frames(self, seconds: float | None) -> int:
+        """Mel frames of a clip of about so many seconds; says where rounding or the length matters.
+
+        Raises:
+            InputError: `seconds` is not a number above 0 and up to an hour.
+        """
+        audio, multiple = self.model.config.audio, self.model.config.frame_multiple
+        if seconds is None:
+            return audio.frames
+        if not 0 < seconds <= MAX_SECONDS:
+            raise InputError(f"seconds: {seconds} is not above 0 and up to {MAX_SECONDS:g}")
+        grid = multiple * audio.hop_length / audio.sample_rate
+        num_frames = max(1, round(seconds / grid)) * multiple
+        exact = num_frames * audio.hop_length / audio.sample_rate
+        if not math.isclose(exact, seconds, abs_tol=0.5 / audio.sample_rate):
+            logger.warning("%g s is rounded to %g s, a multiple of %g s", seconds, exact, grid)
+        if num_frames > audio.frames:
+            trained = self.trained_seconds
+            logger.warning("the model was trained on %g s; over %g s what it generates may drift", trained, exact)
+        return num_frames
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write weights (`model.safetensors`), configuration (`config.json`) and a model card (`README.md`).
+
+        `from_pretrained(folder)` loads it; uploaded to the Hugging Face Hub, `from_pretrained("owner/name")` does.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: the folder cannot be written, or the checkpoint is no longer where it was loaded from.
+        """
+        return write_pretrained(self.checkpoint.path, folder)
+
+    def check(
+        self, seconds: float | None = None, sampler: str = SAMPLER, steps: int = STEPS, eta: float | None = None
+    ) -> tuple[Sampling, int]:
+        """The sampling and the number of mel frames that settings of `stream` mean.
+
+        Raises:
+            InputError: one of them is out of its bounds.
+        """
+        if eta is not None and sampler != "ddim":
+            raise InputError(f"eta: has no effect on {sampler}; leave it out, or use sampler ddim")
+        try:
+            sampling = Sampling(sampler, steps, 1.0 if eta is None else eta, "trailing", "one")
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        if steps > self.model.diffusion.timesteps:
+            raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
+        return sampling, self.num_frames(seconds)
+
+    def _autocast(self) -> AbstractContextManager:
+        kind = PRECISIONS[self.precision]
+        return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
+
+    @torch.inference_mode()
+    def _waveforms(
+        self, keys: Sequence[tuple[int, int]], sampling: Sampling, num_frames: int, bar: tqdm
+    ) -> torch.Tensor:
+        """Waveforms (b, s, n) on the CPU."""
+        generators = [item_generator(seed, GENERATION, clip) for seed, clip in keys]
+
+        def counted(steps: list) -> Iterator:
+            for step in steps:
+                yield step
+                bar.update(len(keys))
+
+        with self._autocast():
+            latent = self.model.generate(generators, sampling, progress=counted, num_frames=num_frames)
+        return self.model.decode(latent).cpu()
+
+    def _song(self, key: tuple[int, int], waveform: torch.Tensor, sampling: Sampling) -> Song:
+        if not waveform.isfinite().all():
+            raise InputError(
+                f"{self.checkpoint.path}: gives samples that are not numbers; use float32 or another checkpoint"
+            )
+        seed, clip = key
+        packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+        info = {
+            "seed": seed,
+            "clip": clip,
+            "sampling": vars(sampling),
+            "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
+            "precision": self.precision,
+            "device": self.device.type,
+            "versions": packages,
+        }
+        stems = dict(zip(self.stems, waveform.numpy(), strict=True))
+        return Song(stems, self.sample_rate, info).within_peak()
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise InputError(f"{name}: {value} is not 1 or more")
+    return value
