@@ -75,7 +75,8 @@ def test_targets_are_the_data_and_mixes_are_sums(folder, grooves):
         item = data[0, index]
         stems = np.stack([written[f"stem_{i}/{item['name']}.wav"] for i in range(4)])
         np.testing.assert_allclose(stems, item["waveform"].numpy(), atol=2**-15)
-        mix = np.clip(item["waveform"].numpy().sum(axis=0), -1, 1)
+        mix = item["waveform"].numpy().sum(axis=0)
+        mix *= min(1.0, 10 ** (-1 / 20) / np.abs(mix).max())
         np.testing.assert_allclose(written[f"mix/{item['name']}.wav"], mix, atol=2**-14)
 
 
@@ -103,6 +104,24 @@ def test_manifest_says_how_the_clips_were_made(folder):
     assert manifest["versions"]["torch"].startswith("2.")
 
 
+def test_manifest_names_the_gain_that_keeps_each_mix_from_clipping(folder):
+    written, manifest = clips(folder / "out"), json.loads((folder / "out" / "manifest.json").read_text())
+    for clip in manifest["clips"]:
+        stems = sum(written[f"stem_{i}/{clip['name']}.wav"] for i in range(4))
+        mix = written[f"mix/{clip['name']}.wav"]
+        np.testing.assert_allclose(mix, clip["mix_gain"] * stems, atol=2**-13)
+        assert np.abs(mix).max() <= 10 ** (-1 / 20) + 2**-13
+        assert clip["mix_gain"] == pytest.approx(min(1.0, 10 ** (-1 / 20) / np.abs(stems).max()), rel=1e-6)
+    assert min(clip["mix_gain"] for clip in manifest["clips"]) < 1
+
+
+def test_clips_of_another_sampler_go_to_another_folder(folder, grooves, fail, tmp_path):
+    checkpoint = f"model.params.ckpt_path={folder / 'random.ckpt'}"
+    arguments = ["--config", EVAL_CONFIG, *keys(grooves), checkpoint, f"evaluation.out={folder / 'out'}"]
+    line = fail("eval_synctrack.py", *arguments, "evaluation.sampler=dpmpp_2m")
+    assert "different settings (sampler)" in line
+
+
 def test_a_second_run_makes_only_what_is_missing(folder, grooves, tmp_path):
     out = tmp_path / "out"
     evaluate(folder, grooves, f"evaluation.out={out}")
@@ -122,9 +141,9 @@ def test_clips_of_other_settings_are_not_mixed(folder, grooves, fail):
     checkpoint = f"model.params.ckpt_path={folder / 'random.ckpt'}"
     arguments = ["--config", EVAL_CONFIG, *keys(grooves), checkpoint, f"evaluation.out={out}"]
     line = fail("eval_synctrack.py", *arguments, "seed=1")
-    assert line == f"error: {out}: its clips have another seed; set another evaluation.out"
+    assert line == f"error: {out}: was created with different settings (seed); set another evaluation.out"
     line = fail("eval_synctrack.py", *arguments, "evaluation.steps=2")
-    assert "its clips have another sampler" in line
+    assert "different settings (sampler)" in line
 
 
 @pytest.mark.parametrize(

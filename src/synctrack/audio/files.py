@@ -114,7 +114,8 @@ def peak_gain(waveforms: Iterable[np.ndarray], peak_dbfs: float = PEAK_DBFS) -> 
     """The common gain, at most 1, that brings the loudest of `waveforms` (n,) to at most `peak_dbfs` dBFS."""
     loudest = max(float(np.abs(wave).max(initial=0.0)) for wave in waveforms)
     limit = 10 ** (peak_dbfs / 20)
-    return limit / loudest if loudest > limit else 1.0
+    # Rounding must not scale again what this very gain was applied to.
+    return limit / loudest if loudest > limit * (1 + 1e-6) else 1.0
 
 
 def _open(path: str | Path) -> soundfile.SoundFile:

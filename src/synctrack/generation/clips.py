@@ -1,6 +1,6 @@
 """Generated clips on disk: names, folders, what is already there, and the manifest that says how they were made."""
 
-import json
+import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning
-import torch
 
 import synctrack
-from synctrack.audio.files import read_audio, write_wav
+from synctrack.audio.files import audio_info, peak_gain, read_audio, write_wav
 from synctrack.checkpoint.loading import header, sha256
 from synctrack.config import Config, to_dict
-from synctrack.errors import InputError
+from synctrack.diffusion.samplers import Sampling
 from synctrack.files import write_json
+from synctrack.manifest import MANIFEST, claim
 from synctrack.report.plots import plot_mels
 from synctrack.seeding import GENERATION, item_seed
 
-MANIFEST = "manifest.json"
 TARGETS = "targets"
 
 
@@ -42,9 +40,20 @@ class StemTree:
         return all(file.is_file() for file in self.files(name))
 
     def write(self, name: str, waveform: np.ndarray) -> None:
-        """Write the stems (s, n) of one clip and their mix, each clipped to [-1, 1] after mixing."""
-        for file, row in zip(self.files(name), [*waveform, waveform.sum(axis=0)], strict=True):
+        """Write the stems (s, n) of one clip, each clipped to [-1, 1], and their sum, scaled by `mix_gain`."""
+        *stems, mix = self.files(name)
+        for file, row in zip(stems, waveform, strict=True):
             write_wav(file, row, self.sample_rate)
+        write_wav(mix, self.mix_gain(name) * np.clip(waveform, -1, 1).sum(axis=0), self.sample_rate)
+
+    def mix_gain(self, name: str) -> float:
+        """The gain, at most 1, that brings the sum of a clip's written stems to at most -1 dBFS.
+
+        It follows from the stems' files, so that any process can tell it.
+        """
+        *stems, _ = self.files(name)
+        rows = [read_audio(file, 0, audio_info(file).frames, self.sample_rate) for file in stems]
+        return peak_gain([np.sum(rows, axis=0)])
 
 
 class Generation:
@@ -54,13 +63,16 @@ class Generation:
         config: the whole configuration.
         checkpoint: what `manifest.json` says of the weights; `sha256` is part of a clip's identity.
         names: of all clips, in the order of their indices.
+        targets: folder of the targets, which several evaluations can share; `targets` in the clips' own by default.
     """
 
-    def __init__(self, config: Config, checkpoint: dict[str, Any], names: Sequence[str]) -> None:
+    def __init__(
+        self, config: Config, checkpoint: dict[str, Any], names: Sequence[str], targets: Path | None = None
+    ) -> None:
         self.config, self.checkpoint, self.names = config, checkpoint, names
         self.out, rate = Path(config.evaluation.out), config.model.params.audio.sample_rate
         self.generated = StemTree(self.out, len(config.data.params.path.stems), rate)
-        self.targets = StemTree(self.out / TARGETS, len(config.data.params.path.stems), rate)
+        self.targets = StemTree(targets or self.out / TARGETS, len(config.data.params.path.stems), rate)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -70,30 +82,27 @@ class Generation:
             "checkpoint_sha256": self.checkpoint["sha256"],
             "vocoder_sha256": sha256(vocoder) if vocoder else None,
             "seed": config["seed"],
-            "sampler": {key: config["evaluation"][key] for key in ("steps", "eta")},
+            "sampler": self._sampling(),
             "valid_data": config["data"]["params"]["path"]["valid_data"],
             "model": header("synctrack", self.config),
         }
+
+    def _sampling(self) -> dict[str, Any]:
+        """The sampling; what is as published is left out beside steps and eta, as in manifests of before."""
+        ours, published = vars(self.config.evaluation.sampling), vars(Sampling())
+        return {key: ours[key] for key in ours if key in ("steps", "eta") or ours[key] != published[key]}
 
     def claim(self) -> None:
         """Make sure that clips that are there already have this identity, and start the manifest if there are none.
 
         Raises:
-            InputError: the folder holds clips that were made otherwise, or files but no manifest.
+            InputError: the folder holds clips that were created with different settings, or files but no manifest.
         """
-        path = self.out / MANIFEST
-        if not path.is_file():
-            # Hidden files do not count: another rank may be writing this very manifest.
-            if self.out.is_dir() and any(not path.name.startswith(".") for path in self.out.iterdir()):
-                raise InputError(f"{self.out}: holds files but no {MANIFEST}; set another evaluation.out")
-            write_json(path, {"complete": False, "identity": self.identity})
-            return
-        try:
-            before = json.loads(path.read_text())["identity"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: is no manifest of ours; move it away or set another evaluation.out") from error
-        if other := [key for key, value in self.identity.items() if before.get(key) != value]:
-            raise InputError(f"{self.out}: its clips have another {', '.join(other)}; set another evaluation.out")
+
+        def differing(before: dict[str, Any], now: dict[str, Any]) -> str:
+            return ", ".join(key for key in now if before.get(key) != now[key])
+
+        claim(self.out, self.identity, "set another evaluation.out", key="identity", describe=differing)
 
     def complete(self) -> set[int]:
         """Indices of the clips that are there, with their targets."""
@@ -107,9 +116,14 @@ class Generation:
 
     def finish(self) -> Path:
         """Write the complete manifest and a picture of the first clip's mels; gives the picture's path."""
-        seeds = [item_seed(self.config.seed, GENERATION, i) for i in range(len(self.names))]
-        clips = [{"index": i, "name": name, "seed": seeds[i]} for i, name in enumerate(self.names)]
-        versions = {module.__name__: module.__version__ for module in (synctrack, torch, pytorch_lightning, np)}
+        clips = []
+        for index, name in enumerate(self.names):
+            seed = item_seed(self.config.seed, GENERATION, index)
+            gains = {"mix_gain": self.generated.mix_gain(name), "target_mix_gain": self.targets.mix_gain(name)}
+            clips.append({"index": index, "name": name, "seed": seed, **gains})
+        packages = ("torch", "pytorch-lightning", "numpy")
+        versions = {"synctrack": synctrack.__version__}
+        versions |= {name.replace("-", "_"): importlib.metadata.version(name) for name in packages}
         made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": versions}
         manifest = {"complete": True, **made, "config": to_dict(self.config), "clips": clips}
         write_json(self.out / MANIFEST, manifest)

@@ -31,15 +31,34 @@ def table(result: Mapping[str, Any]) -> str:
             row += [_cell(values["chance_floor"].get(name))]
             row += [_cell(reference["protocols"][protocol][name])] if reference else []
             rows.append(row)
+    return _aligned(rows, left=2)
+
+
+def summary_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Several results of `score_folder` as one table: a row for each protocol and name, with 95 % intervals."""
+    rows = [["protocol", "", *(title for title in METRICS)]]
+    for protocol in next(iter(results.values()))["protocols"]:
+        for name, result in results.items():
+            values = result["protocols"][protocol]
+            cells = []
+            for key in METRICS.values():
+                low, high = values["interval_95"].get(key, [None, None])
+                cells.append(_cell(values[key]) + (f" ({_cell(low)} to {_cell(high)})" if low is not None else ""))
+            rows.append([protocol, name, *cells])
+    return _aligned(rows, left=2)
+
+
+def _aligned(rows: list[list[str]], left: int) -> str:
+    """Rows of cells as lines, the first `left` columns aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = [
-        [
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        for row in rows
-    ]
-    return "\n".join("  ".join(row).rstrip() for row in aligned)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def counts_line(result: Mapping[str, Any]) -> str:

@@ -1,16 +1,20 @@
 """A test set's clips from a configuration: generated on every device, written, scored beside their targets."""
 
+import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from synctrack.checkpoint.loading import load_for_evaluation
 from synctrack.config import Config
 from synctrack.data.datamodule import StemDataModule
 from synctrack.errors import InputError
 from synctrack.files import write_json
-from synctrack.generation.clips import Generation
+from synctrack.generation.clips import TARGETS, Generation
 from synctrack.metrics.score import score_folder
-from synctrack.metrics.tables import counts_line, table
+from synctrack.metrics.tables import counts_line, summary_table, table
 from synctrack.training.synctrack_module import SyncTrackModule
 from synctrack.training.trainer import build_trainer
 
@@ -25,19 +29,50 @@ def evaluate(config: Config) -> None:
     """
     if config.mode != "test":
         raise InputError(f"mode: {config.mode} does not generate; set mode=test, or run train_synctrack.py")
-    if not config.model.params.ckpt_path:
+    data, module, weights = _load(config)
+    module.generation = Generation(config, weights, data.valid_names)
+    if _generate(config, module, data) and config.evaluation.score:
+        _score(module.generation)
+
+
+def evaluate_steps(config: Config, steps: Sequence[int]) -> None:
+    """Generate the test set's clips with several numbers of steps, and print one table.
+
+    `evaluation.out` holds a folder `steps_<N>` for each number, the `targets` that they share, and `evaluation.json`.
+
+    Raises:
+        InputError: as `evaluate`.
+    """
+    data, module, weights = _load(config)
+    out, generated = Path(config.evaluation.out), {}
+    for number in steps:
+        own = copy.deepcopy(config)
+        own.evaluation.steps, own.evaluation.out = number, str(out / f"steps_{number:03d}")
+        module.config = own
+        module.generation = Generation(own, weights, data.valid_names, out / TARGETS)
+        if not _generate(own, module, data):
+            return
+        generated[f"{number} steps"] = module.generation.generated.root
+    if config.evaluation.score and generated:
+        scores = {name: score_folder(folder) for name, folder in {**generated, TARGETS: out / TARGETS}.items()}
+        write_json(out / "evaluation.json", scores)
+        logger.info("%s", summary_table(scores))
+
+
+def _load(config: Config) -> tuple[StemDataModule, SyncTrackModule, dict[str, Any]]:
+    """The test set, and a module with the checkpoint's weights and their description."""
+    params = config.model.params
+    if not params.ckpt_path:
         raise InputError("model.params.ckpt_path: is not set; name a SyncTrack checkpoint")
     data = StemDataModule(config)
     data.require("valid")
     module = SyncTrackModule(config)
-    params = config.model.params
     weights = load_for_evaluation(module.model, params.ckpt_path, params.vocoder_ckpt_path)
-    module.generation = Generation(config, asdict(weights), data.valid_names)
-    _generate(config, module, data)
+    return data, module, asdict(weights)
 
 
-def _generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> None:
-    """Generate the clips that are not there yet, on every configured device, then finish the manifest."""
+def _generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> bool:
+    """Generate the clips that are not there yet, on every device, then finish the manifest; whether this is rank 0."""
     generation = module.generation
     generation.claim()
     data.complete = generation.complete()
@@ -47,13 +82,13 @@ def _generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> 
     if len(data.complete) < clips:
         trainer.test(module, datamodule=data, verbose=False)
         trainer.strategy.barrier()
-    if trainer.is_global_zero:
-        picture = generation.finish()
-        for name in generation.names:
-            logger.info("%s", "  ".join(map(str, generation.generated.files(name))))
-        logger.info("picture of the first clip: %s", picture)
-        if config.evaluation.score:
-            _score(generation)
+    if not trainer.is_global_zero:
+        return False
+    picture = generation.finish()
+    for name in generation.names:
+        logger.info("%s", "  ".join(map(str, generation.generated.files(name))))
+    logger.info("picture of the first clip: %s", picture)
+    return True
 
 
 def _score(generation: Generation) -> None:
