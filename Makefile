@@ -16,17 +16,17 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
 
-# Eight clips from the weights in ckpt/demo, their training continued for a minute, and the scores; all in runs/demo.
-GROOVES := $(BIN)/python prepare_data.py synthetic --bpm 105 125 --meter 4
+# Eight songs from the weights in ckpt/demo, their training continued for a minute, and the scores; all in runs/demo.
+GROOVES := $(BIN)/synctrack data synthetic --bpm 105 125 --meter 4
 demo: $(INSTALLED)
 	rm -rf runs/demo
+	$(BIN)/synctrack generate --out runs/demo/songs --clips 8
 	$(GROOVES) --out runs/demo/data/train --songs 24 --seconds 15.5
 	$(GROOVES) --out runs/demo/data/test --songs 8 --seconds 5.2 --seed 1
-	$(BIN)/python eval_synctrack.py --config config/synctrack_eval.yaml config/demo.yaml config/demo_eval.yaml
 	$(BIN)/python train_synctrack.py --config config/synctrack_train.yaml config/demo.yaml
-	$(BIN)/python eval_metrics/score.py --folder runs/demo/generated --reference runs/demo/generated/targets
-	@echo "Listen to the clips in runs/demo/generated: mix/ has all stems together, stem_0/ to stem_3/ the bass,"
-	@echo "drums, guitar and piano alone; targets/ has music from the test set. The training's run is runs/demo/synctrack."
+	$(BIN)/synctrack score runs/demo/songs --reference runs/demo/data/test
+	@echo "Listen to the songs in runs/demo/songs: each folder holds bass, drums, guitar, piano and their mix; music of"
+	@echo "the data set is in runs/demo/data/test. The training's run is runs/demo/synctrack."
 
 # Makes ckpt/demo anew; ckpt/demo/README.md says what it needs and how long it takes.
 demo-weights: $(INSTALLED)
