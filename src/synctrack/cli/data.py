@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from synctrack.config import add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
+from synctrack.errors import needs_extra
 
 DESCRIPTION = "Make data sets for training. COMMAND --help tells what each command needs."
 
@@ -64,8 +65,9 @@ def _add_latents(parser: argparse.ArgumentParser) -> None:
 
 def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
     # Here and not above: Lightning takes seconds to import, and the other commands need none.
-    from synctrack.data.latents.encoding import write_latents
-    from synctrack.training.trainer import start_logging
+    with needs_extra("train", "data latents"):
+        from synctrack.data.latents.encoding import write_latents
+        from synctrack.training.trainer import start_logging
 
     start_logging()
     return write_latents(config_of(config, overrides), out, offsets)
