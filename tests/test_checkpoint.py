@@ -5,8 +5,8 @@ import logging
 
 import pytest
 import torch
-from golden import Golden, fixture_keys, published_keys, tensor_noise
-from published_files import (
+from helpers.golden import Golden, fixture_keys, published_keys, tensor_noise
+from helpers.published_files import (
     CONFIG,
     CONTAINERS,
     PARAMS,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from published_files import (
+from helpers.published_files import (
     CONFIG,
     CONTAINERS,
     PARAMS,

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, SMALL_VAE, STEMS, awaken, run_in, wait_for
+from helpers.commands import ROOT, run_in, wait_for
+from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, SMALL_VAE, STEMS, awaken
 from torch.utils.data import default_collate
 
 from synctrack.audio.mel import LogMel

@@ -4,9 +4,9 @@ import functools
 from pathlib import Path
 
 import torch
-from filler import fill, noise
-from golden import TINY, published_keys
 
+from helpers.filler import fill, noise
+from helpers.golden import TINY, published_keys
 from synctrack.checkpoint.files import CheckpointFile
 from synctrack.checkpoint.matching import entries_of, shapes_of
 from synctrack.checkpoint.published import average_name, unet_map
