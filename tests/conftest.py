@@ -2,6 +2,7 @@
 
 import functools
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.commands import ROOT, run_in
+from helpers.latent_store import MAKE, save_vae
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken, small_config
 
 from synctrack.data.sources.grooves import write_grooves
@@ -55,3 +57,21 @@ def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         return line
 
     return fail_with
+
+
+@pytest.fixture(scope="session")
+def latent_store(grooves: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, `vae.ckpt` and the store `latents`."""
+    folder = tmp_path_factory.mktemp("latents")
+    shutil.copytree(grooves, folder / "data")
+    save_vae(folder / "vae.ckpt", seed=0)
+    assert run_in(folder, "prepare_data.py", *MAKE, "latents").stdout == "4 songs\n"
+    return folder
+
+
+@pytest.fixture
+def store_copy(latent_store, tmp_path, monkeypatch) -> Path:
+    """A copy of it, to spoil; the working folder."""
+    shutil.copytree(latent_store, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
