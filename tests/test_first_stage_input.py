@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import run_in
-from first_stage_runs import SMALL_VOCODER, arguments, logged, train
+from helpers.commands import run_in
+from helpers.first_stage_runs import SMALL_VOCODER, arguments, logged, train
 
 
 @pytest.fixture(scope="module")

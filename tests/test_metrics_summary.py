@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from metrics_corpus import clicks
+from helpers.metrics_corpus import clicks
 
 from synctrack.cli.metric_arguments import choose_protocols
 from synctrack.errors import InputError

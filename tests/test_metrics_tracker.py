@@ -10,7 +10,7 @@ import mir_eval
 import numpy as np
 import pytest
 import soundfile
-from metrics_corpus import clicks, write_corpus
+from helpers.metrics_corpus import clicks, write_corpus
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.madmom import dbn, lstm
