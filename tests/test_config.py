@@ -87,7 +87,7 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["data.params.path.stems=[]"], "names no track, or one twice"),
         (["data.params.path.stems=[a, a]"], "names no track, or one twice"),
         (["model.params.audio.frames=1000"], "audio.frames: 1000 is no multiple of 32"),
-        (["model.params.unet.model_channels=100"], "unet.channel_mult: 100 channels are no multiple of the 32"),
+        (["model.params.unet.model_channels=100"], "unet.channel_mult: 100 channels are not a multiple of the 32"),
         (["validation.steps=1001"], "validation.steps: 1001 is not between 1 and 1000"),
         (["trainer.save_checkpoint_every_n_steps=0"], "trainer.save_checkpoint_every_n_steps: 0 is not between 1"),
     ],

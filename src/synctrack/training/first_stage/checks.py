@@ -8,7 +8,7 @@ from synctrack.training.first_stage.discriminators import PatchDiscriminator
 
 
 def uses_discriminator(config: Config) -> bool:
-    """Whether a run comes to the step from which on the discriminator is heard, and needs one."""
+    """Whether a run reaches the step at which the discriminators become active."""
     start, steps = config.first_stage.discriminator_start, config.trainer.max_steps
     return start is not None and not 0 <= steps <= start
 
@@ -45,7 +45,7 @@ def _problems_of_crop(config: Config) -> Iterator[str]:
     uses_vae = config.first_stage.kind == "vae" or config.model.params.vae_ckpt_path
     down = config.model.params.vae.downsampling
     if uses_vae and crop % down:
-        yield f"first_stage.crop_frames: {crop} is no multiple of {down}, by which the VAE shrinks it"
+        yield f"first_stage.crop_frames: {crop} is not a multiple of {down}, by which the VAE shrinks it"
     least = audio.n_fft // 2 // audio.hop_length + 1
     if config.first_stage.kind == "vocoder" and crop < least:
         yield f"first_stage.crop_frames: {crop} frames are too few for a mel of them; {least} are the least"
@@ -58,9 +58,9 @@ def _problems_of_discriminator(config: Config) -> Iterator[str]:
         if min(frames, audio.n_mels) < least:
             yield f"first_stage.discriminator_start: needs {least} frames (crop_frames) and mel bins; set null for none"
         if settings.patch_channels < 1 or settings.patch_channels % 16:
-            yield f"first_stage.patch_channels: {settings.patch_channels} is no multiple of 16"
+            yield f"first_stage.patch_channels: {settings.patch_channels} is not a multiple of 16"
     else:
         if settings.wave_channels < 1 or settings.wave_channels % 4:
-            yield f"first_stage.wave_channels: {settings.wave_channels} is no multiple of 4"
+            yield f"first_stage.wave_channels: {settings.wave_channels} is not a multiple of 4"
         if not all(1 <= period <= audio.hop_length for period in settings.periods):
             yield f"first_stage.periods: {settings.periods} are not all between 1 and {audio.hop_length} samples"
