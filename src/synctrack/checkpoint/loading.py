@@ -51,7 +51,7 @@ def header(kind: str, config: Config) -> dict[str, Any]:
 def load_for_evaluation(
     model: LatentDiffusion, path: str | Path, vocoder_path: str | Path | None = None
 ) -> CheckpointInfo:
-    """Fill a model for generation: averaged U-Net, VAE, vocoder and scale factor.
+    """Fill a model for generation: EMA weights of the U-Net, VAE, vocoder and scale factor.
 
     Args:
         path: our training checkpoint, our exported file or the published SyncTrack checkpoint.
