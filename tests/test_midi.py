@@ -107,6 +107,20 @@ def test_what_is_no_song_is_left_out(soundfont, tmp_path):
     assert report.left_out == {"unreadable": 1, "of odd length": 2}
 
 
+def test_song_of_the_limit_or_longer_is_left_out_before_it_is_rendered(songs, soundfont, tmp_path, monkeypatch):
+    monkeypatch.setattr("synctrack.data.sources.midi._render", lambda *_: pytest.fail("was rendered"))
+    report = write_midi(songs, tmp_path / "out", soundfont, max_seconds=1.5, workers=0)
+    assert report.songs == 0
+    assert report.left_out["too long"] >= 1
+    assert any("the limit is 1.5 s (--max-seconds)" in line for line in report.lines)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_limit_that_is_not_a_length_is_refused(songs, soundfont, tmp_path, seconds):
+    with pytest.raises(InputError, match="--max-seconds"):
+        write_midi(songs, tmp_path / "out", soundfont, max_seconds=seconds)
+
+
 def test_what_is_missing_is_named(songs, soundfont, tmp_path, monkeypatch):
     (tmp_path / "text.sf2").write_text("this is no soundfont")
     (tmp_path / "damaged.sf2").write_bytes(b"RIFF\0\0\0\0sfbkdamaged")

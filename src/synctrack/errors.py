@@ -31,7 +31,7 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        _say(f"error: {' '.join(str(error).split())}")
+        say(f"error: {' '.join(str(error).split())}")
         sys.exit(2)
     except BrokenPipeError:
         # The reader of our output, such as head, has had enough; what is still to be flushed goes nowhere.
@@ -40,14 +40,14 @@ def run_command(main: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        _say(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place")
+        say(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place")
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted; run the same command again to continue")
         sys.exit(130)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Print a line of its own on stderr, also where a progress bar stands on the present one."""
     bars = getattr(sys.modules["tqdm"].tqdm, "_instances", ()) if "tqdm" in sys.modules else ()
     print("\n" if bars else "", line, sep="", file=sys.stderr)

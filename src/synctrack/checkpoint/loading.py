@@ -133,6 +133,12 @@ def differing_keys(
     return list(_differing(stored, own, ""))
 
 
+def differing_settings(file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...]) -> list[str]:
+    """As `differing_keys`, but of a published file all that its authors' model has, not only the attention's scope."""
+    stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
+    return list(_differing(stored, own, ""))
+
+
 def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:
     if isinstance(stored, dict):
         for name in stored:

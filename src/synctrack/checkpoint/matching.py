@@ -93,6 +93,23 @@ def match(file: CheckpointFile, modules: Modules) -> Weights:
     return Weights(file, _present(file, modules))
 
 
+def match_partially(file: CheckpointFile, modules: Modules) -> Weights:
+    """The tensors of `file` that fit `modules` by name and shape; VAE and vocoder fit whole or are refused.
+
+    Raises:
+        InputError: the VAE or the vocoder does not fit, or no tensor of the U-Net does.
+    """
+    match(file, modules._replace(unet=None))
+    fitting = []
+    for entry in _present(file, modules):
+        pairs = zip(entry.published, entry.to_published(entry.like), strict=True)
+        if all(name in file.tensors and _alike(file.tensors[name], like) for name, like in pairs):
+            fitting.append(entry)
+    if not any(entry.part in ("unet", "ema") and entry.ours != "ema.num_updates" for entry in fitting):
+        raise InputError(f"{file.path}: no tensor of its U-Net fits the model; name other weights or sizes")
+    return Weights(file, fitting)
+
+
 def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
     """What `match` would refuse: for each kind of problem the names in the file; empty where all is well."""
     expected: dict[str, torch.Tensor] = {}

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from synctrack.config import add_config_arguments, config_of
+from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 from synctrack.errors import needs_extra
@@ -20,8 +20,11 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
     _add_latents(commands.add_parser("latents", help="what the VAE makes of a data set, for training without audio"))
     arguments = vars(parser.parse_args(argv))
-    report = arguments.pop("run")(**arguments)
+    run = arguments.pop("run")
+    report = run(**arguments)
     _print(report)
+    if report.left_out["with missing stems"] and arguments.get("missing_stem") == "skip":
+        print("to keep songs that lack a stem: --missing-stem silent; to fill stems otherwise: --stem-map FILE")
 
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +46,8 @@ def _add_midi(parser: argparse.ArgumentParser) -> None:
     _add_stem_choice(parser)
     parser.add_argument("--midi", required=True, help="folder of MIDI files, searched through and through")
     parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
+    seconds = "longer songs are left out before they are rendered (%(default)s)"
+    parser.add_argument("--max-seconds", type=float, default=MAX_SECONDS, help=seconds)
     parser.set_defaults(run=midi.write_midi)
 
 

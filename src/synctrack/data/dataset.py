@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from synctrack.audio.files import read_audio
 from synctrack.audio.mel import AudioFormat
+from synctrack.config import MAX_SECONDS
 from synctrack.data.segments import segment_name, segment_starts, shifted_start, stored_shifts
 from synctrack.data.songs import MissingStem, SongFolder, SongRules, find_songs
 from synctrack.seeding import item_seed
@@ -53,7 +54,7 @@ class StemDataset(Dataset):
         seed: int,
         missing_stem: MissingStem = "skip",
         unreadable: Literal["skip", "refuse"] = "skip",
-        max_seconds: float = 640.0,
+        max_seconds: float = MAX_SECONDS,
     ):
         self.stems, self.audio, self.shift, self.seed = tuple(stems), audio, shift, seed
         self.offsets: int | None = None

@@ -1,16 +1,19 @@
 """What a training starts from: weights of our own checkpoints and of the published ones."""
 
 import logging
+from collections import Counter
 
+from synctrack.checkpoint.files import CheckpointFile
 from synctrack.checkpoint.loading import (
     differing_keys,
+    differing_settings,
     fill_part,
     fill_vocoder,
     read_without_vocoder,
     require,
     set_scale_factor,
 )
-from synctrack.checkpoint.matching import Weights, match, shapes_of
+from synctrack.checkpoint.matching import Weights, differences, match, match_partially, shapes_of
 from synctrack.checkpoint.published import new_modules
 from synctrack.config import ModelParams
 from synctrack.errors import InputError
@@ -23,14 +26,18 @@ logger = logging.getLogger(__name__)
 def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
     """Fill a model before training.
 
-    U-Net, its average, VAE, vocoder and scale factor come from `params.ckpt_path` (ours, published SyncTrack or
+    U-Net, EMA weights, VAE, vocoder and scale factor come from `params.ckpt_path` (ours, published SyncTrack or
     MusicLDM); then `params.vae_ckpt_path` and `params.vocoder_ckpt_path`, which may name any checkpoint with such a
-    part, take precedence for VAE and vocoder. What MusicLDM does not have keeps its first values. The average is the
-    file's, with its count of updates; where there is none, it is a copy of the U-Net. Without a file the U-Net keeps
-    its first values, and the scale factor is not set.
+    part, take precedence for VAE and vocoder. What MusicLDM does not have is newly initialised. The EMA weights are the
+    file's, with its count of updates; where there are none, they are a copy of the U-Net. Without a file the U-Net is
+    newly initialised, and the scale factor is not set.
+
+    With `params.init` `partial`, a U-Net of other stems, sizes or switches takes every tensor whose name and shape
+    fit; the rest is newly initialised, and the EMA starts anew from the result.
 
     Raises:
-        InputError: a file does not fit, or there is no VAE, or no vocoder for a model that needs one.
+        InputError: a file does not fit, or nothing of it does, or there is no VAE, or no vocoder for a model that
+            needs one.
     """
     ema.module.load_state_dict(model.unet.state_dict())
     weights = _start_from(model, ema, params) if params.ckpt_path else None
@@ -39,23 +46,55 @@ def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
 
 
 def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weights:
-    """Fill U-Net, average and scale factor from the file at `params.ckpt_path` -> all that it holds."""
-    file = read_without_vocoder(path := params.ckpt_path, params.vocoder_ckpt_path)
+    """Fill U-Net, EMA and scale factor from the file at `params.ckpt_path` -> all that it holds."""
+    path = params.ckpt_path
+    file = read_without_vocoder(path, params.vocoder_ckpt_path)
     if file.kind not in ("synctrack", "musicldm"):
         raise InputError(f"{path}: is a {file.description}; name it as model.params.{file.kind}_ckpt_path instead")
-    weights = match(file, shapes_of(model.config, len(model.stems)))
-    # Our exported files hold the average alone.
+    modules = shapes_of(model.config, len(model.stems))
+    partial = params.init == "partial" and bool(differences(file, modules))
+    if partial:
+        weights = match_partially(file, modules)
+    else:
+        _explain_misfit(file, model)
+        weights = match(file, modules)
+    # Our exported files hold the EMA weights alone.
     part, prefix = ("unet", "unet.") if "unet" in weights.parts else ("ema", "ema.module.")
     require(file, weights, part)
     weights.fill(model.unet, prefix)
     ema.module.load_state_dict(model.unet.state_dict())
-    weights.fill(ema, "ema.")
+    if not partial:
+        weights.fill(ema, "ema.")
     if "scale_factor" in weights:
         set_scale_factor(model, file, weights)
     logger.info("%s: a %s with %s", path, file.description, ", ".join(weights.parts))
-    if file.kind == "musicldm":
-        logger.info("%s: to start new: %s", path, new_modules(model.unet))
+    if partial:
+        missing = [name for name in model.unet.state_dict() if prefix + name not in weights]
+        logger.warning("%s: newly initialised: %s", path, _by_module(missing))
+    elif file.kind == "musicldm":
+        logger.info("%s: newly initialised: %s", path, new_modules(model.unet))
     else:
         for difference in differing_keys(file, model.config, model.stems, params.vocoder_ckpt_path):
             logger.warning("%s: %s", path, difference)
     return weights
+
+
+def _explain_misfit(file: CheckpointFile, model: LatentDiffusion) -> None:
+    """Raise InputError that names the settings under which tensors differ; a list of tensors would explain nothing."""
+    if not differences(file, shapes_of(model.config, len(model.stems))):
+        return
+    settings = differing_settings(file, model.config, model.stems)
+    unet = [line for line in settings if line.startswith(("model.params.unet.", "data.params.path.stems"))]
+    if unet:
+        raise InputError(
+            f"{file.path}: does not fit: {'; '.join(settings)}; set the file's values, or model.params.init=partial to "
+            "take what fits and initialise the rest newly"
+        )
+
+
+def _by_module(names: list[str]) -> str:
+    """Tensors counted by the module that holds them, the first ten modules."""
+    counts = Counter(name.rpartition(".")[0] or name for name in names)
+    listed = ", ".join(f"{module} ({count})" for module, count in list(counts.items())[:10])
+    more = f" and {len(counts) - 10} more modules" if len(counts) > 10 else ""
+    return f"{len(names)} tensors of the U-Net: {listed}{more}"

@@ -1,7 +1,11 @@
 """From a configuration to a Lightning Trainer: devices, loggers, checkpoints, run folder and resuming."""
 
 import logging
+import shlex
+import signal
+import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from synctrack.checkpoint.files import read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.config import Config, save_config
-from synctrack.errors import InputError
+from synctrack.errors import InputError, say
 
 LAST = "last.ckpt"
+TERMINATED = 128 + signal.SIGTERM
 RUN_SETTINGS = ("devices", "num_nodes", "accelerator", "precision", "limit_val_batches")
 FIT_SETTINGS = ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches", "gradient_clip_val")
 """Keys of `trainer` that have the names of a Trainer's arguments: for every run, and for training besides."""
@@ -139,7 +144,7 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
     file = read_file(path)
     if file.kind != kind or file.published or path.suffix == ".safetensors":
         raise InputError(
-            f"trainer.resume: {path} is no checkpoint of such a training run; name it as a ckpt_path instead"
+            f"trainer.resume: {path} is not a checkpoint of such a training run; name it as a ckpt_path instead"
         )
     if different := differing_keys(file, config.model.params, tuple(config.data.params.path.stems)):
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
@@ -149,12 +154,37 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
 def fit(
     config: Config, module: pl.LightningModule, data: pl.LightningDataModule, monitor: str, resume: Path | None
 ) -> None:
-    """Train from the beginning, or go on from the checkpoint `resume`; saves the resolved configuration first.
+    """Train from the beginning, or resume from a checkpoint; saves the resolved configuration first.
+
+    A run that is interrupted (Ctrl-C, SIGTERM) prints the command that resumes it.
+
+    Args:
+        config: the whole configuration.
+        module: what is trained.
+        data: the data sets.
+        monitor: the logged value whose lowest checkpoints are kept.
+        resume: the checkpoint to resume from; None for a new run.
 
     Raises:
-        InputError: the devices are not to be had, or the run folder cannot be written.
+        InputError: the devices are not available, or the run folder cannot be written.
     """
     trainer = build_fit_trainer(config, monitor, validate=data.valid is not None)
     if trainer.is_global_zero:
         save_config(config, Path(config.run_dir) / "config.yaml")
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning turns Ctrl-C and SIGTERM into either of them, the latter with an exit status of success.
+        last = Path(config.run_dir) / "checkpoints" / LAST
+        if trainer.is_global_zero and last.is_file():
+            say(f"resume with: {resume_command(sys.argv)}")
+        if isinstance(stop, SystemExit) and not stop.code:
+            raise SystemExit(TERMINATED) from stop
+        raise
+
+
+def resume_command(argv: Sequence[str]) -> str:
+    """The command line that resumes the run that `argv` started."""
+    program = ["python", argv[0]] if argv[0].endswith(".py") else [Path(argv[0]).name]
+    kept = [word for word in argv[1:] if not word.startswith("trainer.resume=")]
+    return shlex.join([*program, *kept, "trainer.resume=last"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synctrack.audio.files import audio_info, read_audio
+from synctrack.config import MAX_SECONDS
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.writing import scaled_to_peak, write_beats, write_songs, write_stems
@@ -38,6 +40,7 @@ class _Rendering(NamedTuple):
     stems: StemMap
     sample_rate: int
     missing_stem: MissingStem
+    max_seconds: float
 
 
 def write_midi(
@@ -47,6 +50,7 @@ def write_midi(
     sample_rate: int = 16000,
     stem_map: str | Path | None = None,
     missing_stem: MissingStem = "skip",
+    max_seconds: float = MAX_SECONDS,
     workers: int | None = None,
 ) -> SongReport:
     """Render every MIDI file under `midi` to a song folder: a 16-bit WAV for each stem, and beats.json.
@@ -54,23 +58,30 @@ def write_midi(
     Args:
         stem_map: YAML file, see `load_stem_map`.
         missing_stem: whether a song without one of the stems is left out or gets a silent one.
+        max_seconds: songs of this length or more are left out before they are rendered; data sets leave them out too.
 
     Raises:
-        InputError: no FluidSynth, soundfont or MIDI file; or as `write_songs` and `load_stem_map`.
+        InputError: `max_seconds` is not a number above 0, no FluidSynth, soundfont or MIDI file; or as `write_songs`
+            and `load_stem_map`.
     """
     if mido is None:
         raise InputError("MIDI files: need mido; pip install 'synctrack[midi]'")
+    if not 0 < max_seconds < math.inf:
+        raise InputError(f"--max-seconds {max_seconds}: is not a number above 0")
     program = shutil.which("fluidsynth")
     if program is None:
         raise InputError("fluidsynth: is not installed; install it (Debian: apt-get install fluidsynth)")
     soundfont, jobs = Path(soundfont), _midi_files(Path(midi))
-    rendering = _Rendering(program, soundfont, load_stem_map(stem_map), sample_rate, missing_stem)
+    rendering = _Rendering(program, soundfont, load_stem_map(stem_map), sample_rate, missing_stem, max_seconds)
     settings = {
         "sample_rate": sample_rate,
         "stems": rendering.stems,
         "missing_stem": missing_stem,
         "soundfont": _soundfont_hash(soundfont),
     }
+    if max_seconds != MAX_SECONDS:
+        # Folders of before the option was there have the default.
+        settings["max_seconds"] = max_seconds
     return write_songs(out, settings, jobs, partial(_write_song, rendering), workers)
 
 
@@ -136,6 +147,9 @@ def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
     beats, downbeats = beat_times(song)
     if len(beats) < 2 or not 1.0 <= song.length <= LONGEST_SECONDS:
         raise LeftOutError("of odd length", f"{path}: has {len(beats)} beats in {song.length:.1f} s")
+    if song.length >= rendering.max_seconds:
+        limit = f"{song.length:.1f} s, the limit is {rendering.max_seconds:g} s (--max-seconds)"
+        raise LeftOutError("too long", f"{path}: {limit}")
     samples = round(song.length * rendering.sample_rate)
     parts = {stem: _only(song, families) for stem, families in rendering.stems.items()}
     require_stems(path, [stem for stem, part in parts.items() if part is None], len(parts), rendering.missing_stem)

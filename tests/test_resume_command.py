@@ -1,0 +1,43 @@
+"""The command that an interrupted training prints, and that it resumes the run."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from helpers.commands import ROOT, wait_for
+from helpers.small_model import SMALL_KEYS
+
+from synctrack.training.trainer import resume_command
+
+
+def test_resume_command_repeats_the_script_with_the_key():
+    argv = ["train_synctrack.py", "--config", "a b.yaml", "seed=1"]
+    assert resume_command(argv) == "python train_synctrack.py --config 'a b.yaml' seed=1 trainer.resume=last"
+
+
+def test_resume_command_replaces_an_older_checkpoint_and_knows_the_program():
+    argv = ["/usr/bin/synctrack", "train", "a.yaml", "trainer.resume=old.ckpt"]
+    assert resume_command(argv) == "synctrack train a.yaml trainer.resume=last"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_prints_the_command_that_resumes_it(grooves, tmp_path, number):
+    config = ROOT / "config" / "vae_train.yaml"
+    keys = [f"data.params.path.train_data={grooves / 'train'}", "data.params.path.valid_data=null", "run_dir=run"]
+    keys += ["trainer.max_steps=100000", "trainer.save_checkpoint_every_n_steps=2", "model.params.ckpt_path=null"]
+    keys += ["first_stage.discriminator_start=null", "first_stage.crop_frames=32"]
+    command = [sys.executable, str(ROOT / "train_first_stage.py"), "--config", str(config), *SMALL_KEYS, *keys]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=environment)
+        wait_for(process, tmp_path, "run/checkpoints/last.ckpt")
+        process.send_signal(number)
+        status = process.wait(timeout=60)
+    text = (tmp_path / "log").read_text()
+    assert status != 0, text[-2000:]
+    assert "resume with: python" in text, text[-2000:]
+    assert "trainer.resume=last" in text
+    assert "Traceback" not in text, text[-3000:]
