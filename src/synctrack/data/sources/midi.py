@@ -13,11 +13,10 @@ import numpy as np
 
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
-from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
+from synctrack.data.sources.instruments import DEFAULT_SOUNDFONT, DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.writing import scaled_to_peak, write_beats, write_songs, write_stems
 from synctrack.errors import InputError
 
-DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 DRUM_CHANNEL = 9
 # FluidSynth reads its samples without a low-pass: at a lower rate they would alias.
 RENDER_RATE = 44100

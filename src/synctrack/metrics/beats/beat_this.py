@@ -1,4 +1,4 @@
-"""The Beat This! tracker, an optional dependency: pip install beat-this.
+"""The Beat This! tracker, an optional dependency: pip install 'synctrack[beat-this]'.
 
 Source: F. Foscarin, J. Schlüter, G. Widmer, "Beat this! Accurate beat tracking without DBN postprocessing", ISMIR 2024.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from synctrack.errors import InputError
+from synctrack.extras import needs_extra
 from synctrack.metrics.beats.madmom.decoding import decode
 from synctrack.metrics.beats.types import FileBeats
 
@@ -30,11 +31,10 @@ class BeatThisTracker:
 
     def __init__(self, weights: Path | None) -> None:
         try:
-            from beat_this.inference import Audio2Beats
+            with needs_extra("beat-this", "--tracker beat_this"):
+                from beat_this.inference import Audio2Beats
         except (ImportError, OSError) as error:
-            raise InputError(
-                f"--tracker beat_this needs its package: pip install beat-this (importing it: {error})"
-            ) from error
+            raise InputError(f"--tracker beat_this: its package cannot be imported ({error})") from error
         import torch
 
         if weights is not None and not weights.is_file():

