@@ -1,6 +1,6 @@
 """What samplers and numbers of steps are worth: rhythm and sound of the demo's clips against the data, and seconds.
 
-    python benchmarks/bench_samplers.py [--clips 32] [--steps 5 8 10 20 50 200] [--model demo] [--out runs/bench_samplers]
+    python benchmarks/bench_samplers.py [--clips 32] [--steps 5 8 10 20 50 200] [--model demo] [--out FOLDER]
 
 For every sampler and number of steps: corrected CBS, CBD and IRS with 95 % bootstrap intervals over clips; the Fréchet
 distance of log-mels to the data (of the mean and the standard deviation over 0.64 s in each mel band, a mean over

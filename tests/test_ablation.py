@@ -8,7 +8,8 @@ import ablation
 import numpy as np
 import pytest
 import stem_identity
-from conftest import ROOT, SMALL_KEYS, STEMS, run_in
+from helpers.commands import ROOT, run_in
+from helpers.small_model import SMALL_KEYS, STEMS
 
 from synctrack.audio.files import write_wav
 from synctrack.audio.mel import AudioFormat

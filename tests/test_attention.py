@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import STEMS, awaken, small_config
+from helpers.small_model import STEMS, awaken, small_config
 
 from synctrack.models.attention import (
     GLOBAL,

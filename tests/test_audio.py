@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import soxr
 import torch
-from filler import chirp_wave
+from helpers.filler import chirp_wave
 from omegaconf import OmegaConf
 
 from synctrack.audio.files import audio_info, read_audio, write_wav

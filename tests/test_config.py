@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 import yaml
-from conftest import ROOT
+from helpers.commands import ROOT
 
 from synctrack.config import Config, load_config, parse_command_line, save_config, to_dict
 from synctrack.errors import InputError
@@ -28,10 +28,25 @@ def get(tree, key):
     return tree
 
 
-def test_train_yaml_holds_every_key():
+def test_train_yaml_holds_every_key_and_no_other():
+    def leaves(tree, prefix=""):
+        for name, value in tree.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name
+
     tree = yaml.safe_load((ROOT / "config" / "synctrack_train.yaml").read_text())
-    for key in keys(Config):
-        get(tree, key)
+    assert sorted(leaves(tree)) == sorted(keys(Config))
+
+
+def test_train_yaml_equals_the_defaults_except_for_paths():
+    paths = {"run_dir", "evaluation.out", "data.params.path.train_data", "data.params.path.valid_data"}
+    paths |= {f"model.params.{part}ckpt_path" for part in ("", "vae_", "vocoder_")}
+    default = to_dict(load_config([]))
+    shipped = to_dict(load_config([ROOT / "config" / "synctrack_train.yaml"]))
+    for key in set(keys(Config)) - paths:
+        assert get(shipped, key) == get(default, key), key
 
 
 def test_train_yaml_is_the_papers_model_and_training():
@@ -81,14 +96,23 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["quantum=3"], "quantum: unknown key; config/synctrack_train.yaml lists all keys"),
         (["seed=x"], "seed: Value 'x' of type 'str' could not be converted to Integer"),
         (["seed=-1"], "seed: -1 is not between 0 and"),
-        (["seed"], "seed: is no key=value"),
-        (["mode=fly"], "mode: 'fly' is none of train, validate, test, validate_and_train"),
+        (["seed"], "seed: is not a key=value"),
+        (["mode=fly"], "mode: 'fly' must be one of train, validate, test, validate_and_train"),
         (["data.params=3"], "int is not a subclass of DataParams"),
-        (["data.params.path.stems=[]"], "names no track, or one twice"),
-        (["data.params.path.stems=[a, a]"], "names no track, or one twice"),
-        (["model.params.audio.frames=1000"], "audio.frames: 1000 is no multiple of 32"),
-        (["model.params.unet.model_channels=100"], "unet.channel_mult: 100 channels are no multiple of the 32"),
+        (["data.params.path.stems=[]"], "names no stem, or one twice"),
+        (["data.params.path.stems=[a, a]"], "names no stem, or one twice"),
+        (["model.params.audio.frames=1000"], "model.params.audio.frames: 1000 is no multiple of 32"),
+        (
+            ["model.params.unet.model_channels=100"],
+            "model.params.unet.channel_mult: 100 channels are no multiple of the 32",
+        ),
         (["validation.steps=1001"], "validation.steps: 1001 is not between 1 and 1000"),
+        (["validation.eta=nan"], "validation.eta: nan is not a finite number"),
+        (["model.params.base_learning_rate=inf"], "model.params.base_learning_rate: inf is not a finite number"),
+        (["data.params.batch_size=0"], "data.params.batch_size: 0 is not between 1 and"),
+        (["model.params.ema_decay=2"], "model.params.ema_decay: 2.0 is not between 0 and 1"),
+        (["trainer.limit_val_batches=1.5"], "trainer.limit_val_batches: 1.5 is not between 0 and 1"),
+        (["evaluation.final=two"], "evaluation.final: 'two' must be one of first, one"),
         (["trainer.save_checkpoint_every_n_steps=0"], "trainer.save_checkpoint_every_n_steps: 0 is not between 1"),
     ],
 )
@@ -101,7 +125,7 @@ def test_wrong_values_are_named(pairs, message):
     ("content", "message"),
     [
         (None, "no such file"),
-        ("a: [1", "is no valid YAML"),
+        ("a: [1", "is not valid YAML"),
         ("- 1\n- 2\n", "holds no keys"),
         ("trainer: {device: 2}\n", "trainer.device: unknown key; did you mean trainer.devices?"),
         ("trainer: {max_epochs: soon}\n", "trainer.max_epochs: Value 'soon'"),

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import ROOT, SMALL_KEYS
+from helpers.commands import ROOT
+from helpers.small_model import SMALL_KEYS
 from torch import nn
 from torch.nn.utils import parametrizations
 

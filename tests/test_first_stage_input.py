@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import run_in
-from first_stage_runs import SMALL_VOCODER, arguments, logged, train
+from helpers.commands import run_in
+from helpers.first_stage_runs import SMALL_VOCODER, arguments, logged, train
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def judged(grooves, tmp_path_factory):
     ("kind", "keys", "message"),
     [
         ("vocoder", ["model.params.vocoder.kind=griffin_lim"], "vocoder.kind: griffin_lim has no weights to train"),
-        ("vae", ["first_stage.kind=gan"], "first_stage.kind: 'gan' is none of vae, vocoder"),
+        ("vae", ["first_stage.kind=gan"], "first_stage.kind: 'gan' must be one of vae, vocoder"),
         ("vae", ["mode=validate"], "mode: a first stage has no validate"),
         ("vae", ["first_stage.crop_frames=128"], "first_stage.crop_frames: 128 is more than a segment's 64 frames"),
         ("vae", ["first_stage.crop_frames=33"], "first_stage.crop_frames: 33 is no multiple of 2"),
@@ -30,9 +30,10 @@ def judged(grooves, tmp_path_factory):
             "first_stage.crop_frames: 33 is no multiple of 2",
         ),
         ("vae", ["first_stage.crop_frames=16"], "first_stage.discriminator_start: needs 24 frames"),
-        ("vae", ["first_stage.patch_channels=24"], "first_stage.patch_channels: 24 is no multiple of 16"),
-        ("vocoder", ["first_stage.wave_channels=6"], "first_stage.wave_channels: 6 is no multiple of 4"),
-        ("vocoder", ["first_stage.periods=[2, 0]"], "first_stage.periods: [2, 0] are not all between 1 and 160"),
+        ("vae", ["first_stage.patch_channels=24"], "first_stage.patch_channels: 24 is not a positive multiple of 16"),
+        ("vocoder", ["first_stage.wave_channels=6"], "first_stage.wave_channels: 6 is not a positive multiple of 4"),
+        ("vocoder", ["first_stage.periods=[2, 0]"], "first_stage.periods: 0 is not between 1 and inf"),
+        ("vocoder", ["first_stage.periods=[2, 161]"], "first_stage.periods: [2, 161] are not all between 1 and 160"),
         ("vae", ["first_stage.betas=[0.9]"], "first_stage.betas: [0.9] are not two numbers"),
         ("vae", ["first_stage.betas=[0.9, 1.0]"], "first_stage.betas: [0.9, 1.0] are not two numbers"),
         ("vae", ["first_stage.schedule=cosine"], "first_stage.schedule: cosine falls until trainer.max_steps"),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import ROOT, SMALL_AUDIO, SMALL_VAE, STEMS
-from first_stage_runs import last, logged, small_config, train, values
+from helpers.commands import ROOT
+from helpers.first_stage_runs import last, logged, small_config, train, values
+from helpers.small_model import SMALL_AUDIO, SMALL_VAE, STEMS
 
 from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.commands import convert

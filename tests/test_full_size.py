@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 import torch
-from conftest import STEMS, run_here
-from first_stage_runs import CONFIGS, last, logged
+from helpers.commands import run_here
+from helpers.first_stage_runs import CONFIGS, last, logged
+from helpers.small_model import STEMS
 
 from synctrack.config import load_config
 from synctrack.diffusion.samplers import Sampling

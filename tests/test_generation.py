@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, run_in, small_config
+from helpers.commands import ROOT, run_in
+from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, small_config
 
 from synctrack.checkpoint.loading import header
 from synctrack.config import load_config

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from einops import rearrange
-from filler import fill
-from golden import TINY, Golden, fill_by_name, published_keys, tensor_noise
+from helpers.filler import fill
+from helpers.golden import TINY, Golden, fill_by_name, published_keys, tensor_noise
 from torch import nn
 
 from synctrack.audio.mel import AudioFormat

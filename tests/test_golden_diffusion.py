@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from filler import noise as named_noise
-from golden import TINY, Golden, fill_by_name, tensor_noise
+from helpers.filler import noise as named_noise
+from helpers.golden import TINY, Golden, fill_by_name, tensor_noise
 from torch import nn
 
 from synctrack.checkpoint.published import PUBLISHED_UNET, unet_map

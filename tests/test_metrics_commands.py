@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import run_in
-from metrics_corpus import clicks
+from helpers.commands import run_in
+from helpers.metrics_corpus import clicks
 
 from synctrack.errors import InputError
 from synctrack.metrics.score import score_folder

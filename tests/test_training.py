@@ -9,7 +9,8 @@ import pytest
 import pytorch_lightning as pl
 import soundfile
 import torch
-from conftest import ROOT, SMALL_AUDIO, SMALL_KEYS, STEMS, run_in
+from helpers.commands import ROOT, run_in
+from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS
 
 TRAIN_CONFIG = ROOT / "config" / "synctrack_train.yaml"
 KEYS = [

@@ -3,7 +3,8 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 # What a library says where the user's disk, not the program, is at fault.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -11,6 +12,18 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 
 class InputError(Exception):
     """Something the user can put right: names the file or key, what is wrong with it and what to do."""
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Import optional packages inside; a missing one becomes an `InputError` that names the extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        if package == "synctrack":
+            raise
+        raise InputError(f"{what}: needs {package}; pip install 'synctrack[{extra}]'") from error
 
 
 def run_command(main: Callable[[], None]) -> None:

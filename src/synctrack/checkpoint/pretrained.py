@@ -7,7 +7,6 @@ from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.files import CheckpointFile, read_file
 from synctrack.demo_weights import demo_checkpoint
 from synctrack.errors import InputError
-from synctrack.extras import needs_extra
 from synctrack.files import atomic_path, write_json
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -60,8 +59,10 @@ def write_pretrained(checkpoint: str | Path, folder: str | Path) -> Path:
 
 
 def _download(name: str, revision: str | None) -> Path:
-    with needs_extra("hub", name):
+    try:
         from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise InputError(f"{name}: needs huggingface_hub: pip install 'synctrack[hub]', or name a file") from error
     try:
         return Path(hf_hub_download(name, WEIGHTS, revision=revision))
     except (OSError, ValueError) as error:

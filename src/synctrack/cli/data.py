@@ -1,14 +1,12 @@
 """The commands that make data sets: `synctrack data COMMAND`, or `python prepare_data.py COMMAND`."""
 
 import argparse
-import logging
 from collections.abc import Sequence
-from typing import Any
 
 from synctrack.config import add_config_arguments, config_of
 from synctrack.data.songs import SongReport
-from synctrack.data.sources import grooves, instruments, slakh
-from synctrack.extras import needs_extra
+from synctrack.data.sources import grooves, midi, slakh
+from synctrack.errors import needs_extra
 
 DESCRIPTION = "Make data sets for training. COMMAND --help tells what each command needs."
 
@@ -44,15 +42,8 @@ def _add_midi(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     _add_stem_choice(parser)
     parser.add_argument("--midi", required=True, help="folder of MIDI files, searched through and through")
-    parser.add_argument("--soundfont", default=instruments.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
-    parser.set_defaults(run=_write_midi)
-
-
-def _write_midi(**arguments: Any) -> SongReport:
-    with needs_extra("midi"):
-        from synctrack.data.sources.midi import write_midi
-
-    return write_midi(**arguments)
+    parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
+    parser.set_defaults(run=midi.write_midi)
 
 
 def _add_slakh(parser: argparse.ArgumentParser) -> None:
@@ -73,10 +64,12 @@ def _add_latents(parser: argparse.ArgumentParser) -> None:
 
 
 def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
-    # Here and not above: the networks take seconds to import, and the other commands need none.
-    from synctrack.data.latents.encoding import write_latents
+    # Here and not above: Lightning takes seconds to import, and the other commands need none.
+    with needs_extra("train", "data latents"):
+        from synctrack.data.latents.encoding import write_latents
+        from synctrack.training.trainer import start_logging
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_logging()
     return write_latents(config_of(config, overrides), out, offsets)
 
 

@@ -6,8 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from synctrack.config import Config, load_config
-from synctrack.errors import InputError
-from synctrack.extras import needs_extra
+from synctrack.errors import InputError, needs_extra
 
 FROM_CHECKPOINT = "model.params."
 ALLOWED = ("model.params.vocoder_ckpt_path",)
@@ -31,7 +30,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     timesteps = config.model.params.diffusion.timesteps
     numbers = [_steps(item, timesteps) for item in arguments.steps if "=" not in item] or [config.evaluation.steps]
     # Here and not above: Lightning takes seconds to import, and help needs none.
-    with needs_extra("train"):
+    with needs_extra("train", "evaluation"):
         from synctrack.training.evaluation import evaluate_steps
         from synctrack.training.trainer import start_logging
 

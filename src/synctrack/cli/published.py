@@ -1,13 +1,13 @@
 """The commands of the scripts that people know from the published repository; each script only calls one of these."""
 
 from synctrack.config import parse_command_line
-from synctrack.extras import needs_extra
+from synctrack.errors import needs_extra
 
 
 def train_synctrack() -> None:
     """`train_synctrack.py`."""
     config = parse_command_line("Train SyncTrack from a YAML file.")
-    with needs_extra("train"):
+    with needs_extra("train", "training"):
         from synctrack.training.run import train
         from synctrack.training.trainer import start_logging
 
@@ -18,7 +18,7 @@ def train_synctrack() -> None:
 def train_first_stage() -> None:
     """`train_first_stage.py`."""
     config = parse_command_line("Train the mel VAE or the vocoder, SyncTrack's first stages, from a YAML file.")
-    with needs_extra("train"):
+    with needs_extra("train", "training"):
         from synctrack.training.run import train_first_stage as train
         from synctrack.training.trainer import start_logging
 
@@ -29,7 +29,7 @@ def train_first_stage() -> None:
 def eval_synctrack() -> None:
     """`eval_synctrack.py`."""
     config = parse_command_line("Generate one clip of stems for each segment of a test set.")
-    with needs_extra("train"):
+    with needs_extra("train", "evaluation"):
         from synctrack.training.evaluation import evaluate
         from synctrack.training.trainer import start_logging
 

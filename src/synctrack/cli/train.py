@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from synctrack.config import config_of
-from synctrack.extras import needs_extra
+from synctrack.errors import needs_extra
 
 
 def main(argv: Sequence[str], prog: str) -> None:
@@ -12,7 +12,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser = argparse.ArgumentParser(prog=prog, description="Train SyncTrack from YAML files.")
     parser.add_argument("config", nargs="+", metavar="CONFIG", help="YAML files and key=value pairs, later ones win")
     config = config_of(parser.parse_args(argv).config, [])
-    with needs_extra("train"):
+    with needs_extra("train", "training"):
         from synctrack.training.run import train
         from synctrack.training.trainer import start_logging
 

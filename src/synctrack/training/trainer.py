@@ -13,8 +13,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from synctrack.checkpoint.files import read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.config import Config, save_config
-from synctrack.errors import InputError
-from synctrack.extras import needs_extra
+from synctrack.errors import InputError, needs_extra
 
 LAST = "last.ckpt"
 RUN_SETTINGS = ("devices", "num_nodes", "accelerator", "precision", "limit_val_batches")
@@ -108,7 +107,7 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
 
 
 def _loggers(config: Config) -> list[Logger]:
-    with needs_extra("train"):
+    with needs_extra("train", "training"):
         import tensorboard  # noqa: F401  its logger reports a missing package without its name
     loggers: list[Logger] = [CSVLogger(config.run_dir, "csv"), TensorBoardLogger(config.run_dir, "tensorboard")]
     if config.trainer.wandb_project:

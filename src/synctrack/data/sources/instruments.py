@@ -8,8 +8,6 @@ from synctrack.errors import InputError
 
 StemMap = dict[str, tuple[str, ...]]
 
-DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-
 # In the order of the programs, eight to a family; drums have a channel of their own.
 _NAMES = """Piano, Chromatic Percussion, Organ, Guitar, Bass, Strings, Strings (continued), Brass, Reed, Pipe,
 Synth Lead, Synth Pad, Synth Effects, Ethnic, Percussive, Sound Effects"""

@@ -1,5 +1,7 @@
 """MIDI files → stems by General MIDI family, rendered with FluidSynth, and the beats of their tempo maps."""
 
+from __future__ import annotations
+
 import hashlib
 import shutil
 import subprocess
@@ -8,15 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import mido
 import numpy as np
 
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
-from synctrack.data.sources.instruments import DEFAULT_SOUNDFONT, DRUMS, FAMILIES, StemMap, load_stem_map
+from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.writing import scaled_to_peak, write_beats, write_songs, write_stems
 from synctrack.errors import InputError
 
+try:
+    import mido
+except ModuleNotFoundError:
+    # Of the extra midi: only what reads MIDI files needs it.
+    mido = None
+
+DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 DRUM_CHANNEL = 9
 # FluidSynth reads its samples without a low-pass: at a lower rate they would alias.
 RENDER_RATE = 44100
@@ -50,6 +58,8 @@ def write_midi(
     Raises:
         InputError: no FluidSynth, soundfont or MIDI file; or as `write_songs` and `load_stem_map`.
     """
+    if mido is None:
+        raise InputError("MIDI files: need mido; pip install 'synctrack[midi]'")
     program = shutil.which("fluidsynth")
     if program is None:
         raise InputError("fluidsynth: is not installed; install it (Debian: apt-get install fluidsynth)")

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from synctrack.errors import InputError
-from synctrack.extras import needs_extra
 from synctrack.metrics.beats.madmom.decoding import decode
 from synctrack.metrics.beats.types import FileBeats
 
@@ -31,10 +30,11 @@ class BeatThisTracker:
 
     def __init__(self, weights: Path | None) -> None:
         try:
-            with needs_extra("beat-this", "--tracker beat_this"):
-                from beat_this.inference import Audio2Beats
+            from beat_this.inference import Audio2Beats
         except (ImportError, OSError) as error:
-            raise InputError(f"--tracker beat_this: its package cannot be imported ({error})") from error
+            raise InputError(
+                f"--tracker beat_this needs its package: pip install 'synctrack[beat-this]' (importing it: {error})"
+            ) from error
         import torch
 
         if weights is not None and not weights.is_file():

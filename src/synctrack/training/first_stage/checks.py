@@ -31,8 +31,6 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"model.params.vocoder.kind: {params.vocoder.kind} has no weights to train; set hifigan"
     if settings.schedule == "cosine" and config.trainer.max_steps < 1:
         yield "first_stage.schedule: cosine falls until trainer.max_steps; set that, or schedule=constant"
-    if len(settings.betas) != 2 or not all(0 <= beta < 1 for beta in settings.betas):
-        yield f"first_stage.betas: {settings.betas} are not two numbers from 0 up to, but not, 1"
     yield from _problems_of_crop(config)
     if uses_discriminator(config):
         yield from _problems_of_discriminator(config)
@@ -57,10 +55,5 @@ def _problems_of_discriminator(config: Config) -> Iterator[str]:
         least, frames = PatchDiscriminator.least_size(), settings.crop_frames or audio.frames
         if min(frames, audio.n_mels) < least:
             yield f"first_stage.discriminator_start: needs {least} frames (crop_frames) and mel bins; set null for none"
-        if settings.patch_channels < 1 or settings.patch_channels % 16:
-            yield f"first_stage.patch_channels: {settings.patch_channels} is no multiple of 16"
-    else:
-        if settings.wave_channels < 1 or settings.wave_channels % 4:
-            yield f"first_stage.wave_channels: {settings.wave_channels} is no multiple of 4"
-        if not all(1 <= period <= audio.hop_length for period in settings.periods):
-            yield f"first_stage.periods: {settings.periods} are not all between 1 and {audio.hop_length} samples"
+    elif max(settings.periods, default=0) > audio.hop_length:
+        yield f"first_stage.periods: {settings.periods} are not all between 1 and {audio.hop_length} samples"

@@ -1,6 +1,6 @@
 """Deterministic stand-ins for pretrained weights and inputs: each value follows from a tensor's name alone.
 
-The golden outputs under `fixtures/` were made with these values, so a test fills a model by name, runs it and
+The golden outputs under `tests/fixtures/` were made with these values, so a test fills a model by name, runs it and
 compares. Normal numbers come from PCG64 seeded with the CRC-32 of the name, in float64, cast to float32 last.
 """
 

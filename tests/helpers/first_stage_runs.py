@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import ROOT, SMALL_KEYS, run_here
 
+from helpers.commands import ROOT, run_here
+from helpers.small_model import SMALL_KEYS
 from synctrack.config import Config, load_config
 
 CONFIGS = {kind: ROOT / "config" / f"{kind}_train.yaml" for kind in ("vae", "vocoder")}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filler import fill, noise
 from torch import nn
 
+from helpers.filler import fill, noise
 from synctrack.checkpoint.published import Entry
 from synctrack.models.unet import UNetConfig
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 TINY = UNetConfig(
     model_channels=32,

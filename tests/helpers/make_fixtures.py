@@ -1,6 +1,6 @@
 """Make the compact golden fixtures of the model and of its checkpoints from the golden folder.
 
-    python tests/make_fixtures.py GOLDEN_FOLDER
+    python tests/helpers/make_fixtures.py GOLDEN_FOLDER
 
 Of every large array each STRIDE-th value is kept, in C order. The strides are odd and all axes are powers of two
 long (but for waveforms), so that what is kept still visits every place of every axis.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 STRIDES = {"unet_tiny": 13, "block": 5, "vae": 5, "hifigan": 3, "ddim_tiny": 29, "schedule": 1, "instrument_prior": 1}
 
 

@@ -4,9 +4,10 @@ import functools
 from pathlib import Path
 
 import torch
-from filler import fill, noise
-from golden import TINY, published_keys
 
+from helpers.filler import fill, noise
+from helpers.golden import TINY, published_keys
+from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.files import CheckpointFile
 from synctrack.checkpoint.matching import entries_of, shapes_of
 from synctrack.checkpoint.published import average_name, unet_map
@@ -105,3 +106,21 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return set(one) == set(other) and all(
         one[name].dtype == other[name].dtype and torch.equal(one[name], other[name]) for name in one
     )
+
+
+def state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of all tensors of `module`, by name."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def training_checkpoint(path, params=PARAMS, config=CONFIG):
+    """A checkpoint as training leaves it -> (model, ema, path)."""
+    model, ema = new_model(params)
+    model.scale_factor.fill_(SCALE_FACTOR)
+    ema.num_updates.fill_(UPDATES)
+    for name, parameter in ema.module.named_parameters():
+        if name != "prior.one_hot":
+            parameter.data = parameter + 1
+    tensors = {f"model.{k}": v for k, v in state(model).items()} | {f"ema.{k}": v for k, v in state(ema).items()}
+    torch.save({"state_dict": tensors, "global_step": STEP, "synctrack": checkpoint.header("synctrack", config)}, path)
+    return model, ema, path

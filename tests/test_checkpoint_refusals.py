@@ -4,13 +4,11 @@ import dataclasses
 import os
 import pickle
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from published_files import (
+from helpers.published_files import (
     CONFIG,
     CONTAINERS,
     PARAMS,
@@ -22,10 +20,9 @@ from published_files import (
 from safetensors.torch import save_file
 
 from synctrack.checkpoint import loading as checkpoint
-from synctrack.checkpoint.commands import convert, main
+from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.files import read_file
-from synctrack.config import save_config
-from synctrack.errors import InputError, run_command
+from synctrack.errors import InputError
 from synctrack.models.vae import VAE
 from synctrack.training.initialise import initialise
 
@@ -239,77 +236,3 @@ def test_code_in_a_bare_pickle_is_not_run(tmp_path):
         read_file(path)
     one_line(error, str(path))
     assert not marker.exists()
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `python -m synctrack.checkpoint …` in this process -> (exit status, stdout, stderr)."""
-    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["checkpoint", *map(str, arguments)])
-        status = 0
-        try:
-            run_command(main)
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
-
-
-def test_inspect_says_what_a_file_is(tmp_path, command):
-    status, out, _ = command("inspect", saved_file(tmp_path, "musicldm"))
-    assert status == 0
-    assert "MusicLDM checkpoint (published names, step 320000)" in out
-    assert checkpoint.sha256(tmp_path / "musicldm.ckpt") in out
-    assert "CLAP, which nothing here conditions on" in out
-    assert "to start new: 81 keys of the U-Net" in out
-
-
-def test_convert_and_back_on_the_command_line(tmp_path, command):
-    source, ours, back = saved_file(tmp_path, "vocoder"), tmp_path / "v.safetensors", tmp_path / "back.ckpt"
-    assert command("convert", source, ours)[0] == 0
-    assert "HiFi-GAN checkpoint (our names)" in command("inspect", ours)[1]
-    assert command("convert", ours, back)[0] == 0
-    assert set(torch.load(back)["generator"]) == set(published_tensors("vocoder"))
-
-
-def test_diff_lists_what_does_not_fit(tmp_path, command):
-    save_config(CONFIG, tmp_path / "config.yaml")
-    path = saved_file(tmp_path, "synctrack")
-    assert command("diff", path, tmp_path / "config.yaml")[:2] == (
-        0,
-        f"{path}: SyncTrack checkpoint (published names, step 320000) fits\n",
-    )
-    status, out, _ = command(
-        "diff",
-        path,
-        tmp_path / "config.yaml",
-        "model.params.unet.instrument_prior=false",
-        "model.params.vae.channels=64",
-    )
-    assert status == 1
-    assert "unknown: model.diffusion_model.switcher_transform.0.weight\n" in out
-    assert "of another shape or type: first_stage_model.decoder.conv_in.weight ([" in out
-
-
-def test_wrong_input_is_one_line_and_status_2(tmp_path, command):
-    (tmp_path / "x.ckpt").write_bytes(b"rubbish")
-    for arguments in (("inspect", tmp_path / "x.ckpt"), ("convert", tmp_path / "none", tmp_path / "y.safetensors")):
-        status, _, err = command(*arguments)
-        assert status == 2
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-
-
-def test_module_runs_as_a_program(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "synctrack.checkpoint", "inspect", str(tmp_path / "none.ckpt")],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2
-    assert (
-        result.stderr == f"error: {tmp_path}/none.ckpt: no such file; ckpt/README.md says which checkpoints there are\n"
-    )

@@ -1,0 +1,114 @@
+"""Reads the configuration: YAML files, overlays and key=value; unknown keys and wrong types are refused."""
+
+import argparse
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from synctrack.config.schema import Config
+from synctrack.errors import InputError
+from synctrack.files import atomic_path
+from synctrack.models.latent_diffusion import ModelConfig
+
+
+def parse_command_line(description: str, argv: Sequence[str] | None = None) -> Config:
+    """`--config FILE [FILE ...] [key=value ...]` -> the merged configuration; later ones win.
+
+    Raises:
+        InputError: see `load_config`.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    add_config_arguments(parser)
+    return config_of(**vars(parser.parse_args(argv)))
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--config FILE [FILE ...] [key=value ...]`, for `config_of`."""
+    parser.add_argument("--config", nargs="+", required=True, metavar="FILE", help="YAML files, later ones win")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as data.params.batch_size=4")
+
+
+def config_of(config: Sequence[str], overrides: Sequence[str]) -> Config:
+    """The arguments of `add_config_arguments` -> the merged configuration; raises as `load_config`."""
+    # argparse hands a key=value that follows the files to --config.
+    files = [item for item in config if "=" not in item]
+    return load_config(files, [*(item for item in config if "=" in item), *overrides])
+
+
+def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> Config:
+    """Merge YAML files and key=value pairs over the defaults.
+
+    Raises:
+        InputError: a file is missing or not valid YAML, a key is unknown, a value has the wrong type or makes no sense.
+    """
+    merged = OmegaConf.structured(Config)
+    for file in files:
+        merged = _merge(merged, _read_yaml(Path(file)), str(file))
+    for pair in overrides:
+        if "=" not in pair:
+            raise InputError(f"{pair}: is not a key=value, such as data.params.batch_size=4")
+        merged = _merge(merged, OmegaConf.from_dotlist([pair]), "command line")
+    try:
+        return OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
+    except ValueError as error:
+        raise InputError(_with_full_key(str(error))) from error
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Write the configuration, complete, as YAML."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as plain dictionaries, lists and values."""
+    return OmegaConf.to_container(OmegaConf.structured(config))
+
+
+def _read_yaml(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name a YAML file after --config")
+    try:
+        content = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
+    if not OmegaConf.is_dict(content):
+        raise InputError(f"{path}: holds no keys; a configuration is a tree of key: value")
+    return content
+
+
+def _merge(merged: Any, content: Any, source: str) -> Any:
+    try:
+        return OmegaConf.merge(merged, content)
+    except ConfigKeyError as error:
+        raise InputError(f"{source}: {error.full_key}: unknown key{_suggestion(error.full_key)}") from error
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{source}: {error.full_key or 'configuration'}: {reason}") from error
+
+
+def _suggestion(full_key: str) -> str:
+    """The known key most like `full_key`, if any is."""
+
+    def keys(schema: type, prefix: str = "") -> Iterator[str]:
+        for item in fields(schema):
+            yield prefix + item.name
+            if is_dataclass(item.type):
+                yield from keys(item.type, f"{prefix}{item.name}.")
+
+    close = difflib.get_close_matches(full_key, list(keys(Config)), n=1)
+    return f"; did you mean {close[0]}?" if close else "; config/synctrack_train.yaml lists all keys"
+
+
+def _with_full_key(message: str) -> str:
+    """A section's message; the sections of the model, which know no configuration, name keys below model.params."""
+    sections = {item.name for item in fields(ModelConfig)}
+    return f"model.params.{message}" if message.split(".")[0] in sections else message
