@@ -1,6 +1,6 @@
-"""How much faster score.py is than the plain way: madmom's processors in one process, once for each metric.
+"""How much faster score.py is than the baseline: madmom's processors in one process, once for each metric.
 
-Both run as commands, start-up included, on stems that the benchmark makes itself. The plain way would take half an
+Both run as commands, start-up included, on stems that the benchmark makes itself. The baseline would take half an
 hour for 80 songs, and its time is a sum over files; so it is measured on --plain_songs of them and its time per file
 is scaled up, its start-up is not. score.py runs on all songs with an empty beat cache, once with its machine code
 still to be compiled (the first run after installation) and once without. The ratio of processor seconds, which other
@@ -81,7 +81,7 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def time_plain_way(folder: Path, plain_songs: int, songs: int) -> tuple[float, float]:
-    """Seconds and processor seconds that the plain way takes for `songs` songs, from `plain_songs` in `folder`."""
+    """Seconds and processor seconds that the baseline takes for `songs` songs, from `plain_songs` in `folder`."""
     total = total_busy = 0.0
     for metric in METRICS:
         wall, busy, printed = timed([sys.executable, __file__, "--plain", str(folder), metric], {})
@@ -91,7 +91,7 @@ def time_plain_way(folder: Path, plain_songs: int, songs: int) -> tuple[float, f
         total_busy += busy * songs / plain_songs
         per_file = result["seconds"] / plain_songs / 4
         print(f"plain {metric}: {result['value']:.4f}, start-up {startup:.1f} s, {per_file:.2f} s a file")
-    print(f"plain way, {songs} songs: {total:.0f} s")
+    print(f"baseline, {songs} songs: {total:.0f} s")
     return total, total_busy
 
 
@@ -129,8 +129,8 @@ def print_stages(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--songs", type=int, default=80, help="of four stems each (default: %(default)s)")
-    parser.add_argument("--plain_songs", type=int, default=4, help="for the plain way (default: %(default)s)")
-    parser.add_argument("--sample_rate", type=int, default=44100, help="other than 44100, the plain way needs ffmpeg")
+    parser.add_argument("--plain_songs", type=int, default=4, help="for the baseline (default: %(default)s)")
+    parser.add_argument("--sample_rate", type=int, default=44100, help="other than 44100, the baseline needs ffmpeg")
     parser.add_argument("--plain", nargs=2, metavar=("FOLDER", "METRIC"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.plain:

@@ -5,7 +5,7 @@
 
 Trains four models from nothing by train_synctrack.py, with the same steps, data and seed, each in its folder of --out,
 and generates M clips with each by eval_synctrack.py, where config/synctrack_eval.yaml stands for the first file. A
-command that was stopped goes on where it was. Prints a table of the rhythm metrics with their 95 % intervals, of the
+command that was stopped resumes. Prints a table of the rhythm metrics with their 95 % intervals, of the
 share of stems that sound like their track (stem_identity.py) and of the validation loss, and below it the paper's
 numbers. The table is also in ablation.md, and everything, the chance level of each model among it, in ablation.json.
 """

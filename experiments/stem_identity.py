@@ -35,7 +35,7 @@ def _is_tree(folder: Any) -> bool:
 def clip_format(folder: str | Path) -> AudioFormat:
     """Rate and length of the clips of a generated tree; the paper's for a data set, whose songs have any length."""
     if not Path(folder).is_dir():
-        raise InputError(f"{folder}: is no folder; name one of generated stems, or a data set")
+        raise InputError(f"{folder}: is not a folder; name one of generated stems, or a data set")
     if not _is_tree(folder):
         return AudioFormat()
     info = audio_info(next(iter(find_stems(Path(folder))["stem_0"].values())))

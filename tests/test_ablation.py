@@ -108,7 +108,7 @@ def test_wrong_folders_are_named(data, fail):
     line = fail("experiments/stem_identity.py", *folders, data / "clips", "--stems", "bass", "drums")
     assert line == f"error: {data / 'clips'}: has 6 clips of 4 stems, not of 2; see --stems"
     line = fail("experiments/stem_identity.py", *folders, "gone")
-    assert line == "error: gone: is no folder; name one of generated stems, or a data set"
+    assert line == "error: gone: is not a folder; name one of generated stems, or a data set"
 
 
 def made_up(irs: float | None) -> dict:

@@ -105,7 +105,7 @@ def test_scope_has_the_same_weights_but_another_effect():
 
 
 def test_unknown_scope_is_refused():
-    with pytest.raises(ValueError, match=r"unet\.time_attention_scope: 'both' is none of frame, bin"):
+    with pytest.raises(ValueError, match=r"unet\.time_attention_scope: 'both' must be one of frame, bin"):
         UNetConfig(time_attention_scope="both")
 
 

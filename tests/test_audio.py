@@ -126,7 +126,7 @@ def test_wav_of_undeclared_length_is_read(tmp_path):
 def test_files_that_are_no_audio_are_refused(tmp_path, content):
     path = tmp_path / "text.wav"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"text\.wav: is no readable audio"):
+    with pytest.raises(InputError, match=r"text\.wav: is not a readable audio"):
         audio_info(path)
 
 
@@ -145,7 +145,7 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path):
     wave[8000] = np.nan
     soundfile.write(path, wave, 16000, subtype="FLOAT")
     assert len(read_audio(path, 0, 8000, 16000)) == 8000
-    with pytest.raises(InputError, match=r"nan\.wav: holds samples that are no numbers"):
+    with pytest.raises(InputError, match=r"nan\.wav: holds samples that are not numbers"):
         read_audio(path, 0, 8001, 16000)
 
 

@@ -41,7 +41,7 @@ def test_inspect_says_what_a_file_is(tmp_path, command):
     assert "MusicLDM checkpoint (published names, step 320000)" in out
     assert checkpoint.sha256(tmp_path / "musicldm.ckpt") in out
     assert "CLAP, which nothing here conditions on" in out
-    assert "to start new: 81 keys of the U-Net" in out
+    assert "newly initialised: 81 keys of the U-Net" in out
 
 
 def test_convert_and_back_on_the_command_line(tmp_path, command):
@@ -88,5 +88,6 @@ def test_module_runs_as_a_program(tmp_path):
     )
     assert result.returncode == 2
     assert (
-        result.stderr == f"error: {tmp_path}/none.ckpt: no such file; ckpt/README.md says which checkpoints there are\n"
+        result.stderr
+        == f"error: {tmp_path}/none.ckpt: no such file; see ckpt/README.md for the available checkpoints\n"
     )

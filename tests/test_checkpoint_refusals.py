@@ -138,9 +138,9 @@ def test_truncated_files(tmp_path, monkeypatch, share, suffix):
         ([torch.ones(2)], "holds a list"),
         ({"state_dict": [torch.ones(2)]}, "its state_dict is empty or none"),
         ({"state_dict": {}}, "its state_dict is empty or none"),
-        ({"state_dict": {"encoder.x": torch.ones(2), "n": 3}}, "no named tensors: n"),
-        ({"state_dict": {7: torch.ones(2)}}, "no named tensors: 7"),
-        ({"state_dict": {"layer.weight": torch.ones(2)}}, "none of the checkpoints this project knows"),
+        ({"state_dict": {"encoder.x": torch.ones(2), "n": 3}}, "not named tensors: n"),
+        ({"state_dict": {7: torch.ones(2)}}, "not named tensors: 7"),
+        ({"state_dict": {"layer.weight": torch.ones(2)}}, "not a known kind of checkpoint"),
         ({"state_dict": {"vae.encoder.0.weight": torch.ones(2)}}, "was it saved by train_synctrack.py"),
         ({"state_dict": {"vae.x": torch.ones(2)}, "synctrack": {"format": 2}}, "another version"),
         (
@@ -195,7 +195,7 @@ def test_stored_configuration_of_another_version(tmp_path):
     header = checkpoint.header("vae", CONFIG)
     header["config"]["vae"]["colour"] = "red"
     torch.save({"state_dict": {"vae.x": torch.ones(2)}, "synctrack": header}, tmp_path / "x.ckpt")
-    with pytest.raises(InputError, match="its stored configuration is none of this version"):
+    with pytest.raises(InputError, match="its stored configuration is not valid in this version"):
         read_file(tmp_path / "x.ckpt").stored_model()
 
 

@@ -174,7 +174,7 @@ def test_missing_and_empty_roots_are_refused(tmp_path):
     write_song_folder(tmp_path / "short" / "song", seconds=0.5)
     (tmp_path / "empty" / ".hidden").mkdir(parents=True)
     good = tmp_path / "good"
-    with pytest.raises(InputError, match="missing: is no readable folder"):
+    with pytest.raises(InputError, match="missing: is not a readable folder"):
         _dataset([good, tmp_path / "missing"])
     with pytest.raises(InputError, match="empty: holds no song folder"):
         _dataset([good, tmp_path / "empty"])

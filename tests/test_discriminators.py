@@ -118,7 +118,7 @@ def test_frozen_judges_pass_gradients_on_and_learn_nothing():
 
 def test_unheard_judges_get_a_zero_gradient():
     judges = small_waves()
-    loss = FirstStageModule.unheard(SimpleNamespace(discriminator=judges))
+    loss = FirstStageModule.inactive_loss(SimpleNamespace(discriminator=judges))
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad.count_nonzero() == 0 for p in judges.parameters())

@@ -28,7 +28,7 @@ SPOILED = {
     "no validation": (lambda: shutil.rmtree("latents/valid"), "latents/valid: holds no complete latents"),
     "stopped": (lambda: change_manifest(lambda m: m.pop("tracks")), "latents/train: holds no complete latents"),
     "no manifest of latents": (lambda: change_manifest(lambda m: m["settings"].pop("offsets")), "no complete latents"),
-    "changed song": (lambda: os.utime("data/train/Groove00001/bass.wav"), "otherwise (track Groove00001 ["),
+    "changed song": (lambda: os.utime("data/train/Groove00001/bass.wav"), "different settings (track Groove00001 ["),
     "song more": (lambda: shutil.copytree("data/valid/Groove00000", "data/train/New"), "(track New None, now ["),
     "song less": (lambda: shutil.rmtree("data/train/Groove00002"), "(track Groove00002 ["),
     "another VAE": (lambda: save_vae(Path("vae.ckpt"), seed=1), "latents: its latents come from another VAE"),
@@ -73,8 +73,11 @@ def save_broken_vae() -> None:
         (["model.params.vae_ckpt_path=null", "--out", "new"], "model.params.vae_ckpt_path: is not set"),
         (["model.params.vae_ckpt_path=gone.ckpt", "--out", "new"], "gone.ckpt: "),
         (["model.params.vae.channels=64", "--out", "new"], "vae.ckpt"),
-        (["--offsets", "4", "--out", "latents"], "latents/train: was made otherwise (offsets 8, now 4)"),
-        (["--out", "data"], "data/train: was made otherwise ("),
+        (
+            ["--offsets", "4", "--out", "latents"],
+            "latents/train: was created with different settings (offsets 8, now 4)",
+        ),
+        (["--out", "data"], "data/train: was created with different settings ("),
     ],
 )
 def test_what_cannot_be_encoded_is_one_line_and_status_2(fail, store_copy, keys, message):
@@ -84,7 +87,7 @@ def test_what_cannot_be_encoded_is_one_line_and_status_2(fail, store_copy, keys,
 
 def test_numbers_that_float16_cannot_hold_are_refused(fail, store_copy):
     save_broken_vae()
-    assert "no numbers in float16" in fail("prepare_data.py", *MAKE, "new")
+    assert "not numbers in float16" in fail("prepare_data.py", *MAKE, "new")
     assert sorted(contents(Path("new"))) == ["train", "train/manifest.json"]
 
 

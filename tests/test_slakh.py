@@ -129,9 +129,9 @@ def test_a_map_makes_six_tracks(root, tmp_path):
         ("bass: [Kazoo]", r"bass: \['Kazoo'\] is unknown; choose of Piano, "),
         ("bass: [Bass]\nlow: [Bass]", "Bass stands in more than one stem"),
         ("bass: []", "is unknown"),
-        ("- Bass", "is no map of stems"),
-        ("bass: 3", "is no map of stems"),
-        ("bass: [", "is no readable YAML"),
+        ("- Bass", "is not a map of stems"),
+        ("bass: 3", "is not a map of stems"),
+        ("bass: [", "is not a readable YAML"),
     ],
 )
 def test_wrong_maps_are_refused(tmp_path, text, message):

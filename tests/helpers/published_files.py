@@ -10,7 +10,7 @@ from helpers.golden import TINY, published_keys
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.files import CheckpointFile
 from synctrack.checkpoint.matching import entries_of, shapes_of
-from synctrack.checkpoint.published import average_name, unet_map
+from synctrack.checkpoint.published import ema_name, unet_map
 from synctrack.config import Config, ModelParams, ModelSection
 from synctrack.models.latent_diffusion import LatentDiffusion, VocoderConfig
 from synctrack.models.vae import VAEConfig
@@ -76,7 +76,7 @@ def averages_of_raw(tensors: dict[str, torch.Tensor], model: LatentDiffusion) ->
         for name in entry.published:
             raw = f"model.diffusion_model.{name}"
             if name != "switcher":
-                tensors[average_name(name)] = tensors[raw]
+                tensors[ema_name(name)] = tensors[raw]
                 tensors[raw] = torch.zeros_like(tensors[raw])
     return tensors
 

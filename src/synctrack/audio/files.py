@@ -43,7 +43,7 @@ def audio_info(path: str | Path) -> AudioInfo:
     """
     with _open(path) as file:
         # libsndfile quietly shortens a cut WAV to what is there; only its log tells. A length near
-        # 0xFFFFFFFF is no promise: programs that write to a pipe put it there.
+        # 0xFFFFFFFF means unknown: programs that write to a pipe put it there.
         claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
         if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
             raise InputError(f"{path}: {CUT_OFF}")
@@ -61,7 +61,7 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
     Where rounding between the rates makes the file end one sample early, it is zero.
 
     Raises:
-        InputError: missing, no audio, cut off, shorter than `start + samples`, or with samples that are no numbers.
+        InputError: missing, no audio, cut off, shorter than `start + samples`, or with samples that are not numbers.
     """
     with _open(path) as file:
         # Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
@@ -77,7 +77,7 @@ def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> 
         missing = (samples - len(wave)) / sample_rate
         raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
     if not np.isfinite(wave).all():
-        raise InputError(f"{path}: holds samples that are no numbers; replace it or leave it out")
+        raise InputError(f"{path}: holds samples that are not numbers; replace it or leave it out")
     return np.pad(wave, (0, samples - len(wave)))
 
 
@@ -122,7 +122,7 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, OSError) as error:
-        reason = "is not there" if not Path(path).exists() else "is no readable audio file"
+        reason = "is not there" if not Path(path).exists() else "is not a readable audio file"
         raise InputError(f"{path}: {reason}; replace it or leave it out") from error
 
 

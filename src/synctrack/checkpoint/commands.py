@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 USES = {
     "unet": "training starts from it",
-    "ema": "generation uses it; training goes on from it",
+    "ema": "generation uses it; training resumes from it",
     "vae": "training and generation use it",
     "vocoder": "generation uses it",
     "scale_factor": "training and generation use it",
@@ -65,7 +65,7 @@ def inspect(path: str) -> None:
     """Print what a checkpoint is, what is used of it and what is not.
 
     Raises:
-        InputError: it is no checkpoint, or does not fit its own (published files: the published) configuration.
+        InputError: it is not a checkpoint, or does not fit its own (published files: the published) configuration.
     """
     file = read_file(path)
     config, stems = file.stored_model()
@@ -84,7 +84,7 @@ def inspect(path: str) -> None:
     for (what, why), sizes in rows.items():
         print(f"{what:13} {len(sizes):5} tensors {sum(sizes):13,} values  {why}")
     if file.kind == "musicldm":
-        print(f"to start new: {new_modules(modules.unet)}")
+        print(f"newly initialised: {new_modules(modules.unet)}")
 
 
 def diff(path: str, config: list[str]) -> bool:
@@ -102,12 +102,12 @@ def diff(path: str, config: list[str]) -> bool:
 def convert(path: str | Path, out: str | Path, small: bool = False, half: bool = False) -> None:
     """Write a checkpoint in the format that the suffix of `out` names.
 
-    `.safetensors`: our format. Of a published file everything is kept, also what is of no use here, so that the way
-    back gives the same file; with `small`, and always of our own training checkpoints, only what generation and a
-    new training start from: averaged U-Net, VAE, vocoder with its weight norm folded, scale factor. With `half`,
-    numbers are float16.
-    `.ckpt`: the published names, for programs that know those; only from our files. Where the file has only the
-    averaged U-Net, it also stands for the U-Net itself.
+    `.safetensors`: our format. All tensors of a published file are kept, including unused ones, for lossless export.
+    With `small`, and always for our own training checkpoints, only what generation and a new training start from is
+    kept: EMA weights of the U-Net, VAE, vocoder with its weight norm folded, scale factor. With `half`, numbers are
+    float16.
+    `.ckpt`: the published names, for programs that expect them; only from our files. If the file has only the EMA
+    weights of the U-Net, they also serve as the U-Net weights.
 
     Raises:
         InputError: the file does not fit its stored configuration (published files: the published one), is already

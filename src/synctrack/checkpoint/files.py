@@ -64,10 +64,10 @@ class CheckpointFile:
         return f"{KINDS[self.kind]} checkpoint ({'published' if self.published else 'our'} names{step})"
 
     def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
-        """The model's configuration and stems: from the header, or the published ones where there is none.
+        """The model's configuration and stems: from the header, or the published ones if the file has no header.
 
         Raises:
-            InputError: the header's configuration is none of this version.
+            InputError: the header's configuration is not valid in this version.
         """
         if self.header is None:
             return PUBLISHED_CONFIG, PUBLISHED_STEMS
@@ -75,7 +75,9 @@ class CheckpointFile:
             config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), self.header["config"]))
         except (OmegaConfBaseException, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{self.path}: its stored configuration is none of this version ({reason})") from error
+            raise InputError(
+                f"{self.path}: its stored configuration is not valid in this version ({reason})"
+            ) from error
         return config, tuple(self.header["stems"])
 
 
@@ -94,10 +96,10 @@ def read_file(path: str | Path) -> CheckpointFile:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; ckpt/README.md says which checkpoints there are")
+        raise InputError(f"{path}: no such file; see ckpt/README.md for the available checkpoints")
     with path.open("rb") as stream:
         head = stream.read(9)
-    # Files of torch before 1.6 are no zip archives and cannot be mapped.
+    # Files of torch before 1.6 are not zip archives and cannot be mapped.
     return _read_safetensors(path) if head[8:] == b"{" else _read_torch(path, mmap=head.startswith(b"PK\x03\x04"))
 
 
@@ -127,17 +129,17 @@ def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
             reason = f"refused, nothing was executed: it holds Python objects ({found[1]}), which can run code"
         raise InputError(f"{path}: {reason}; get or make another, see ckpt/README.md") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: is no checkpoint (holds a {type(content).__name__}, not a state_dict)")
+        raise InputError(f"{path}: is not a checkpoint (holds a {type(content).__name__}, not a state_dict)")
     header, step = _checked_header(path, content.get(HEADER)), content.get("global_step")
     tensors = content.get("generator", content.get("state_dict", content))
     if not isinstance(tensors, dict) or not tensors:
-        raise InputError(f"{path}: is no checkpoint (its state_dict is empty or none)")
+        raise InputError(f"{path}: is not a checkpoint (its state_dict is empty or none)")
     if strange := [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]:
-        raise InputError(f"{path}: is no checkpoint; these entries are no named tensors: {', '.join(strange)}")
+        raise InputError(f"{path}: is not a checkpoint; these entries are not named tensors: {', '.join(strange)}")
     known = [what for begins, what in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors)]
     if not known:
         first = next(iter(tensors))
-        raise InputError(f"{path}: is none of the checkpoints this project knows (its first key is {first!r})")
+        raise InputError(f"{path}: is not a known kind of checkpoint (its first key is {first!r})")
     kind, published = known[0]
     if not published:
         if header is None:

@@ -65,7 +65,7 @@ def load_model(path: str | Path) -> tuple[LatentDiffusion, CheckpointInfo]:
 def load_for_evaluation(
     model: LatentDiffusion, path: str | Path, vocoder_path: str | Path | None = None
 ) -> CheckpointInfo:
-    """Fill a model for generation: averaged U-Net, VAE, vocoder and scale factor.
+    """Fill a model for generation: EMA weights of the U-Net, VAE, vocoder and scale factor.
 
     Args:
         path: our training checkpoint, our exported file or the published SyncTrack checkpoint.

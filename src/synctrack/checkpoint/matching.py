@@ -21,14 +21,14 @@ from synctrack.models.vae import VAE
 from synctrack.models.vocoder import HiFiGAN
 
 KEPT = "published."
-"""Our files keep under it what we ignore of a published file, for the way back."""
+"""Prefix under which our files keep the ignored tensors of a published file, for lossless export."""
 
 _LIGHTNING = {
     "noise schedule, which the configuration gives": r"betas|alphas_cumprod(_prev)?|sqrt_(one_minus_)?alphas_cumprod"
     r"|log_one_minus_alphas_cumprod|sqrt_recip(m1)?_alphas_cumprod"
     r"|posterior_(variance|log_variance_clipped|mean_coef[12])",
     "log variances, which the loss does not use": "logvar",
-    "decay of the average, which the configuration gives": r"model_ema\.decay",
+    "decay of the EMA, which the configuration gives": r"model_ema\.decay",
     "losses that trained the VAE": r"first_stage_model\.loss\..*",
     "CLAP, which nothing here conditions on": r"cond_stage_model\..*",
 }
@@ -41,7 +41,7 @@ IGNORED = {
 }
 """What of a published file of each kind is rightly not used: reason and pattern of the names."""
 IGNORED_OF_OURS = {
-    "kept for the way back to the published names": re.escape(KEPT) + ".*",
+    "kept for lossless export to the published names": re.escape(KEPT) + ".*",
     "discriminator, which trained the first stage": r"discriminator\..*",
 }
 
@@ -129,8 +129,8 @@ def entries_of(file: CheckpointFile, modules: Modules) -> list[Entry]:
         if file.kind == "musicldm":
             own = [entry for entry in own if not published.is_new_in_synctrack(entry.ours)]
         entries += _under("unet.", own, published.PUBLISHED_UNET)
-        averages = [replace(entry, published=tuple(map(published.average_name, entry.published))) for entry in own]
-        entries += _under("ema.module.", averages)
+        ema_entries = [replace(entry, published=tuple(map(published.ema_name, entry.published))) for entry in own]
+        entries += _under("ema.module.", ema_entries)
         count = torch.empty((), dtype=torch.long, device="meta")
         entries.append(Entry("ema.num_updates", (f"{published.PUBLISHED_EMA}num_updates",), count))
         entries.append(Entry("scale_factor", ("scale_factor",), torch.empty((), device="meta")))
@@ -158,7 +158,7 @@ def _under(ours: str, entries: list[Entry], published: str = "") -> list[Entry]:
 def _present(file: CheckpointFile, modules: Modules) -> list[Entry]:
     """The entries of the parts of which the file holds anything."""
     entries = entries_of(file, modules)
-    # The one-hot of the prior counts for the U-Net, which comes first, though it stands for its own average too.
+    # The one-hot of the prior counts for the U-Net, which comes first, though it is also its own EMA.
     part_of = {name: entry.part for entry in reversed(entries) for name in entry.published}
     held = {part_of.get(name) for name in file.tensors}
     return [entry for entry in entries if entry.part in held]

@@ -93,13 +93,13 @@ def is_new_in_synctrack(ours: str) -> bool:
     return re.search(r"\b(prior|norm_global|global_|time)\.", ours) is not None
 
 
-def average_name(published: str) -> str:
-    """The published name of a U-Net tensor's moving average: the dots of the module path are gone.
+def ema_name(published: str) -> str:
+    """The published name of a U-Net tensor's EMA, in which the dots of the module path are removed.
 
-    The frozen one-hot of the instrument prior is not averaged; the tensor itself stands for its average.
+    The frozen one-hot of the instrument prior has no EMA; the tensor itself is used instead.
     """
-    averaged = PUBLISHED_EMA + f"diffusion_model.{published}".replace(".", "")
-    return PUBLISHED_UNET + published if published == "switcher" else averaged
+    ema = PUBLISHED_EMA + f"diffusion_model.{published}".replace(".", "")
+    return PUBLISHED_UNET + published if published == "switcher" else ema
 
 
 def unet_map(unet: UNet) -> list[Entry]:
@@ -107,16 +107,16 @@ def unet_map(unet: UNet) -> list[Entry]:
     names = {"conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2", "prior.one_hot": "switcher"}
     names |= {f"time_embed.{i}": f"time_embed.{i}" for i in (0, 2)}
     names |= {f"prior.mlp.{i}": f"switcher_transform.{i}" for i in (0, 2)}
-    # The last stage of the middle has no attention.
-    stages = {"middle.0": "middle_block.0 middle_block.1", "middle.1": "middle_block.2 none"}
-    # Each entry of the way down is a Downsample, which is a layer, or a stage: one of its two names is not needed.
+    # The last block of the middle has no attention.
+    blocks = {"middle.0": "middle_block.0 middle_block.1", "middle.1": "middle_block.2 none"}
+    # Each encoder module is a Downsample layer or a UNetBlock: one of its two names is not needed.
     for i in range(len(unet.down)):
         names[f"down.{i}"] = f"input_blocks.{i + 1}.0.op"
-        stages[f"down.{i}"] = f"input_blocks.{i + 1}.0 input_blocks.{i + 1}.1"
-    for i, entry in enumerate(unet.up):
-        stages[f"up.{i}"] = f"output_blocks.{i}.0 output_blocks.{i}.1"
-        names[f"up.{i}.upsample.conv"] = f"output_blocks.{i}.{2 if entry.attention else 1}.conv"
-    for ours, published in stages.items():
+        blocks[f"down.{i}"] = f"input_blocks.{i + 1}.0 input_blocks.{i + 1}.1"
+    for i, block in enumerate(unet.up):
+        blocks[f"up.{i}"] = f"output_blocks.{i}.0 output_blocks.{i}.1"
+        names[f"up.{i}.upsample.conv"] = f"output_blocks.{i}.{2 if block.attention else 1}.conv"
+    for ours, published in blocks.items():
         res, attention = published.split()
         names |= _at(f"{ours}.res", res, UNET_RES) | _at(f"{ours}.attention", attention, UNET_TRANSFORMER)
         names |= _at(f"{ours}.attention.block", f"{attention}.transformer_blocks.0", UNET_BLOCK)

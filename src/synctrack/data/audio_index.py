@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class AudioIndex:
     """`audio_info` of the files in a root folder, kept in the root's index file.
 
-    An entry counts while the file's size and time of change are what they were.
+    An entry counts while the file's size and modification time are what they were.
     """
 
     def __init__(self, root: Path):

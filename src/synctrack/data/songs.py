@@ -108,7 +108,7 @@ def _song_folders(root: Path) -> list[Path]:
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise InputError(f"{root}: is no readable folder; name a folder of song folders") from error
+        raise InputError(f"{root}: is not a readable folder; name a folder of song folders") from error
     if not folders:
         raise InputError(f"{root}: holds no song folder; each song needs a folder with a file for each stem")
     return folders

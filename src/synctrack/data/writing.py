@@ -45,7 +45,7 @@ def write_songs(
         workers: processes; None is one for each CPU core, 0 none but this one.
 
     Raises:
-        InputError: `out` cannot be written, holds something else or was made with other settings; a worker died.
+        InputError: `out` cannot be written, holds something else or was created with different settings; a worker died.
     """
     out = Path(out)
     _claim(out, settings)
@@ -105,7 +105,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
     wanted = json.loads(json.dumps(settings))
     if changed := changes(made, wanted):
-        raise InputError(f"{out}: was made otherwise ({changed}); remove it or choose another folder")
+        raise InputError(f"{out}: was created with different settings ({changed}); remove it or choose another folder")
     # What a killed run was writing.
     for folder in out.glob(f".*{PARTIAL}"):
         shutil.rmtree(folder)

@@ -44,13 +44,13 @@ def train(clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat)
     Raises:
         InputError: a stem is silent in all clips.
     """
-    heard = [(features(wave, audio), i) for clip in clips for i, wave in enumerate(clip) if not _is_silent(wave)]
-    if unheard := [stem for i, stem in enumerate(stems) if i not in {label for _, label in heard}]:
-        raise InputError(f"training data: {', '.join(unheard)} is silent in all clips; name other data or stems")
+    active = [(features(wave, audio), i) for clip in clips for i, wave in enumerate(clip) if not _is_silent(wave)]
+    if inactive := [stem for i, stem in enumerate(stems) if i not in {label for _, label in active}]:
+        raise InputError(f"training data: {', '.join(inactive)} is silent in all clips; name other data or stems")
     # Generated stems can lie far from all data; no single band may decide alone then.
     bound = FunctionTransformer(np.clip, kw_args={"a_min": -REACH, "a_max": REACH})
     classifier = make_pipeline(StandardScaler(), bound, LogisticRegression(C=0.1, max_iter=1000))
-    return classifier.fit(*zip(*heard, strict=True))
+    return classifier.fit(*zip(*active, strict=True))
 
 
 def share(classifier: Pipeline, clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat) -> dict:

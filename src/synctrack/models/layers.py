@@ -19,7 +19,7 @@ NORM_GROUPS = 32
 def check_widths(name: str, widths: list[int]) -> None:
     """Raise ValueError unless group normalisation divides all widths, numbers of channels."""
     if wrong := [width for width in widths if width <= 0 or width % NORM_GROUPS]:
-        raise ValueError(f"{name}: {wrong[0]} channels are no multiple of the {NORM_GROUPS} normalisation groups")
+        raise ValueError(f"{name}: {wrong[0]} channels are not a multiple of the {NORM_GROUPS} normalisation groups")
 
 
 def in_float32(operation: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         if (scope := self.time_attention_scope) not in TIME_ATTENTION_SCOPES:
-            raise ValueError(f"unet.time_attention_scope: {scope!r} is none of {', '.join(TIME_ATTENTION_SCOPES)}")
+            raise ValueError(f"unet.time_attention_scope: {scope!r} must be one of {', '.join(TIME_ATTENTION_SCOPES)}")
         widths = [mult * self.model_channels for mult in self.channel_mult]
         check_widths("unet.channel_mult", [self.model_channels, *widths])
         for level, width in enumerate(widths):
@@ -71,8 +71,8 @@ class InstrumentPrior(nn.Module):
         return self.mlp(torch.cat([self.one_hot.sin(), self.one_hot.cos()], dim=-1))
 
 
-class Stage(nn.Module):
-    """A ResBlock, then attention where this resolution has it, then upsampling where a level of the way up ends."""
+class UNetBlock(nn.Module):
+    """A ResBlock, followed by an optional transformer block and, at the end of a decoder level, by upsampling."""
 
     def __init__(self, res: ResBlock, attention: StemTransformer | None, upsample: Upsample | None = None) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Stage(nn.Module):
 
 
 class Downsample(Conv2d):
-    """Halves time and frequency by a strided convolution; an entry of the way down like any other."""
+    """Halves time and frequency by a strided convolution; has the call signature of `UNetBlock`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, stride=2, padding=1)
@@ -115,10 +115,10 @@ class UNet(nn.Module):
             InstrumentPrior(num_stems, config.prior_channels, time_channels) if config.instrument_prior else None
         )
         self.conv_in = Conv2d(latent_channels, config.model_channels, 3, padding=1)
-        self.down, skip_channels = self._way_down()
+        self.down, skip_channels = self._encoder()
         widest, deepest = config.model_channels * config.channel_mult[-1], 2 ** (len(config.channel_mult) - 1)
-        self.middle = nn.ModuleList([self._stage(widest, widest, deepest), Stage(self._res(widest, widest), None)])
-        self.up = self._way_up(skip_channels)
+        self.middle = nn.ModuleList([self._block(widest, widest, deepest), UNetBlock(self._res(widest, widest), None)])
+        self.up = self._decoder(skip_channels)
         self.norm_out = GroupNorm(config.model_channels, NORM_EPS)
         self.conv_out = zero_(Conv2d(config.model_channels, latent_channels, 3, padding=1))
         # Convolutions run faster on it everywhere, and the transformer's tokens become views.
@@ -128,35 +128,35 @@ class UNet(nn.Module):
         # Twice the time embedding's width, prior or not: MusicLDM's weights have that shape.
         return ResBlock(in_channels, out_channels, NORM_EPS, 8 * self.config.model_channels, zero_init=True)
 
-    def _stage(self, in_channels: int, out_channels: int, downsampling: int, upsample: bool = False) -> Stage:
+    def _block(self, in_channels: int, out_channels: int, downsampling: int, upsample: bool = False) -> UNetBlock:
         config, attention = self.config, None
         if downsampling in config.attention_resolutions:
             heads = out_channels // config.num_head_channels
             switches = {name: getattr(config, name) for name in SWITCHES}
             attention = StemTransformer(out_channels, heads, config.gradient_checkpointing, **switches)
-        return Stage(self._res(in_channels, out_channels), attention, Upsample(out_channels) if upsample else None)
+        return UNetBlock(self._res(in_channels, out_channels), attention, Upsample(out_channels) if upsample else None)
 
-    def _way_down(self) -> tuple[nn.ModuleList, list[int]]:
-        config, entries, skip_channels = self.config, nn.ModuleList(), [self.config.model_channels]
+    def _encoder(self) -> tuple[nn.ModuleList, list[int]]:
+        config, blocks, skip_channels = self.config, nn.ModuleList(), [self.config.model_channels]
         for level, mult in enumerate(config.channel_mult):
             if level > 0:
-                entries.append(Downsample(skip_channels[-1]))
+                blocks.append(Downsample(skip_channels[-1]))
                 skip_channels.append(skip_channels[-1])
             for _ in range(config.num_res_blocks):
-                entries.append(self._stage(skip_channels[-1], mult * config.model_channels, 2**level))
+                blocks.append(self._block(skip_channels[-1], mult * config.model_channels, 2**level))
                 skip_channels.append(mult * config.model_channels)
-        return entries, skip_channels
+        return blocks, skip_channels
 
-    def _way_up(self, skip_channels: list[int]) -> nn.ModuleList:
+    def _decoder(self, skip_channels: list[int]) -> nn.ModuleList:
         config, channels, skips = self.config, skip_channels[-1], list(skip_channels)
-        entries = nn.ModuleList()
+        blocks = nn.ModuleList()
         for level, mult in reversed(list(enumerate(config.channel_mult))):
             for i in range(config.num_res_blocks + 1):
                 upsample = level > 0 and i == config.num_res_blocks
                 width = mult * config.model_channels
-                entries.append(self._stage(channels + skips.pop(), width, 2**level, upsample))
+                blocks.append(self._block(channels + skips.pop(), width, 2**level, upsample))
                 channels = width
-        return entries
+        return blocks
 
     def embed(self, t: torch.Tensor) -> torch.Tensor:
         """Time steps (b,) -> the embedding of each stem of each song (b, s, e): time, then instrument prior."""
@@ -170,11 +170,11 @@ class UNet(nn.Module):
         embedding = self.embed(t)
         x = self.conv_in(latent)
         skips = [x]
-        for entry in self.down:
-            x = entry(x, embedding)
+        for block in self.down:
+            x = block(x, embedding)
             skips.append(x)
-        for entry in self.middle:
-            x = entry(x, embedding)
-        for entry in self.up:
-            x = entry(concat_channels(x, skips.pop()), embedding)
+        for block in self.middle:
+            x = block(x, embedding)
+        for block in self.up:
+            x = block(concat_channels(x, skips.pop()), embedding)
         return self.conv_out(nn.functional.silu(self.norm_out(x)))

@@ -44,7 +44,7 @@ class HiFiGANConfig:
         if self.upsample_initial_channel < 2 ** len(rates):
             raise ValueError(f"vocoder.hifigan.upsample_initial_channel: cannot be halved {len(rates)} times")
         if self.istft_hop is not None and self.istft_hop < 1:
-            raise ValueError(f"vocoder.hifigan.istft_hop: {self.istft_hop} is no hop; give 1 or more, or null")
+            raise ValueError(f"vocoder.hifigan.istft_hop: {self.istft_hop} must be at least 1, or null")
 
 
 class SpectrumToWave(nn.Module):

@@ -1,4 +1,4 @@
-"""Latents made once: every segment that training and validation may read, through mel and VAE."""
+"""Pre-encoded latents: every segment that training and validation may read, through mel and VAE."""
 
 import math
 import shutil
@@ -79,7 +79,7 @@ class _Encoder:
         split, song = job
         latents = torch.cat(list(self._batches(split, song))).numpy()
         if not np.isfinite(latents).all():
-            raise InputError(f"{song.name}: the VAE gives latents that are no numbers in float16; use another VAE")
+            raise InputError(f"{song.name}: the VAE gives latents that are not numbers in float16; use another VAE")
         np.save(folder / LATENTS, latents)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Segments as the VAE's posteriors, made once by `prepare_data.py latents`: the store's layout, and its reader.
+"""Segments as the VAE's posteriors, pre-encoded by `prepare_data.py latents`: the store's layout, and its reader.
 
 A store is a folder `train` and, where there are validation data, `valid`. Each holds a folder for every song with
 `latents.npy`, float16 (starts, 2, s, c, t, f): mean and standard deviation at every start that training may draw; and
@@ -35,7 +35,7 @@ def vae_sha256(vae: VAE) -> str:
 
 
 def store_settings(songs: StemDataset, model: ModelConfig, offsets: int, vae_hash: str) -> dict[str, Any]:
-    """All that latents depend on, as JSON: of each song, too, its samples and every file's bytes and time of change.
+    """All that latents depend on, as JSON: of each song, too, its samples and every file's bytes and modification time.
 
     Args:
         songs: what is encoded.
@@ -74,7 +74,9 @@ class LatentDataset(StemDataset):
         self.folder = folder
         made, self.offsets, self.vae_hash = _read_manifest(folder)
         if changed := changes(made, store_settings(self, model, self.offsets, self.vae_hash)):
-            raise InputError(f"{folder}: its latents were made otherwise ({changed}); make them again elsewhere")
+            raise InputError(
+                f"{folder}: its latents were created with different settings ({changed}); create them again elsewhere"
+            )
         self._starts = {t.name: stored_starts(t.samples, self.audio.segment_samples, self.offsets) for t in self.songs}
         for name, starts in self._starts.items():
             shape = (len(starts), 2, len(stems), *model.latent_shape)

@@ -29,9 +29,9 @@ def load_stem_map(path: str | Path | None) -> StemMap:
     try:
         entries = yaml.safe_load(Path(path).read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: is no readable YAML file; write a line such as `bass: [Bass]` a stem") from error
+        raise InputError(f"{path}: is not a readable YAML file; write a line such as `bass: [Bass]` a stem") from error
     if not isinstance(entries, dict) or not all(isinstance(value, str | list) for value in entries.values()):
-        raise InputError(f"{path}: is no map of stems; write a line such as `bass: [Bass]` for each stem")
+        raise InputError(f"{path}: is not a map of stems; write a line such as `bass: [Bass]` for each stem")
     known = {name.lower(): name for name in (*FAMILIES, DRUMS)}
     stems, claimed = {}, []
     for stem, names in entries.items():

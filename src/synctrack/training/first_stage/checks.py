@@ -8,7 +8,7 @@ from synctrack.training.first_stage.discriminators import PatchDiscriminator
 
 
 def uses_discriminator(config: Config) -> bool:
-    """Whether a run comes to the step from which on the discriminator is heard, and needs one."""
+    """Whether a run reaches the step at which the discriminators become active."""
     start, steps = config.first_stage.discriminator_start, config.trainer.max_steps
     return start is not None and not 0 <= steps <= start
 
@@ -43,7 +43,7 @@ def _problems_of_crop(config: Config) -> Iterator[str]:
     uses_vae = config.first_stage.kind == "vae" or config.model.params.vae_ckpt_path
     down = config.model.params.vae.downsampling
     if uses_vae and crop % down:
-        yield f"first_stage.crop_frames: {crop} is no multiple of {down}, by which the VAE shrinks it"
+        yield f"first_stage.crop_frames: {crop} is not a multiple of {down}, by which the VAE shrinks it"
     least = audio.n_fft // 2 // audio.hop_length + 1
     if config.first_stage.kind == "vocoder" and crop < least:
         yield f"first_stage.crop_frames: {crop} frames are too few for a mel of them; {least} are the least"

@@ -1,7 +1,7 @@
-"""What judges reconstructions while a first stage trains: of mels in patches, of waveforms by periods and scales.
+"""Discriminators for training the first stages: patches of mels, periods and scales of waveforms.
 
-Each gives, for one or more judges, the outputs of their layers, the last of them the verdict. Tracks and songs are
-judged one by one.
+Each returns, for one or more discriminators, the outputs of their layers, the last of which are the logits. Every stem
+of every song is classified independently.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,22 +17,22 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from synctrack.models.layers import Conv2d, GroupNorm
 
 Features = list[torch.Tensor]
-"""Outputs of one judge's layers; the last is the verdict, high for real and always float32."""
+"""Outputs of one discriminator's layers; the last are the logits, high for real and always float32."""
 
 NORM_EPS = 1e-5
 PATCH_SLOPE = 0.2
 WAVE_SLOPE = 0.1
 PERIOD_WIDTHS = (1, 4, 16, 32, 32)
 SCALE_LAYERS = ((4, 15, 1, 1), (4, 41, 2, 4), (8, 41, 2, 16), (16, 41, 4, 16), (32, 41, 4, 16), (32, 41, 1, 16))
-"""Width, kernel size, stride and groups of each convolution of a judge of one scale."""
+"""Width, kernel size, stride and groups of each convolution of a `ScaleDiscriminator`."""
 SCALE_LAST = (32, 5, 1, 1)
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches of a mel image (Isola et al., 2017), 70 frames and bins each with three `layers`.
+    """Classifies overlapping patches of a mel image (Isola et al., 2017), 70 frames and bins each with three `layers`.
 
-    Normalised by groups of one track's channels, where the original has batch normalisation: a verdict does not
-    depend on what else is in the batch.
+    Uses group normalisation per stem, where the original has batch normalisation, so that the logits do not depend on
+    the other items of the batch.
 
     Args:
         channels: width of the first layer, a multiple of 16; 64 as published.
@@ -50,7 +50,7 @@ class PatchDiscriminator(nn.Module):
         self.verdict = Conv2d(widths[-1], 1, 4, padding=1)
 
     def forward(self, mel: torch.Tensor) -> list[Features]:
-        """Log-mel (b, s, m, f), m and f at least `least_size` -> one judge's features (b, s, c, t, f)."""
+        """Log-mel (b, s, m, f), m and f at least `least_size` -> features of one discriminator (b, s, c, t, f)."""
         x, features = rearrange(mel, "b s m f -> b s 1 m f"), []
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv(x)), PATCH_SLOPE)
@@ -64,7 +64,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class PeriodDiscriminator(nn.Module):
-    """Judges every `period`-th sample of a waveform together (Kong et al., 2020, multi-period discriminator)."""
+    """Classifies every `period`-th sample of a waveform together (Kong et al., 2020, multi-period discriminator)."""
 
     def __init__(self, period: int, channels: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class ScaleDiscriminator(nn.Module):
-    """Judges a waveform as it is (Kong et al., 2020, one scale of the multi-scale discriminator)."""
+    """Classifies a waveform at its own rate (Kong et al., 2020, one scale of the multi-scale discriminator)."""
 
     def __init__(self, channels: int, norm: Callable[[nn.Module], nn.Module] = weight_norm) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class ScaleDiscriminator(nn.Module):
 
 
 class WaveDiscriminator(nn.Module):
-    """HiFi-GAN's judges: one for each period, one for each scale, each scale half as fine as the one before.
+    """HiFi-GAN's discriminators: one for each period and one for each scale, each at half the rate of the previous.
 
     Args:
         periods: in samples; primes see different things.
@@ -125,15 +125,15 @@ class WaveDiscriminator(nn.Module):
         self.scales = nn.ModuleList(ScaleDiscriminator(channels, norm) for norm in norms[:scales])
 
     def forward(self, waveform: torch.Tensor) -> list[Features]:
-        """Waveform (b, s, n) -> each judge's features; songs and tracks are rows of them."""
+        """Waveform (b, s, n) -> features of each discriminator, with r = b * s rows."""
         rows = rearrange(waveform, "b s n -> (b s) 1 n")
         with parametrize.cached():
             self._make_weights(waveform.device.type)
-            judged = [judge(rows) for judge in self.periods]
-            for judge in self.scales:
-                judged.append(judge(rows))
+            features = [discriminator(rows) for discriminator in self.periods]
+            for discriminator in self.scales:
+                features.append(discriminator(rows))
                 rows = F.avg_pool1d(rows, 4, 2, padding=2)
-        return judged
+        return features
 
     def _make_weights(self, device_type: str) -> None:
         """Norms and products of the weights in float32, for the passes that follow."""

@@ -1,4 +1,4 @@
-"""What discriminators teach: adversarial losses, distance of features, and how much of it a VAE should hear."""
+"""Adversarial losses, feature matching, and the adaptive weight of the adversarial loss of a VAE."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,29 +14,29 @@ LEAST_GRADIENT = 1e-4
 
 
 def hinge_discriminator(real: list[Features], fake: list[Features]) -> torch.Tensor:
-    """Loss of judges of real and made items: half of max(0, 1 - real) + max(0, 1 + made), averaged."""
+    """Hinge loss of the discriminators: half the mean of max(0, 1 - real) + max(0, 1 + fake), summed over them."""
     pairs = [F.relu(1 - r[-1]).mean() + F.relu(1 + f[-1]).mean() for r, f in zip(real, fake, strict=True)]
     return 0.5 * torch.stack(pairs).sum()
 
 
 def hinge_generator(fake: list[Features]) -> torch.Tensor:
-    """Loss of who made the items: low where the judges take them for real."""
+    """Hinge loss of the generator: minus the mean logits of generated items, summed over the discriminators."""
     return -torch.stack([features[-1].mean() for features in fake]).sum()
 
 
 def least_squares_discriminator(real: list[Features], fake: list[Features]) -> torch.Tensor:
-    """Loss of judges that should say 1 to real items and 0 to made ones (Kong et al., 2020, eq. 1)."""
+    """Discriminator loss with target 1 for real and 0 for generated items (Kong et al., 2020, eq. 1)."""
     pairs = [((1 - r[-1]) ** 2).mean() + (f[-1] ** 2).mean() for r, f in zip(real, fake, strict=True)]
     return torch.stack(pairs).sum()
 
 
 def least_squares_generator(fake: list[Features]) -> torch.Tensor:
-    """Loss of who made the items: the judges should say 1 (Kong et al., 2020, eq. 2)."""
+    """Generator loss with target 1 for generated items (Kong et al., 2020, eq. 2)."""
     return torch.stack([((1 - features[-1]) ** 2).mean() for features in fake]).sum()
 
 
 def feature_distance(real: list[Features], fake: list[Features]) -> torch.Tensor:
-    """L1 distance of the judges' layers, the verdict as well, each averaged (Kong et al., 2020, eq. 4)."""
+    """Mean L1 distance of each layer's outputs, logits included, summed over layers (Kong et al., 2020, eq. 4)."""
     pairs = [pair for r, f in zip(real, fake, strict=True) for pair in zip(r, f, strict=True)]
     return torch.stack([(f - r.detach()).abs().mean(dtype=torch.float32) for r, f in pairs]).sum()
 
@@ -53,10 +53,10 @@ def adaptive_weight(reconstruction: torch.Tensor, adversarial: torch.Tensor, las
 
 
 @contextmanager
-def frozen(judges: nn.Module) -> Iterator[None]:
-    """Judge without learning: what is computed inside sends gradients through the judges, none to them."""
-    judges.requires_grad_(False)
+def frozen(discriminators: nn.Module) -> Iterator[None]:
+    """Freeze the discriminators: gradients flow through them, but not into their weights."""
+    discriminators.requires_grad_(False)
     try:
         yield
     finally:
-        judges.requires_grad_(True)
+        discriminators.requires_grad_(True)

@@ -16,19 +16,19 @@ from synctrack.generation.clips import StemTree
 from synctrack.report.plots import plot_mels
 from synctrack.seeding import VALIDATION_LATENT, batch_generators
 
-USUAL_LOG_MEL, USUAL_SPREAD = -6.0, 3.0
-"""Mean and standard deviation of music's log-mels, roughly: where training begins."""
+MEAN_LOG_MEL, STD_LOG_MEL = -6.0, 3.0
+"""Approximate mean and standard deviation of log-mels of music, for initialisation."""
 
 
 class FirstStageModule(pl.LightningModule):
-    """Trains one first stage; the judges learn beside it, by the same optimiser, each from its own loss.
+    """Trains one first stage and its discriminators with one optimiser, each on its own loss.
 
     Args:
         config: the whole configuration; `checks.check` has seen it.
         kind: `vae` or `vocoder`, for the checkpoint's header.
 
     Attributes:
-        discriminator: the judges; None where this run will not hear them.
+        discriminator: the discriminators; None if the run does not use them.
     """
 
     discriminator: nn.Module | None
@@ -41,7 +41,7 @@ class FirstStageModule(pl.LightningModule):
         self.mel = LogMel(self.audio)
 
     def reconstruct(self, waveform: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        """Waveform (b, s, n) -> what the first stage makes of it, as a waveform (b, s, n)."""
+        """Waveform (b, s, n) -> its reconstruction by the first stage (b, s, n)."""
         raise NotImplementedError
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -57,26 +57,26 @@ class FirstStageModule(pl.LightningModule):
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.trainer.max_steps)))
 
-    def unheard(self) -> torch.Tensor:
-        """The loss of judges that are not heard: zero, with a zero gradient for every weight."""
+    def inactive_loss(self) -> torch.Tensor:
+        """The loss of inactive discriminators: zero, with a zero gradient for every weight."""
         # Several devices wait for a gradient of each weight at each step; the next hook takes them away again.
         return sum(0.0 * parameter.sum() for parameter in self.discriminator.parameters())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # Judges that are not heard yet do not age: neither weight decay nor a step of Adam's averages.
-        if self.discriminator is not None and not self.judged:
+        # Inactive discriminators are not updated: neither weight decay nor Adam's moments apply to them.
+        if self.discriminator is not None and not self.discriminator_active:
             self.discriminator.zero_grad(set_to_none=True)
 
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *_: Any, **__: Any
     ) -> None:
-        # Each by its own norm, or a large gradient of the judges would take the first stage's away.
+        # Clip each by its own norm, so that large discriminator gradients do not scale down those of the first stage.
         for group in optimizer.param_groups if gradient_clip_val else ():
             nn.utils.clip_grad_norm_(group["params"], gradient_clip_val)
 
     @property
-    def judged(self) -> bool:
-        """Whether the discriminator is heard, and learns, at this step."""
+    def discriminator_active(self) -> bool:
+        """Whether the discriminators are active, and updated, at this step."""
         return self.discriminator is not None and self.global_step >= self.settings.discriminator_start
 
     def generators(self, batch: dict[str, Any], stream: int) -> list[torch.Generator]:
@@ -108,8 +108,8 @@ class FirstStageModule(pl.LightningModule):
         stems = self.config.data.params.path.stems
         original = batch["waveform"][chosen]
         generators = self.generators({key: batch[key][chosen] for key in ("epoch", "index")}, VALIDATION_LATENT)
-        made = {"original": original, "reconstructed": self.reconstruct(original, generators)}
-        for version, waveforms in made.items():
+        versions = {"original": original, "reconstructed": self.reconstruct(original, generators)}
+        for version, waveforms in versions.items():
             tree = StemTree(folder / version, len(stems), self.audio.sample_rate)
             for row, stem_waves in zip(chosen, waveforms.float().cpu().numpy(), strict=True):
                 name = batch["name"][row]
@@ -120,7 +120,7 @@ class FirstStageModule(pl.LightningModule):
         checkpoint_file["synctrack"] = checkpoint.header(self.kind, self.config)
 
     def on_load_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
-        """Raise InputError for a run with other judges; the header has told whether all else is the same."""
+        """Raise InputError if the run has other discriminators; the header check covers all other settings."""
         stored, own = (
             {name: tensor.shape for name, tensor in tensors.items() if name.startswith("discriminator.")}
             for tensors in (checkpoint_file["state_dict"], self.state_dict())

@@ -13,7 +13,7 @@ from synctrack.seeding import TRAIN, VALIDATION_LATENT, draw_per_item
 from synctrack.training.first_stage.checks import uses_discriminator
 from synctrack.training.first_stage.discriminators import PatchDiscriminator
 from synctrack.training.first_stage.losses import adaptive_weight, frozen, hinge_discriminator, hinge_generator
-from synctrack.training.first_stage.module import USUAL_LOG_MEL, FirstStageModule
+from synctrack.training.first_stage.module import MEAN_LOG_MEL, FirstStageModule
 
 
 class VAEModule(FirstStageModule):
@@ -21,7 +21,7 @@ class VAEModule(FirstStageModule):
 
     The loss is the L1 distance, plus `kl_weight` times the KL divergence of a latent value, plus, from step
     `discriminator_start` on, the adversarial loss, weighted to pull `discriminator_weight` times as hard.
-    Validation's audio is made of the mels by the configured vocoder.
+    Validation audio is rendered from the mels by the configured vocoder.
     """
 
     def __init__(self, config: Config) -> None:
@@ -29,7 +29,7 @@ class VAEModule(FirstStageModule):
         params = config.model.params
         self.vae = VAE(params.vae)
         # It would take thousands of steps to come down from 0.
-        nn.init.constant_(self.vae.decoder[-1].bias, USUAL_LOG_MEL)
+        nn.init.constant_(self.vae.decoder[-1].bias, MEAN_LOG_MEL)
         self.discriminator = None
         if uses_discriminator(config):
             self.discriminator = PatchDiscriminator(self.settings.patch_channels)
@@ -61,14 +61,16 @@ class VAEModule(FirstStageModule):
         return self.vae.decode(latent), posterior.kl().mean() / posterior.mean[0].numel()
 
     def _adversarial(self, mel: torch.Tensor, decoded: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-        if not self.judged:
-            return self.unheard()
+        if not self.discriminator_active:
+            return self.inactive_loss()
         with frozen(self.discriminator):
-            convincing = hinge_generator(self.discriminator(decoded))
-        weight = adaptive_weight(distance, convincing, self.vae.decoder[-1].weight)
-        verdict = hinge_discriminator(self.discriminator(mel), self.discriminator(decoded.detach()))
-        self.log_values("train", len(mel), adversarial=convincing, adaptive_weight=weight, discriminator=verdict)
-        return self.settings.discriminator_weight * weight * convincing + verdict
+            generator_loss = hinge_generator(self.discriminator(decoded))
+        weight = adaptive_weight(distance, generator_loss, self.vae.decoder[-1].weight)
+        discriminator_loss = hinge_discriminator(self.discriminator(mel), self.discriminator(decoded.detach()))
+        self.log_values(
+            "train", len(mel), adversarial=generator_loss, adaptive_weight=weight, discriminator=discriminator_loss
+        )
+        return self.settings.discriminator_weight * weight * generator_loss + discriminator_loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         mel = self.mel(batch["waveform"])

@@ -1,4 +1,4 @@
-"""HiFi-GAN under Lightning: distance of mels, and discriminators' features and verdicts (Kong et al., 2020)."""
+"""HiFi-GAN under Lightning: mel loss, feature matching and adversarial loss (Kong et al., 2020)."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from synctrack.training.first_stage.losses import (
     least_squares_discriminator,
     least_squares_generator,
 )
-from synctrack.training.first_stage.module import USUAL_LOG_MEL, USUAL_SPREAD, FirstStageModule
+from synctrack.training.first_stage.module import MEAN_LOG_MEL, STD_LOG_MEL, FirstStageModule
 
 # How torch and the published files name the two halves of a weight under weight norm.
 HALVES = {".parametrizations.weight.original0": ".weight_g", ".parametrizations.weight.original1": ".weight_v"}
@@ -29,7 +29,7 @@ class VocoderModule(FirstStageModule):
     """Trains a `HiFiGAN` to give back waveforms from log-mels.
 
     The loss is `mel_weight` times the L1 distance of mels (eq. 3) plus, from step `discriminator_start` on,
-    `feature_weight` times the distance of the judges' features (eq. 4) and the adversarial loss (eq. 2).
+    `feature_weight` times the distance of the discriminators' features (eq. 4) and the adversarial loss (eq. 2).
 
     With `vae_ckpt_path` it learns from the mels that this VAE reconstructs, which is how it will be used; with
     `vocoder_ckpt_path` it starts from the weights there.
@@ -58,12 +58,12 @@ class VocoderModule(FirstStageModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         mel, waveform = self.crop(batch, self.generators(batch, TRAIN))
-        made = self._render(mel, waveform.shape[-1])
+        generated = self._render(mel, waveform.shape[-1])
         # The target is the mel of the part alone: both sides are padded alike at its ends.
-        distance = (self.mel(made) - self.mel(waveform)).abs().mean()
+        distance = (self.mel(generated) - self.mel(waveform)).abs().mean()
         loss = self.settings.mel_weight * distance
         if self.discriminator is not None:
-            loss = loss + self._adversarial(waveform, made)
+            loss = loss + self._adversarial(waveform, generated)
         self.log_values("train", len(mel), loss=loss, mel_l1=distance)
         return loss
 
@@ -74,16 +74,18 @@ class VocoderModule(FirstStageModule):
                 mel = vae.to(mel.device).decode(vae.encode(mel).mean)
         return self.vocoder(mel)[..., :samples].float()
 
-    def _adversarial(self, waveform: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
-        if not self.judged:
-            return self.unheard()
+    def _adversarial(self, waveform: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+        if not self.discriminator_active:
+            return self.inactive_loss()
         real = self.discriminator(waveform)
         with frozen(self.discriminator):
-            judged = self.discriminator(made)
-        features, convincing = feature_distance(real, judged), least_squares_generator(judged)
-        verdict = least_squares_discriminator(real, self.discriminator(made.detach()))
-        self.log_values("train", len(made), adversarial=convincing, features=features, discriminator=verdict)
-        return convincing + self.settings.feature_weight * features + verdict
+            fake = self.discriminator(generated)
+        features, generator_loss = feature_distance(real, fake), least_squares_generator(fake)
+        discriminator_loss = least_squares_discriminator(real, self.discriminator(generated.detach()))
+        self.log_values(
+            "train", len(generated), adversarial=generator_loss, features=features, discriminator=discriminator_loss
+        )
+        return generator_loss + self.settings.feature_weight * features + discriminator_loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         waveform = batch["waveform"]
@@ -103,10 +105,10 @@ class VocoderModule(FirstStageModule):
 
 
 def expect_mels(vocoder: HiFiGAN) -> None:
-    """Let the first layer see mels as if they had mean 0 and spread 1, which it would take long to learn."""
+    """Scale the first layer so that it sees mels with approximately mean 0 and standard deviation 1."""
     with torch.no_grad():
-        vocoder.conv_pre.weight /= USUAL_SPREAD
-        vocoder.conv_pre.bias -= USUAL_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
+        vocoder.conv_pre.weight /= STD_LOG_MEL
+        vocoder.conv_pre.bias -= MEAN_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
 
 
 def normalise(vocoder: HiFiGAN) -> None:
@@ -123,7 +125,7 @@ def _frozen_vae(config: Config) -> VAE:
 
 
 def _renamed(tensors: dict[str, torch.Tensor], ends: dict[str, str]) -> dict[str, torch.Tensor]:
-    """The vocoder's tensors with other ends to their names; the judges' stay as they are."""
+    """The vocoder's tensors with other ends to their names; those of the discriminators are unchanged."""
 
     def name_of(name: str) -> str:
         for end, other in ends.items():

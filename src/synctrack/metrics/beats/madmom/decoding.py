@@ -1,4 +1,4 @@
-"""Audio files as the tracker hears them: one channel at 44.1 kHz, decoded and resampled in process.
+"""Audio files as the tracker receives them: one channel at 44.1 kHz, decoded and resampled in process.
 
 madmom reads WAV files of 44.1 kHz in their own sample type and everything else through the ffmpeg program, as 16-bit
 integers. The same steps are taken here with libsndfile and without ffmpeg: the samples that reach the networks are the
