@@ -1,5 +1,7 @@
 """What each attention can and cannot see, and what each switch takes away."""
 
+import dataclasses
+
 import pytest
 import torch
 from helpers.small_model import STEMS, awaken, small_config
@@ -9,6 +11,7 @@ from synctrack.models.attention import (
     INTRA_STEM,
     SAME_BIN,
     SAME_FRAME,
+    TIME_ATTENTION_SCOPES,
     SelfAttention,
     StemTransformer,
     TimeAttention,
@@ -119,3 +122,16 @@ def test_gradient_checkpointing_changes_no_gradient():
         gradients.append([p.grad for p in layer.parameters()])
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, recomputed)
+
+
+def test_attention_pattern_from_outside_needs_one_line(monkeypatch):
+    # Each position attends to the same frequency of all stems at all times.
+    monkeypatch.setitem(TIME_ATTENTION_SCOPES, "band", "(b f) (s t)")
+    config = UNetConfig(32, [1, 2], 1, [2], 32, time_attention_scope="band")
+    unet = awaken(UNet(config, 3, 4))
+    latent = torch.randn(1, 3, 4, 8, 8)
+    out = unet(latent, torch.tensor([5]))
+    assert out.shape == latent.shape
+    frame = UNet(dataclasses.replace(config, time_attention_scope="frame"), 3, 4)
+    frame.load_state_dict(unet.state_dict())
+    assert not torch.allclose(out, frame(latent, torch.tensor([5])), atol=1e-5)

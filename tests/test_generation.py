@@ -1,5 +1,6 @@
 """eval_synctrack.py as a user runs it: the same clips however they are made, and nothing made twice or half."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, small_co
 from synctrack.checkpoint.loading import header
 from synctrack.config import load_config
 from synctrack.data.dataset import StemDataset
+from synctrack.generation.clips import _versions
 from synctrack.training.synctrack_module import SyncTrackModule
 
 EVAL_CONFIG = ROOT / "config" / "synctrack_eval.yaml"
@@ -163,3 +165,15 @@ def test_wrong_input_is_one_line_and_status_2(folder, grooves, fail, wrong, mess
     checkpoint = f"model.params.ckpt_path={folder / 'random.ckpt'}"
     line = fail("eval_synctrack.py", "--config", EVAL_CONFIG, *keys(grooves), checkpoint, *wrong)
     assert message in line
+
+
+def test_versions_leave_out_what_is_not_installed(monkeypatch):
+    installed = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "pytorch_lightning":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert set(_versions()) == {"synctrack", "torch", "numpy"}

@@ -101,6 +101,17 @@ def test_songs_with_one_stem_that_beats_are_left_out():
     assert list(cbd(songs).songs) == ["together"]
 
 
+def test_default_window_is_150_ms():
+    # 0.01 s and 0.145 s fall into one window of 0.15 s, which both stems share; windows of 0.14 s would part them.
+    beats = one_song(np.array([0.01]), np.array([0.145]))
+    assert cbs(beats, {"song": DURATION}).mean_beat_ratio == 1
+    assert cbs(beats, {"song": DURATION}, 0.14).mean_beat_ratio == 0.5
+    # 0.01 s and 0.155 s are parted by windows of 0.15 s; one of 0.16 s would hold both.
+    beats = one_song(np.array([0.01]), np.array([0.155]))
+    assert cbs(beats, {"song": DURATION}).mean_beat_ratio == 0.5
+    assert cbs(beats, {"song": DURATION}, 0.16).mean_beat_ratio == 1
+
+
 @pytest.mark.parametrize("window_size", [0.0, -0.1, float("nan")])
 def test_windows_must_have_a_size(window_size):
     with pytest.raises(ValueError, match="window size"):

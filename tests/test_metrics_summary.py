@@ -93,7 +93,7 @@ def test_stems_sort_by_number_and_hidden_files_do_not_count(tmp_path):
 
 def test_beat_this_is_optional_and_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "beat_this", None)
-    with pytest.raises(InputError, match="pip install beat-this"):
+    with pytest.raises(InputError, match=r"pip install 'synctrack\[beat-this\]'"):
         make_tracker("beat_this")
 
 

@@ -13,6 +13,7 @@ from synctrack.data.dataset import StemDataset
 from synctrack.data.latents.store import LatentDataset, vae_sha256
 from synctrack.data.sampling import TrainBatches
 from synctrack.data.segments import segment_name
+from synctrack.data.splits import Split, not_set, split_options, split_roots, stem_dataset
 from synctrack.errors import InputError
 from synctrack.models.vae import VAE
 
@@ -39,20 +40,18 @@ class StemDataModule(pl.LightningDataModule):
     @cached_property
     def train(self) -> StemDataset | LatentDataset | None:
         """Training segments, found at first use; None where `data.params.path.train_data` is not set."""
-        roots = self.config.data.params.path.train_data
-        return self._dataset("train", roots, shift=True) if roots else None
+        return self._dataset("train")
 
     @cached_property
     def valid(self) -> StemDataset | LatentDataset | None:
         """Validation or test segments, found at first use; None where `data.params.path.valid_data` is not set."""
-        roots = self.config.data.params.path.valid_data
-        return self._dataset("valid", roots, shift=False) if roots else None
+        return self._dataset("valid")
 
-    def require(self, *names: str) -> None:
+    def require(self, *names: Split) -> None:
         """Raise InputError unless the data sets `train` or `valid` of these names are configured."""
         for name in names:
             if getattr(self, name) is None:
-                raise InputError(f"data.params.path.{name}_data: is not set; name a folder of song folders")
+                raise not_set(name)
 
     def require_vae(self, vae: VAE) -> None:
         """Raise InputError where stored latents come from another VAE than this one."""
@@ -87,13 +86,12 @@ class StemDataModule(pl.LightningDataModule):
         items = [(0, index) for index in mine if index not in left_out]
         return self._loader(self.valid, sampler=items, batch_size=self.config.data.params.batch_size)
 
-    def _dataset(self, split: str, roots: str | Sequence[str], shift: bool) -> StemDataset:
-        params, model = self.config.data.params, self.config.model.params
-        how = {name: getattr(params, name) for name in ("missing_stem", "unreadable", "max_seconds")}
-        how |= {"shift": shift, "seed": self.config.seed}
-        if self.latents:
-            return LatentDataset(Path(self.latents, split), model, roots, params.path.stems, **how)
-        return StemDataset(roots, params.path.stems, model.audio, **how)
+    def _dataset(self, split: Split) -> StemDataset | LatentDataset | None:
+        roots = split_roots(self.config, split)
+        if not self.latents or not roots:
+            return stem_dataset(self.config, split)
+        model, stems = self.config.model.params, self.config.data.params.path.stems
+        return LatentDataset(Path(self.latents, split), model, roots, stems, **split_options(self.config, split))
 
     def _loader(self, dataset: StemDataset, **how: Any) -> DataLoader:
         workers = self.config.data.params.num_workers

@@ -121,10 +121,7 @@ class Generation:
             seed = item_seed(self.config.seed, GENERATION, index)
             gains = {"mix_gain": self.generated.mix_gain(name), "target_mix_gain": self.targets.mix_gain(name)}
             clips.append({"index": index, "name": name, "seed": seed, **gains})
-        packages = ("torch", "pytorch-lightning", "numpy")
-        versions = {"synctrack": synctrack.__version__}
-        versions |= {name.replace("-", "_"): importlib.metadata.version(name) for name in packages}
-        made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": versions}
+        made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": _versions()}
         manifest = {"complete": True, **made, "config": to_dict(self.config), "clips": clips}
         write_json(self.out / MANIFEST, manifest)
         name, audio, stems = self.names[0], self.config.model.params.audio, self.config.data.params.path.stems
@@ -133,3 +130,14 @@ class Generation:
         path = self.out / f"{name}.png"
         plot_mels(path, waveform, stems, audio, f"generated: {name}")
         return path
+
+
+def _versions() -> dict[str, str]:
+    """The versions of SyncTrack and of the packages that generation depends on, where they are installed."""
+    versions = {"synctrack": synctrack.__version__}
+    for name in ("torch", "pytorch_lightning", "numpy"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from synctrack.checkpoint.files import read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.config import Config, save_config
-from synctrack.errors import InputError, say
+from synctrack.errors import InputError, needs_extra, say
 
 LAST = "last.ckpt"
 TERMINATED = 128 + signal.SIGTERM
@@ -112,6 +112,8 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
 
 
 def _loggers(config: Config) -> list[Logger]:
+    with needs_extra("train", "training"):
+        import tensorboard  # noqa: F401  its logger reports a missing package without its name
     loggers: list[Logger] = [CSVLogger(config.run_dir, "csv"), TensorBoardLogger(config.run_dir, "tensorboard")]
     if config.trainer.wandb_project:
         try:

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.loading import load_vae
 from synctrack.config import Config, ModelParams
-from synctrack.data.datamodule import StemDataModule
 from synctrack.data.dataset import StemDataset
 from synctrack.data.latents.store import LATENTS, store_settings, vae_sha256
 from synctrack.data.segments import stored_starts
 from synctrack.data.songs import SongFolder, SongReport
+from synctrack.data.splits import not_set, stem_dataset
 from synctrack.data.writing import write_songs
 from synctrack.devices import resolve_device
 from synctrack.errors import InputError
@@ -47,11 +47,12 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8) -> SongRepo
         InputError: data or weights that training would refuse as well, too little room in `out`, latents that
             float16 cannot hold; or as `write_songs`.
     """
-    data = StemDataModule(config)
-    data.require("train")
-    splits = [_Split(Path(out, "train"), data.train, offsets)]
-    if data.valid is not None:
-        splits.append(_Split(Path(out, "valid"), data.valid, 1))
+    train, valid = stem_dataset(config, "train"), stem_dataset(config, "valid")
+    if train is None:
+        raise not_set("train")
+    splits = [_Split(Path(out, "train"), train, offsets)]
+    if valid is not None:
+        splits.append(_Split(Path(out, "valid"), valid, 1))
     params = config.model.params
     encoder = _Encoder(params, resolve_device(config.trainer.accelerator), config.data.params.batch_size)
     _require_room(Path(out), splits, params)

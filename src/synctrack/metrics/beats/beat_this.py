@@ -1,4 +1,4 @@
-"""The Beat This! tracker, an optional dependency: pip install beat-this.
+"""The Beat This! tracker, an optional dependency: pip install 'synctrack[beat-this]'.
 
 Source: F. Foscarin, J. Schlüter, G. Widmer, "Beat this! Accurate beat tracking without DBN postprocessing", ISMIR 2024.
 """
@@ -33,7 +33,7 @@ class BeatThisTracker:
             from beat_this.inference import Audio2Beats
         except (ImportError, OSError) as error:
             raise InputError(
-                f"--tracker beat_this needs its package: pip install beat-this (importing it: {error})"
+                f"--tracker beat_this needs its package: pip install 'synctrack[beat-this]' (importing it: {error})"
             ) from error
         import torch
 

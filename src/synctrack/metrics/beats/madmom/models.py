@@ -57,7 +57,7 @@ def distribution() -> tuple[str, str]:
             return name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise InputError("madmom is not installed: pip install -r requirements.txt, or score given beats with --beats")
+    raise InputError("madmom is not installed: pip install 'synctrack[madmom]', or score given beats with --beats")
 
 
 def load_networks() -> list[Any]:
