@@ -1,9 +1,9 @@
-# make demo | test | test-all | lint | demo-weights: each makes .venv on first use.
+# make demo | test | test-fast | test-all | lint | demo-weights: each makes .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo demo-weights test test-all lint
+.PHONY: demo demo-weights test test-fast test-all lint
 .DELETE_ON_ERROR:
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -34,6 +34,10 @@ demo-weights: $(INSTALLED)
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
+
+# Under a minute and a half: what takes seconds is left out.
+test-fast: .venv/.installed-dev
+	$(BIN)/python -m pytest -m 'not slow and not medium'
 
 test-all: .venv/.installed-dev
 	$(BIN)/python -m pytest -m ''

@@ -17,6 +17,8 @@ from synctrack.config import load_config
 from synctrack.data.sources.grooves import write_grooves
 from synctrack.metrics.stem_identity import features, share, train
 
+pytestmark = pytest.mark.medium
+
 AUDIO = AudioFormat(frames=512)
 
 

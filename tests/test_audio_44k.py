@@ -17,6 +17,8 @@ from synctrack.checkpoint.matching import shapes_of
 from synctrack.config import load_config
 from synctrack.data.sources.grooves import write_grooves
 
+pytestmark = pytest.mark.medium
+
 CONFIG = ROOT / "config"
 OVERLAY = CONFIG / "audio_44k.yaml"
 FRAMES = 32

@@ -17,6 +17,8 @@ from synctrack.checkpoint.commands import main
 from synctrack.config import save_config
 from synctrack.errors import run_command
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture
 def command(monkeypatch, capsys):

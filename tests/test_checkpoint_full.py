@@ -17,6 +17,8 @@ from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.loading import load_vae
 from synctrack.models.vae import VAE, VAEConfig
 
+pytestmark = pytest.mark.medium
+
 PEAK = textwrap.dedent("""
     import json, resource, sys
     from pathlib import Path

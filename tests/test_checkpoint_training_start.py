@@ -30,6 +30,8 @@ from synctrack.models.vae import VAE
 from synctrack.models.vocoder import HiFiGAN, HiFiGANConfig
 from synctrack.training.initialise import initialise
 
+pytestmark = pytest.mark.medium
+
 
 def test_training_from_musicldm(tmp_path, caplog):
     model, ema = new_model()

@@ -16,6 +16,8 @@ from synctrack.data.sources.grooves import write_grooves
 from synctrack.metrics.stem_identity import share, train
 from synctrack.models.latent_diffusion import LatentDiffusion
 
+pytestmark = pytest.mark.medium
+
 DEMO = ROOT / "ckpt" / "demo"
 FILES = {kind: DEMO / f"{kind}.safetensors" for kind in ("vae", "vocoder", "synctrack")}
 CONFIG = [ROOT / "config" / "synctrack_train.yaml", ROOT / "config" / "demo.yaml"]

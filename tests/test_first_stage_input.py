@@ -5,6 +5,8 @@ import torch
 from helpers.commands import run_in
 from helpers.first_stage_runs import SMALL_VOCODER, arguments, logged, train
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def judged(grooves, tmp_path_factory):

@@ -21,6 +21,8 @@ from synctrack.models.vocoder import HiFiGAN, HiFiGANConfig
 from synctrack.training.first_stage.checks import uses_discriminator
 from synctrack.training.first_stage.vocoder_module import VocoderModule
 
+pytestmark = pytest.mark.medium
+
 STEPS, START = 8, 2
 KINDS = ("vae", "vocoder")
 

@@ -14,6 +14,8 @@ from synctrack.diffusion.samplers import Sampling
 from synctrack.seeding import item_generator
 from synctrack.training.synctrack_module import SyncTrackModule
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.mark.slow
 def test_full_size_trains_and_samples_a_step():

@@ -17,6 +17,8 @@ from synctrack.data.dataset import StemDataset
 from synctrack.generation.clips import _versions
 from synctrack.training.synctrack_module import SyncTrackModule
 
+pytestmark = pytest.mark.medium
+
 EVAL_CONFIG = ROOT / "config" / "synctrack_eval.yaml"
 FOLDERS = ("stem_0", "stem_1", "stem_2", "stem_3", "mix")
 

@@ -21,6 +21,8 @@ from synctrack.models.unet import InstrumentPrior, UNet, UNetConfig, timestep_em
 from synctrack.models.vae import VAE, MidAttention, VAEConfig
 from synctrack.models.vocoder import HiFiGAN, HiFiGANConfig
 
+pytestmark = pytest.mark.medium
+
 NUM_STEMS, LATENT = 4, (8, 256, 16)
 UNET_ATOL = BLOCK_ATOL = 2e-5
 VAE_ATOL = 1e-5

@@ -6,6 +6,8 @@ import importlib
 import pytest
 from helpers.commands import ROOT
 
+pytestmark = pytest.mark.medium
+
 FOLDERS = ("src", "eval_metrics", "benchmarks", "experiments", "tests")
 FILES = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
 

@@ -15,6 +15,8 @@ import torch
 from helpers.commands import ROOT
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, TRAIN_CONFIG, contents, save_vae
 
+pytestmark = pytest.mark.medium
+
 
 def change_manifest(change: Callable[[dict], object]) -> None:
     path = Path("latents/train/manifest.json")

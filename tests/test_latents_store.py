@@ -24,6 +24,8 @@ from synctrack.seeding import TRAIN, item_generator
 from synctrack.training.initialise import initialise
 from synctrack.training.synctrack_module import SyncTrackModule
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.mark.parametrize("offsets", [1, 2, 3, 8])
 def test_stored_starts_are_those_of_evenly_spaced_shifts(offsets):

@@ -16,6 +16,8 @@ from helpers.metrics_corpus import clicks
 from synctrack.errors import InputError
 from synctrack.metrics.score import score_folder
 
+pytestmark = pytest.mark.medium
+
 RATE = 16000
 SECONDS = 6.0
 INTERVALS = {"one": 0.5, "two": 0.6, "three": 0.65, "four": 0.55}

@@ -14,6 +14,8 @@ from synctrack.metrics.beats.madmom.models import import_madmom
 from synctrack.metrics.beats.madmom.resampling import resample
 from synctrack.metrics.beats.trackers import MadmomTracker
 
+pytestmark = pytest.mark.medium
+
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
 

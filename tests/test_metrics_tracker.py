@@ -23,6 +23,8 @@ from synctrack.metrics.beats.types import PROTOCOL_FPS
 madmom_models.import_madmom()
 from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor  # noqa: E402
 
+pytestmark = pytest.mark.medium
+
 DECODER = {"beats_per_bar": [3, 4], "min_bpm": 30, "max_bpm": 300, "transition_lambda": 100}
 ROUNDING = 1e-6  # relative, of features in single precision
 

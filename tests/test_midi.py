@@ -13,6 +13,8 @@ from helpers.sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated
 from synctrack.data.sources.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
 from synctrack.errors import InputError
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture
 def soundfont(tmp_path, monkeypatch) -> Path:

@@ -15,6 +15,8 @@ from synctrack.cli import main as command
 from synctrack.demo_weights import demo_checkpoint
 from synctrack.errors import InputError
 
+pytestmark = pytest.mark.medium
+
 QUICK = {"seconds": 0.64, "steps": 2}
 
 

@@ -25,6 +25,8 @@ from synctrack.data.writing import write_songs
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed
 
+pytestmark = pytest.mark.medium
+
 SCRIPT = Path(__file__).parents[1] / "prepare_data.py"
 GROOVES = ("synthetic", "--songs", 6, "--seconds", 12, "--workers", 2)
 

@@ -11,6 +11,8 @@ from helpers.small_model import SMALL_KEYS
 
 from synctrack.training.trainer import resume_command
 
+pytestmark = pytest.mark.medium
+
 
 def test_resume_command_repeats_the_script_with_the_key():
     argv = ["train_synctrack.py", "--config", "a b.yaml", "seed=1"]

@@ -15,6 +15,8 @@ from synctrack.data.sources.instruments import FOUR_STEMS, load_stem_map
 from synctrack.data.sources.slakh import write_slakh
 from synctrack.errors import InputError
 
+pytestmark = pytest.mark.medium
+
 STEP = 2 / 32768  # what 16 bits may change
 
 

@@ -12,6 +12,8 @@ import torch
 from helpers.commands import ROOT, run_in
 from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS
 
+pytestmark = pytest.mark.medium
+
 TRAIN_CONFIG = ROOT / "config" / "synctrack_train.yaml"
 KEYS = [
     *SMALL_KEYS,
