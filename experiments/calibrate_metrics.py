@@ -67,7 +67,7 @@ def time_map(fault: str, size: float, beats: np.ndarray, generator: np.random.Ge
 
 
 def warp(samples: np.ndarray, mapping: Callable) -> np.ndarray:
-    """Play samples (n,) at the mapped times: old moment t is heard at mapping(t); SECONDS long."""
+    """Play samples (n,) at the mapped times: old moment t is detected at mapping(t); SECONDS long."""
     old = np.arange(len(samples)) / SAMPLE_RATE
     wanted = np.interp(np.arange(round(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE, mapping(old), old)
     return np.interp(wanted, old, samples).astype(np.float32)
@@ -122,13 +122,13 @@ def calibrate(songs: int) -> list[dict]:
 
 
 def first_heard(rows: list[dict]) -> list[str]:
-    """A line for each fault, protocol and metric: the smallest size from which on it is always heard."""
+    """A line for each fault, protocol and metric: the smallest size from which on it is always detected."""
     lines = []
     for key in dict.fromkeys((row["fault"], row["protocol"], row["metric"]) for row in rows):
         curve = [row for row in rows if (row["fault"], row["protocol"], row["metric"]) == key and row["size"] > 0]
-        unheard = [row["size"] for row in curve if not row["worse_low"] > ROUNDING]
-        heard = [row["size"] for row in curve if row["size"] > max(unheard, default=0.0)]
-        lines.append(f"{key[0]:7s} {key[1]:10s} {key[2]}: {f'from {heard[0]} on' if heard else 'not heard'}")
+        undetected = [row["size"] for row in curve if not row["worse_low"] > ROUNDING]
+        detected = [row["size"] for row in curve if row["size"] > max(undetected, default=0.0)]
+        lines.append(f"{key[0]:7s} {key[1]:10s} {key[2]}: {f'from {detected[0]} on' if detected else 'not detected'}")
     return lines
 
 

@@ -2,7 +2,6 @@
 
 import json
 
-import first_stages
 import pytest
 import stem_identity
 import torch
@@ -10,6 +9,7 @@ from helpers.commands import ROOT, run_in
 from helpers.small_model import STEMS
 from safetensors import safe_open
 
+import first_stages
 from synctrack.checkpoint.loading import load_for_evaluation
 from synctrack.config import load_config
 from synctrack.data.sources.grooves import write_grooves

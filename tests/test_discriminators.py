@@ -34,7 +34,7 @@ PUBLISHED_SCALE += [(1024, 1024, 41, 16), (1024, 1024, 5, 1), (1024, 1, 3, 1)]
 
 REAL = [[torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.5])], [torch.tensor([4.0]), torch.tensor([-1.0])]]
 FAKE = [[torch.tensor([2.0, 7.0]), torch.tensor([-2.0, 0.25])], [torch.tensor([1.0]), torch.tensor([0.0])]]
-"""Two judges of one layer and a verdict each."""
+"""Two discriminators of one layer and a logits each."""
 
 
 def parameters(convolutions: list[tuple[int, int, int, int]], weight_norm: bool = True) -> int:
@@ -47,7 +47,7 @@ def count(module: nn.Module) -> int:
 
 
 def leaves(module: nn.Module, wave: torch.Tensor) -> torch.Tensor:
-    """All features of all judges as one vector."""
+    """All features of all discriminators as one vector."""
     return torch.cat([feature.flatten() for features in module(wave) for feature in features])
 
 
@@ -106,31 +106,31 @@ def test_adaptive_weight_is_the_ratio_of_gradients_by_hand():
 
 
 def test_frozen_judges_pass_gradients_on_and_learn_nothing():
-    judges, wave = small_waves(), torch.randn(1, 1, 400, requires_grad=True)
-    with frozen(judges):
-        least_squares_generator(judges(wave)).backward()
+    discriminators, wave = small_waves(), torch.randn(1, 1, 400, requires_grad=True)
+    with frozen(discriminators):
+        least_squares_generator(discriminators(wave)).backward()
     assert wave.grad.abs().max() > 0
-    assert all(p.grad is None and p.requires_grad for p in judges.parameters())
-    with pytest.raises(ZeroDivisionError), frozen(judges):
+    assert all(p.grad is None and p.requires_grad for p in discriminators.parameters())
+    with pytest.raises(ZeroDivisionError), frozen(discriminators):
         _ = 1 / 0
-    assert all(p.requires_grad for p in judges.parameters())
+    assert all(p.requires_grad for p in discriminators.parameters())
 
 
 def test_unheard_judges_get_a_zero_gradient():
-    judges = small_waves()
-    loss = FirstStageModule.inactive_loss(SimpleNamespace(discriminator=judges))
+    discriminators = small_waves()
+    loss = FirstStageModule.inactive_loss(SimpleNamespace(discriminator=discriminators))
     loss.backward()
     assert loss.item() == 0
-    assert all(p.grad.count_nonzero() == 0 for p in judges.parameters())
+    assert all(p.grad.count_nonzero() == 0 for p in discriminators.parameters())
 
 
 def test_wave_discriminator_has_the_published_size():
     with torch.device("meta"):
-        judges = WaveDiscriminator()
-    assert count(judges.periods) == 5 * parameters(PUBLISHED_PERIOD) == 41_105_770
+        discriminators = WaveDiscriminator()
+    assert count(discriminators.periods) == 5 * parameters(PUBLISHED_PERIOD) == 41_105_770
     # The first scale has the spectral norm, which has no parameters of its own.
     scales = 2 * parameters(PUBLISHED_SCALE) + parameters(PUBLISHED_SCALE, weight_norm=False)
-    assert count(judges.scales) == scales == 29_618_821
+    assert count(discriminators.scales) == scales == 29_618_821
 
 
 def test_patch_discriminator_has_the_published_size():
@@ -144,14 +144,14 @@ def test_patch_discriminator_has_the_published_size():
 @pytest.mark.parametrize("samples", [8192, 10_241])
 def test_wave_features_have_the_published_lengths(samples):
     narrow = 4
-    judged = WaveDiscriminator(channels=narrow)(torch.zeros(2, 3, samples))
-    assert len(judged) == 8
-    for period, features in zip(PERIODS, judged, strict=False):
+    outputs = WaveDiscriminator(channels=narrow)(torch.zeros(2, 3, samples))
+    assert len(outputs) == 8
+    for period, features in zip(PERIODS, outputs, strict=False):
         rows = math.ceil(samples / period)
         lengths = [math.ceil(rows / 3**i) for i in (1, 2, 3, 4, 4, 4)]
         widths = [narrow * factor for factor in (1, 4, 16, 32, 32)] + [1]
         assert [f.shape for f in features] == [(6, w, n, period) for w, n in zip(widths, lengths, strict=True)]
-    for features in judged[5:]:
+    for features in outputs[5:]:
         lengths = [math.ceil(samples / factor) for factor in (1, 2, 4, 16, 64, 64, 64, 64)]
         widths = [narrow * factor for factor in (4, 4, 8, 16, 32, 32, 32)] + [1]
         assert [f.shape for f in features] == [(6, w, n) for w, n in zip(widths, lengths, strict=True)]
@@ -159,25 +159,25 @@ def test_wave_features_have_the_published_lengths(samples):
 
 
 def test_a_period_is_judged_by_its_own_samples():
-    judges, wave = small_waves(), torch.randn(1, 1, 300, requires_grad=True)
-    verdict = judges(wave)[1][-1]
-    verdict[..., 1].sum().backward()
+    discriminators, wave = small_waves(), torch.randn(1, 1, 300, requires_grad=True)
+    logits = discriminators(wave)[1][-1]
+    logits[..., 1].sum().backward()
     heard = wave.grad[0, 0].nonzero().flatten()
     assert set(heard.tolist()) == set(range(1, 300, 3))
 
 
 def test_the_next_scale_hears_averages_of_four_samples_every_second():
-    judges, wave = small_waves().eval(), torch.randn(1, 1, 300)
+    discriminators, wave = small_waves().eval(), torch.randn(1, 1, 300)
     padded = F.pad(wave, (2, 2))
     averages = padded.unfold(-1, 4, 2).mean(-1)
-    torch.testing.assert_close(judges(wave)[3][-1], judges.scales[1](averages)[-1])
+    torch.testing.assert_close(discriminators(wave)[3][-1], discriminators.scales[1](averages)[-1])
 
 
 def test_the_first_scale_alone_is_bounded_by_its_spectral_norm():
-    judges = small_waves()
+    discriminators = small_waves()
     for _ in range(20):
-        judges.scales[0](torch.zeros(1, 1, 64))
-    first, second = ([largest_gain(conv.weight) for conv in [*s.convs, s.verdict]] for s in judges.scales)
+        discriminators.scales[0](torch.zeros(1, 1, 64))
+    first, second = ([largest_gain(conv.weight) for conv in [*s.convs, s.verdict]] for s in discriminators.scales)
     assert first == pytest.approx(len(first) * [1.0], rel=0.03)
     assert max(abs(norm - 1) for norm in second) > 0.3
 
@@ -191,45 +191,49 @@ def test_norms_of_weights_are_taken_outside_autocast(monkeypatch):
         return forward(norm, weight)
 
     monkeypatch.setattr(parametrizations._SpectralNorm, "forward", spied)
-    judges = small_waves()
+    discriminators = small_waves()
     seen.clear()
     with torch.autocast("cpu", torch.bfloat16):
-        judged = judges(torch.randn(1, 2, 400))
+        outputs = discriminators(torch.randn(1, 2, 400))
     # Once for each of the eight layers, however often it is used.
     assert seen == 8 * [False]
-    assert {features[-1].dtype for features in judged} == {torch.float32}
-    assert {features[0].dtype for features in judged} == {torch.bfloat16}
+    assert {features[-1].dtype for features in outputs} == {torch.float32}
+    assert {features[0].dtype for features in outputs} == {torch.bfloat16}
 
 
 def test_a_verdict_depends_on_no_neighbour():
     torch.manual_seed(0)
     patches, waves = PatchDiscriminator(channels=16), small_waves().eval()
-    for judges, items in ((patches, torch.randn(3, 2, 40, 32) - 5), (waves, 0.1 * torch.randn(3, 2, 400))):
-        alone = leaves(judges, items[1:2, 1:])
+    for discriminators, items in ((patches, torch.randn(3, 2, 40, 32) - 5), (waves, 0.1 * torch.randn(3, 2, 400))):
+        alone = leaves(discriminators, items[1:2, 1:])
         among = items.clone()
         among[0], among[2], among[1, 0] = 7 * among[0], 3.0, 0.0
         together = torch.cat(
-            [(f[1:2, 1:] if judges is patches else f[3:4]).flatten() for features in judges(among) for f in features]
+            [
+                (f[1:2, 1:] if discriminators is patches else f[3:4]).flatten()
+                for features in discriminators(among)
+                for f in features
+            ]
         )
         torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_a_patch_is_seventy_frames_and_bins():
-    judge = PatchDiscriminator(channels=16)
+    discriminator = PatchDiscriminator(channels=16)
     # Norms spread each value over the whole image.
-    judge.norms = nn.ModuleList(nn.Identity() for _ in judge.norms)
+    discriminator.norms = nn.ModuleList(nn.Identity() for _ in discriminator.norms)
     mel = torch.randn(1, 1, 128, 136, requires_grad=True)
-    [[*_, verdict]] = judge(mel)
-    assert verdict.shape == (1, 1, 1, 128 // 8 - 2, 136 // 8 - 2)
-    verdict[0, 0, 0, 7, 7].backward()
+    [[*_, logits]] = discriminator(mel)
+    assert logits.shape == (1, 1, 1, 128 // 8 - 2, 136 // 8 - 2)
+    logits[0, 0, 0, 7, 7].backward()
     rows, columns = mel.grad[0, 0].nonzero(as_tuple=True)
     assert [rows.max() - rows.min() + 1, columns.max() - columns.min() + 1] == [70, 70]
 
 
 def test_the_least_size_leaves_one_patch():
     least = PatchDiscriminator.least_size()
-    [[*_, verdict]] = PatchDiscriminator(channels=16)(torch.zeros(1, 1, least, least))
-    assert verdict.shape == (1, 1, 1, 1, 1)
+    [[*_, logits]] = PatchDiscriminator(channels=16)(torch.zeros(1, 1, least, least))
+    assert logits.shape == (1, 1, 1, 1, 1)
     with pytest.raises(RuntimeError):
         PatchDiscriminator(channels=16)(torch.zeros(1, 1, least, least - 1))
 
@@ -242,17 +246,17 @@ def module() -> VAEModule:
 
 def test_gradients_of_judges_take_nothing_from_the_first_stage(module):
     optimizer = module.configure_optimizers()["optimizer"]
-    judges = list(module.discriminator.parameters())
+    discriminators = list(module.discriminator.parameters())
     learnt = list(module.vae.parameters())
-    assert [group["params"] for group in optimizer.param_groups] == [learnt, judges]
-    for parameter in judges:
+    assert [group["params"] for group in optimizer.param_groups] == [learnt, discriminators]
+    for parameter in discriminators:
         parameter.grad = torch.full_like(parameter, 1e3)
     for parameter in learnt:
         parameter.grad = torch.full_like(parameter, 1e-9)
     module.configure_gradient_clipping(optimizer, None)
-    assert judges[0].grad.max() == 1e3
+    assert discriminators[0].grad.max() == 1e3
     module.configure_gradient_clipping(optimizer, gradient_clip_val=1.0, gradient_clip_algorithm=None)
-    assert nn.utils.get_total_norm([p.grad for p in judges]).item() == pytest.approx(1.0, rel=1e-3)
+    assert nn.utils.get_total_norm([p.grad for p in discriminators]).item() == pytest.approx(1.0, rel=1e-3)
     assert all((p.grad == 1e-9).all() for p in learnt)
 
 

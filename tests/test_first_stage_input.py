@@ -64,7 +64,7 @@ def test_wrong_input(fail, grooves, kind, keys, message):
 def test_a_vae_run_is_no_vocoder_run(fail, grooves, judged):
     path = judged / "checkpoints" / "last.ckpt"
     line = fail("train_first_stage.py", *arguments("vocoder", grooves, f"trainer.resume={path}"))
-    assert f"{path} is no checkpoint of such a training run" in line
+    assert f"{path} is not a checkpoint of such a training run" in line
     line = fail("train_first_stage.py", *arguments("vocoder", grooves, f"model.params.vocoder_ckpt_path={path}"))
     assert "holds no vocoder" in line
 

@@ -65,7 +65,7 @@ def test_notes_go_to_the_stem_of_their_program(songs, soundfont, tmp_path):
     assert report.songs == 1
     assert report.left_out == {"with missing stems": 1, "unreadable": 2}
     assert any("sub/trio.MIDI: has no piano" in line for line in report.lines)
-    assert any("text.mid: is no readable MIDI" in line for line in report.lines)
+    assert any("text.mid: is not a readable MIDI" in line for line in report.lines)
     folder = tmp_path / "out" / "full"
     heights = {"bass": (40, 0.5, 8), "drums": (50, 0.5, 8), "guitar": (60, 1.0, 4), "piano": (70, 2.0, 2)}
     for stem, (note, apart, count) in heights.items():
@@ -124,10 +124,10 @@ def test_limit_that_is_not_a_length_is_refused(songs, soundfont, tmp_path, secon
 
 
 def test_what_is_missing_is_named(songs, soundfont, tmp_path, monkeypatch):
-    (tmp_path / "text.sf2").write_text("this is no soundfont")
+    (tmp_path / "text.sf2").write_text("this is not a soundfont")
     (tmp_path / "damaged.sf2").write_bytes(b"RIFF\0\0\0\0sfbkdamaged")
     (tmp_path / "none").mkdir()
-    wrong = {"text": r"text\.sf2: is no soundfont", "other": r"other\.sf2: no such", "damaged": "Failed to load"}
+    wrong = {"text": r"text\.sf2: is not a soundfont", "other": r"other\.sf2: no such", "damaged": "Failed to load"}
     for name, message in wrong.items():
         with pytest.raises(InputError, match=message):
             write_midi(songs, tmp_path / name, tmp_path / f"{name}.sf2")
@@ -135,7 +135,7 @@ def test_what_is_missing_is_named(songs, soundfont, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="none: holds no MIDI file"):
         write_midi(tmp_path / "none", tmp_path / "out", soundfont)
     shutil.copy(songs / "full.mid", songs / "full.midi")
-    with pytest.raises(InputError, match=r"full\.midi: would be the same track"):
+    with pytest.raises(InputError, match=r"full\.midi: would be the same song"):
         write_midi(songs, tmp_path / "out", soundfont)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="fluidsynth: is not installed"):

@@ -177,12 +177,12 @@ def test_other_settings_and_other_folders_are_refused(grooves, tmp_path):
         write_grooves(grooves, 6, 13.0, 16000, seed=0)
     assert _tree(grooves) == before
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="another origin"):
+    with pytest.raises(InputError, match=r"holds files but no manifest\.json"):
         write_grooves(tmp_path, 6, 12.0, 16000, seed=0)
     with pytest.raises(InputError, match=r"manifest\.json: cannot be written"):
         write_grooves(tmp_path / "file" / "new", 6, 12.0, 16000, seed=0)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"manifest\.json: is damaged"):
         write_grooves(tmp_path, 6, 12.0, 16000, seed=0)
 
 

@@ -186,7 +186,7 @@ def test_resuming_another_model_is_one_line_and_status_2(fail, grooves, unbroken
 def test_resuming_a_first_stage_as_synctrack_is_one_line_and_status_2(fail, grooves, vae_run):
     keys = [f"trainer.resume={vae_run / 'checkpoints' / 'last.ckpt'}"]
     line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *data_keys(grooves), *keys)
-    assert "is no checkpoint of such a training run" in line
+    assert "is not a checkpoint of such a training run" in line
 
 
 def test_options_for_large_models_train(train, tmp_path):

@@ -1,6 +1,5 @@
 """Writes data sets: one folder per song, whole or not at all, several at a time, resumed where it stopped."""
 
-import json
 import os
 import shutil
 import signal
@@ -20,9 +19,9 @@ from tqdm import tqdm
 from synctrack.audio.files import write_wav
 from synctrack.data.songs import LeftOutError, SongReport
 from synctrack.errors import InputError
-from synctrack.files import changes, write_json
+from synctrack.files import write_json
+from synctrack.manifest import MANIFEST, claim
 
-MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 Job = TypeVar("Job")
 
@@ -94,22 +93,11 @@ def _parallel_map(workers: int | None) -> Iterator[Callable[..., Iterable[Any]]]
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Write a manifest that says what is being made here, or check that of an earlier run and clear up after it."""
-    manifest = out / MANIFEST
-    if not manifest.exists():
-        if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-            raise InputError(f"{out}: holds files of another origin; choose a new or empty folder")
-        write_json(manifest, {"settings": settings})
-    try:
-        made = json.loads(manifest.read_text())["settings"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{manifest}: cannot be read; remove {out} or choose another folder") from error
-    wanted = json.loads(json.dumps(settings))
-    if changed := changes(made, wanted):
-        raise InputError(f"{out}: was created with different settings ({changed}); remove it or choose another folder")
+    claim(out, settings, "choose a new or empty folder")
     # What a killed run was writing.
     for folder in out.glob(f".*{PARTIAL}"):
         shutil.rmtree(folder)
-    for file in out.glob(f".{manifest.stem}-*"):
+    for file in out.glob(f".{Path(MANIFEST).stem}-*"):
         file.unlink()
 
 

@@ -60,7 +60,7 @@ class ModelConfig:
 
 
 def build_vocoder(config: ModelConfig) -> HiFiGAN | GriffinLim:
-    """The vocoder of a configuration; a HiFi-GAN has its first values."""
+    """The vocoder of a configuration; a HiFi-GAN is randomly initialised."""
     own_weights = config.vocoder.kind == "hifigan"
     return HiFiGAN(config.vocoder.hifigan, config.audio) if own_weights else GriffinLim(config.audio)
 

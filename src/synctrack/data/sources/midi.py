@@ -116,9 +116,9 @@ def _seconds(ticks: np.ndarray, tempos: list[tuple[int, int]], ticks_per_beat: i
 
 
 def _midi_files(folder: Path) -> dict[str, Path]:
-    """MIDI files by track name: their path below `folder`, joined by underscores."""
+    """MIDI files by song name: their path below `folder`, joined by underscores."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; name a folder of MIDI files")
+        raise InputError(f"{folder}: is not a folder; name a folder of MIDI files")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi") and path.is_file())
     if not files:
         raise InputError(f"{folder}: holds no MIDI file (.mid or .midi)")
@@ -126,7 +126,7 @@ def _midi_files(folder: Path) -> dict[str, Path]:
     for path in files:
         name = "_".join(path.relative_to(folder).with_suffix("").parts).lstrip(".")
         if name in named:
-            raise InputError(f"{path}: would be the same track as {named[name]}; rename one")
+            raise InputError(f"{path}: would be the same song as {named[name]}; rename one")
         named[name] = path
     return named
 
@@ -137,7 +137,7 @@ def _soundfont_hash(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-            raise InputError(f"{path}: is no soundfont; name an SF2 or SF3 file")
+            raise InputError(f"{path}: is not a soundfont; name an SF2 or SF3 file")
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -165,7 +165,7 @@ def _read_song(path: Path) -> mido.MidiFile:
     try:
         song = mido.MidiFile(path, clip=True)
     except (OSError, EOFError, ValueError, LookupError, mido.KeySignatureError) as error:
-        raise LeftOutError("unreadable", f"{path}: is no readable MIDI file ({error})") from error
+        raise LeftOutError("unreadable", f"{path}: is not a readable MIDI file ({error})") from error
     if song.ticks_per_beat <= 0 or song.type == 2:
         raise LeftOutError("unreadable", f"{path}: counts film frames or holds separate songs: it has no beats")
     return song

@@ -35,7 +35,7 @@ def write_slakh(
     file_format: Literal["wav", "flac"] = "wav",
     workers: int | None = None,
 ) -> SongReport:
-    """Sum the tracks of `root`/<split> into `out`/<split>: a 16-bit file for each stem, and track.json.
+    """Sum the songs of `root`/<split> into `out`/<split>: a 16-bit file for each stem, and track.json.
 
     All stems of a song have the length of its longest. Where a sum would clip, one gain (in track.json) holds for
     all stems of the song. Stems with `audio_rendered: false` count as absent.
@@ -45,12 +45,12 @@ def write_slakh(
         missing_stem: whether a song without one of the stems is left out or gets a silent one.
 
     Raises:
-        InputError: no such split, a split without tracks; or as `write_songs` and `load_stem_map`.
+        InputError: no such split, a split without songs; or as `write_songs` and `load_stem_map`.
     """
     options = _Options(load_stem_map(stem_map), sample_rate, missing_stem, f".{file_format}")
-    tracks = {split: _song_folders(Path(root), split) for split in splits}
+    songs = {split: _song_folders(Path(root), split) for split in splits}
     report = SongReport()
-    for split, jobs in tracks.items():
+    for split, jobs in songs.items():
         report.add(write_songs(Path(out, split), options._asdict(), jobs, partial(_write_song, options), workers))
     return report
 
@@ -58,7 +58,7 @@ def write_slakh(
 def _song_folders(root: Path, split: str) -> dict[str, Path]:
     if not (root / split).is_dir():
         raise InputError(f"{root / split}: no such folder; --root is the folder that holds {', '.join(SPLITS)}")
-    # Only folders with metadata are tracks: some copies keep a folder `omitted` among them.
+    # Only folders with metadata are songs: some copies keep a folder `omitted` among them.
     folders = {path.parent.name: path.parent for path in sorted((root / split).glob("*/metadata.yaml"))}
     if not folders:
         raise InputError(f"{root / split}: holds no song folder with a metadata.yaml")

@@ -1,8 +1,8 @@
-"""Resampling to 44.1 kHz exactly as madmom hears it, which reads files of other rates through the ffmpeg program.
+"""Resampling to 44.1 kHz exactly as madmom does, which reads files of other rates through the ffmpeg program.
 
-ffmpeg's default resampler is short: images of the signal remain above the old Nyquist frequency, and the networks hear
-them. A better one (soxr) moves beats in one file of five; this one leaves ffmpeg's own samples, for 16-bit files to the
-last bit.
+ffmpeg's default resampler is short: images of the signal remain above the old Nyquist frequency, which change the
+networks' output. A better one (soxr) moves beats in one file of five; this one leaves ffmpeg's own samples, for 16-bit
+files to the last bit.
 
 Each output sample is a sum over 32 input samples (more when the rate falls), weighted with a sinc function at 97 % of
 the lower Nyquist frequency, at most the input's own, under a Kaiser window with beta 9.
