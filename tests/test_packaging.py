@@ -1,5 +1,6 @@
 """The package as it is installed: what a wheel holds and declares, and that nothing heavy is imported early."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -131,3 +132,12 @@ def test_help_of_every_command_is_quick_to_import(command):
     assert "usage: synctrack" in result.stdout
     if command in ("", "generate", "score"):
         assert result.stderr.strip() == "set()"
+
+
+def test_copied_source_tree_runs_its_own_code(tmp_path):
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(ROOT / "eval_metrics", tmp_path / "eval_metrics")
+    module = tmp_path / "src" / "synctrack" / "cli" / "metrics.py"
+    module.write_text(module.read_text() + '\nprint("from the copy")\n')
+    command = [sys.executable, str(tmp_path / "eval_metrics" / "IRS.py"), "--help"]
+    assert "from the copy" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,101 @@
+"""`synctrack evaluate`: a test set's clips from a checkpoint alone, for several numbers of steps."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers.commands import ROOT, run_in
+from helpers.small_model import SMALL_KEYS, awaken
+
+from synctrack.checkpoint.loading import header
+from synctrack.cli import main as command
+from synctrack.cli.evaluate import evaluation_config
+from synctrack.config import load_config, save_config
+from synctrack.errors import InputError
+from synctrack.training.synctrack_module import SyncTrackModule
+
+pytestmark = pytest.mark.medium
+TRAINER = ["trainer.accelerator=cpu", "trainer.devices=1", "data.params.num_workers=0", "data.params.batch_size=2"]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, grooves):
+    """A run folder with its configuration and a last checkpoint of random weights."""
+    folder = tmp_path_factory.mktemp("evaluate") / "run"
+    config = load_config([ROOT / "config" / "synctrack_train.yaml"], [*SMALL_KEYS, "model.params.ckpt_path=null"])
+    config.data.params.path.valid_data = str(grooves / "valid")
+    torch.manual_seed(0)
+    module = SyncTrackModule(config)
+    awaken(module.ema.module)
+    module.model.scale_factor.fill_(4.0)
+    saved = {"state_dict": module.state_dict(), "global_step": 7, "synctrack": header("synctrack", config)}
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.save(saved, folder / "checkpoints" / "last.ckpt")
+    save_config(config, folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(run_folder):
+    """The run, evaluated with two numbers of steps by one command."""
+    words = ["-m", "synctrack.cli.main", "evaluate", "run", "--steps", "2", "3", "evaluation.clips=2"]
+    script = run_folder.parent / "evaluate.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); sys.argv = ['synctrack', *{words[2:]!r}]\n"
+        "from synctrack.cli.main import main; main()\n"
+    )
+    return run_in(run_folder.parent, str(script))
+
+
+def test_every_number_of_steps_has_its_clips_and_all_share_the_targets(run_folder, evaluated):
+    out = run_folder / "evaluation"
+    assert {path.name for path in out.iterdir()} == {"steps_002", "steps_003", "targets", "evaluation.json"}
+    for folder in ("steps_002", "steps_003", "targets"):
+        for stem in ("stem_0", "stem_1", "stem_2", "stem_3", "mix"):
+            assert len(list((out / folder / stem).glob("*.wav"))) == 2
+    assert not (out / "steps_002" / "targets").exists()
+
+
+def test_one_table_and_one_file_hold_all_scores(run_folder, evaluated):
+    rows = [line for line in evaluated.stderr.splitlines() if line.startswith(("paper", "corrected"))]
+    assert [row.split()[1] for row in rows] == ["2", "3", "targets"] * 2
+    scores = json.loads((run_folder / "evaluation" / "evaluation.json").read_text())
+    assert list(scores) == ["2 steps", "3 steps", "targets"]
+    assert scores["targets"]["counts"]["songs"] == 2
+
+
+def test_clips_are_those_of_the_published_script(run_folder, evaluated, grooves, tmp_path):
+    keys = [*SMALL_KEYS, f"data.params.path.valid_data={grooves / 'valid'}", "evaluation.clips=2", "evaluation.steps=3"]
+    keys += [f"model.params.ckpt_path={run_folder / 'checkpoints' / 'last.ckpt'}", "evaluation.out=out"]
+    run_in(tmp_path, "eval_synctrack.py", "--config", ROOT / "config" / "synctrack_eval.yaml", *keys)
+    for theirs in (tmp_path / "out").glob("stem_*/*.wav"):
+        ours = run_folder / "evaluation" / "steps_003" / theirs.parent.name / theirs.name
+        first, second = soundfile.read(ours)[0], soundfile.read(theirs)[0]
+        assert np.abs(first - second).mean() < 0.02 * np.abs(first).mean() + 1e-4
+
+
+def test_checkpoint_file_needs_no_configuration(run_folder):
+    path = run_folder / "checkpoints" / "last.ckpt"
+    config = evaluation_config(str(path), [*TRAINER, "data.params.path.valid_data=somewhere"], None)
+    assert config.model.params.unet.model_channels == 32
+    assert config.model.params.ckpt_path == str(path)
+    assert config.evaluation.out == "evaluation_last"
+    assert config.mode == "test"
+
+
+@pytest.mark.parametrize("pair", ["model.params.unet.model_channels=64", "data.params.path.stems=[a,b]"])
+def test_what_the_checkpoint_decides_is_refused(run_folder, pair):
+    with pytest.raises(InputError, match="the checkpoint decides it"):
+        evaluation_config(str(run_folder), [pair], None)
+
+
+@pytest.mark.parametrize("steps", ["0", "1001", "ten", "-3"])
+def test_steps_out_of_bounds_are_one_line_and_status_2(run_folder, steps, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["synctrack", "evaluate", str(run_folder), f"--steps={steps}"])
+    with pytest.raises(SystemExit) as stopped:
+        command.main()
+    assert stopped.value.code == 2
+    assert f"--steps {steps}: must be whole numbers between 1 and 1000" in capsys.readouterr().err
