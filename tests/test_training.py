@@ -174,7 +174,8 @@ def test_wrong_input_is_one_line_and_status_2(fail, grooves, vae_run, tmp_path, 
 def test_checkpoint_of_another_shape_is_one_line_and_status_2(fail, grooves, unbroken):
     keys = [f"model.params.ckpt_path={unbroken / 'checkpoints' / 'last.ckpt'}", "model.params.unet.model_channels=64"]
     line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *data_keys(grooves), *keys)
-    assert "[4, 32, 3, 3] float in the file, [4, 64, 3, 3] float in the model" in line
+    assert "model.params.unet.model_channels: 32 in the file, 64 here" in line
+    assert "model.params.init=partial" in line
 
 
 def test_resuming_another_model_is_one_line_and_status_2(fail, grooves, unbroken):

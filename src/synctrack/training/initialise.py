@@ -20,6 +20,14 @@ from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.training.ema import EMA
 
+SHAPING = (
+    "data.params.path.stems",
+    "model.params.unet.global_attention",
+    "model.params.unet.time_attention:",
+    "model.params.unet.instrument_prior",
+)
+"""Beginnings of the lines of `differing_settings` that name stems, and switches that add or remove tensors."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,7 +64,7 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
     if partial:
         weights = match_partially(file, modules)
     else:
-        _explain_misfit(file, model)
+        _explain_misfit(file, model, params)
         weights = match(file, modules)
     # Our exported files hold the EMA weights alone.
     part, prefix = ("unet", "unet.") if "unet" in weights.parts else ("ema", "ema.module.")
@@ -79,15 +87,20 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
     return weights
 
 
-def _explain_misfit(file: CheckpointFile, model: LatentDiffusion) -> None:
+def _explain_misfit(file: CheckpointFile, model: LatentDiffusion, params: ModelParams) -> None:
     """Raise InputError that names the settings under which tensors differ; a list of tensors would explain nothing."""
-    if not differences(file, shapes_of(model.config, len(model.stems))):
+    # MusicLDM holds none of the modules that stems and switches decide.
+    if file.kind == "musicldm" or not differences(file, shapes_of(model.config, len(model.stems))):
         return
     settings = differing_settings(file, model.config, model.stems)
-    unet = [line for line in settings if line.startswith(("model.params.unet.", "data.params.path.stems"))]
-    if unet:
+    if params.vocoder_ckpt_path:
+        settings = [line for line in settings if not line.startswith("model.params.vocoder.")]
+    # A published file does not say its sizes, but its stems and switches are known.
+    decisive = SHAPING if file.header is None else ("model.params.unet.", *SHAPING)
+    if any(line.startswith(decisive) for line in settings):
+        named = settings if file.header else [line for line in settings if line.startswith(SHAPING)]
         raise InputError(
-            f"{file.path}: does not fit: {'; '.join(settings)}; set the file's values, or model.params.init=partial to "
+            f"{file.path}: does not fit: {'; '.join(named)}; set the file's values, or model.params.init=partial to "
             "take what fits and initialise the rest newly"
         )
 
