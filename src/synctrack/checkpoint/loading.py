@@ -55,8 +55,7 @@ def load_model(path: str | Path) -> tuple[LatentDiffusion, CheckpointInfo]:
         InputError: the file is not a SyncTrack checkpoint, or does not fit its own configuration.
     """
     file = read_file(path)
-    if file.kind != "synctrack":
-        raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
+    _require_synctrack(file)
     config, stems = file.stored_model()
     model = LatentDiffusion(config, stems)
     return model, load_for_evaluation(model, path)
@@ -76,8 +75,7 @@ def load_for_evaluation(
             one and the model's `time_attention_scope` is not `bin`; or no vocoder for a model that needs one.
     """
     file = read_without_vocoder(path, vocoder_path)
-    if file.kind != "synctrack":
-        raise InputError(f"{path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
+    _require_synctrack(file)
     if different := differing_keys(file, model.config, model.stems, vocoder_path):
         remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
@@ -88,6 +86,11 @@ def load_for_evaluation(
     set_scale_factor(model, file, weights)
     fill_vocoder(model.vocoder, vocoder_path, model.config.audio, weights)
     return CheckpointInfo(str(path), file.description, sha256(path), file.step)
+
+
+def _require_synctrack(file: CheckpointFile) -> None:
+    if file.kind != "synctrack":
+        raise InputError(f"{file.path}: is a {file.description}, which cannot generate; name a SyncTrack checkpoint")
 
 
 def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> None:

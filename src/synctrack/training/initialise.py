@@ -60,11 +60,14 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
     if file.kind not in ("synctrack", "musicldm"):
         raise InputError(f"{path}: is a {file.description}; name it as model.params.{file.kind}_ckpt_path instead")
     modules = shapes_of(model.config, len(model.stems))
-    partial = params.init == "partial" and bool(differences(file, modules))
+    misfit = bool(differences(file, modules))
+    partial = misfit and params.init == "partial"
     if partial:
         weights = match_partially(file, modules)
     else:
-        _explain_misfit(file, model, params)
+        # MusicLDM holds none of the modules that stems and switches decide.
+        if misfit and file.kind != "musicldm":
+            _explain_misfit(file, model, params)
         weights = match(file, modules)
     # Our exported files hold the EMA weights alone.
     part, prefix = ("unet", "unet.") if "unet" in weights.parts else ("ema", "ema.module.")
@@ -89,9 +92,6 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
 
 def _explain_misfit(file: CheckpointFile, model: LatentDiffusion, params: ModelParams) -> None:
     """Raise InputError that names the settings under which tensors differ; a list of tensors would explain nothing."""
-    # MusicLDM holds none of the modules that stems and switches decide.
-    if file.kind == "musicldm" or not differences(file, shapes_of(model.config, len(model.stems))):
-        return
     settings = differing_settings(file, model.config, model.stems)
     if params.vocoder_ckpt_path:
         settings = [line for line in settings if not line.startswith("model.params.vocoder.")]
