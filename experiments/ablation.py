@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from stem_identity import clip_format, read_clips
-
 from synctrack.checkpoint.files import read_file
 from synctrack.config import Config, add_config_arguments, config_of
 from synctrack.errors import InputError, run_command

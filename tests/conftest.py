@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from helpers.commands import ROOT, run_in
 from helpers.latent_store import MAKE, save_vae
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken, small_config
-
 from synctrack.data.sources.grooves import write_grooves
 from synctrack.models.latent_diffusion import LatentDiffusion
 

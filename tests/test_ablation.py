@@ -4,13 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
-import ablation
 import numpy as np
 import pytest
+
+import ablation
 import stem_identity
 from helpers.commands import ROOT, run_in
 from helpers.small_model import SMALL_KEYS, STEMS
-
 from synctrack.audio.files import write_wav
 from synctrack.audio.mel import AudioFormat
 from synctrack.config import load_config

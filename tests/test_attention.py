@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from helpers.small_model import STEMS, awaken, small_config
 
+from helpers.small_model import STEMS, awaken, small_config
 from synctrack.models.attention import (
     GLOBAL,
     INTRA_STEM,

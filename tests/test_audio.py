@@ -7,9 +7,9 @@ import pytest
 import soundfile
 import soxr
 import torch
-from helpers.filler import chirp_wave
 from omegaconf import OmegaConf
 
+from helpers.filler import chirp_wave
 from synctrack.audio.files import audio_info, read_audio, write_wav
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import InputError

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from helpers.commands import ROOT, run_here
 from helpers.first_stage_runs import last, values
 from helpers.small_model import STEMS
-
 from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.matching import shapes_of

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 import torch
+
 from helpers.published_files import (
     CONFIG,
     PARAMS,
     published_tensors,
     saved_file,
 )
-
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import main
 from synctrack.config import save_config

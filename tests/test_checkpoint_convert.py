@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from helpers.published_files import (
     CONTAINERS,
     PARAMS,
@@ -16,7 +17,6 @@ from helpers.published_files import (
     state,
     training_checkpoint,
 )
-
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.files import read_file

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from helpers.golden import Golden, tensor_noise
 from helpers.published_files import (
     CONFIG,
@@ -20,7 +21,6 @@ from helpers.published_files import (
     state,
     training_checkpoint,
 )
-
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import convert
 from synctrack.errors import InputError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from helpers.golden import Golden, published_keys, tensor_noise
 from helpers.published_files import same, save_published, weight
-
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.loading import load_vae
 from synctrack.models.vae import VAE, VAEConfig

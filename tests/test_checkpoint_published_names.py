@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+
 from helpers.golden import fixture_keys, published_keys
 from helpers.published_files import (
     new_model,
 )
-
 from synctrack.checkpoint.files import PUBLISHED_CONFIG, CheckpointFile
 from synctrack.checkpoint.matching import differences, entries_of, ignored_as, shapes_of
 from synctrack.checkpoint.published import is_new_in_synctrack, new_modules, unet_map

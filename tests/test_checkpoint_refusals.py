@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from helpers.published_files import (
     CONFIG,
     CONTAINERS,
@@ -17,8 +19,6 @@ from helpers.published_files import (
     save_published,
     saved_file,
 )
-from safetensors.torch import save_file
-
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.files import read_file

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import torch
+
 from helpers.published_files import (
     CONFIG,
     PARAMS,
@@ -19,7 +20,6 @@ from helpers.published_files import (
     state,
     training_checkpoint,
 )
-
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.files import model_header

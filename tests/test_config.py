@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 import yaml
-from helpers.commands import ROOT
 
+from helpers.commands import ROOT
 from synctrack.config import Config, load_config, parse_command_line, save_config, to_dict
 from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import ModelConfig

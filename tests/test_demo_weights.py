@@ -3,13 +3,13 @@
 import json
 
 import pytest
-import stem_identity
 import torch
-from helpers.commands import ROOT, run_in
-from helpers.small_model import STEMS
 from safetensors import safe_open
 
 import first_stages
+import stem_identity
+from helpers.commands import ROOT, run_in
+from helpers.small_model import STEMS
 from synctrack.checkpoint.loading import load_for_evaluation
 from synctrack.config import load_config
 from synctrack.data.sources.grooves import write_grooves

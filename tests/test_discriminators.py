@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.commands import ROOT
-from helpers.small_model import SMALL_KEYS
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from helpers.commands import ROOT
+from helpers.small_model import SMALL_KEYS
 from synctrack.config import load_config
 from synctrack.training.first_stage.discriminators import PatchDiscriminator, WaveDiscriminator
 from synctrack.training.first_stage.losses import (

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from helpers.commands import ROOT, run_in
 from helpers.small_model import SMALL_KEYS, awaken
-
 from synctrack.checkpoint.loading import header
 from synctrack.cli import main as command
 from synctrack.cli.evaluate import evaluation_config

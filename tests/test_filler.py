@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from helpers.filler import chirp_wave, fill, noise
 
 UNET = "model.diffusion_model."

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from helpers.commands import run_in
 from helpers.first_stage_runs import SMALL_VOCODER, arguments, logged, train
 

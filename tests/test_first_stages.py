@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from helpers.commands import ROOT
 from helpers.first_stage_runs import last, logged, small_config, train, values
 from helpers.small_model import SMALL_AUDIO, SMALL_VAE, STEMS
-
 from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.loading import fill_vocoder, load_vae

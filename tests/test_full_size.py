@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
+
 from helpers.commands import run_here
 from helpers.first_stage_runs import CONFIGS, last, logged
 from helpers.small_model import STEMS
-
 from synctrack.config import load_config
 from synctrack.diffusion.samplers import Sampling
 from synctrack.seeding import item_generator

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from helpers.commands import ROOT, run_in
 from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, small_config
-
 from synctrack.checkpoint.loading import header
 from synctrack.config import load_config
 from synctrack.data.dataset import StemDataset

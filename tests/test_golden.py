@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from einops import rearrange
-from helpers.filler import fill
-from helpers.golden import TINY, Golden, fill_by_name, published_keys, tensor_noise
 from torch import nn
 
+from helpers.filler import fill
+from helpers.golden import TINY, Golden, fill_by_name, published_keys, tensor_noise
 from synctrack.audio.mel import AudioFormat
 from synctrack.checkpoint.files import CheckpointFile
 from synctrack.checkpoint.matching import Modules, match

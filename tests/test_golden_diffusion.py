@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from helpers.filler import noise as named_noise
-from helpers.golden import TINY, Golden, fill_by_name, tensor_noise
 from torch import nn
 
+from helpers.filler import noise as named_noise
+from helpers.golden import TINY, Golden, fill_by_name, tensor_noise
 from synctrack.checkpoint.published import PUBLISHED_UNET, unet_map
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
 from synctrack.diffusion.samplers import ddim, ddim_sigma, sampling_steps

@@ -4,6 +4,7 @@ import doctest
 import importlib
 
 import pytest
+
 from helpers.commands import ROOT
 
 pytestmark = pytest.mark.medium

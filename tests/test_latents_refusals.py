@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from helpers.commands import ROOT
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, TRAIN_CONFIG, contents, save_vae
 

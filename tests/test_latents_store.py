@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
+
 from helpers.commands import ROOT, run_in, wait_for
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, OFFSETS, TRAIN_CONFIG, config_with, contents
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken
-from torch.utils.data import default_collate
-
 from synctrack.audio.mel import LogMel
 from synctrack.data.datamodule import StemDataModule
 from synctrack.data.segments import stored_shifts, stored_starts

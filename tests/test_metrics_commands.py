@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from helpers.commands import run_in
 from helpers.metrics_corpus import clicks
-
 from synctrack.errors import InputError
 from synctrack.metrics.score import score_folder
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers.metrics_corpus import write_corpus
 
+from helpers.metrics_corpus import write_corpus
 from synctrack.metrics.beats.madmom.decoding import SAMPLE_RATE, as_madmom_reads, decode
 from synctrack.metrics.beats.madmom.models import import_madmom
 from synctrack.metrics.beats.madmom.resampling import resample

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers.metrics_corpus import clicks
 
+from helpers.metrics_corpus import clicks
 from synctrack.cli.metric_arguments import choose_protocols
 from synctrack.errors import InputError
 from synctrack.metrics.beats.folders import find_stems, track_folder

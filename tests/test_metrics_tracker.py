@@ -10,8 +10,8 @@ import mir_eval
 import numpy as np
 import pytest
 import soundfile
-from helpers.metrics_corpus import clicks, write_corpus
 
+from helpers.metrics_corpus import clicks, write_corpus
 from synctrack.errors import InputError
 from synctrack.metrics.beats.madmom import dbn, lstm
 from synctrack.metrics.beats.madmom import models as madmom_models

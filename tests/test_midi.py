@@ -8,8 +8,8 @@ import mido
 import numpy as np
 import pytest
 import soundfile
-from helpers.sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated_note, save_song
 
+from helpers.sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated_note, save_song
 from synctrack.data.sources.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
 from synctrack.errors import InputError
 

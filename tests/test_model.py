@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers.small_model import SMALL_AUDIO, STEMS, small_config
 
+from helpers.small_model import SMALL_AUDIO, STEMS, small_config
 from synctrack.audio.mel import AudioFormat
 from synctrack.diffusion.samplers import Sampling
 from synctrack.models.latent_diffusion import LatentDiffusion, ModelConfig, VocoderConfig

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 import torch
-from helpers.small_model import STEMS, awaken, small_config
 
+from helpers.small_model import STEMS, awaken, small_config
 from synctrack.checkpoint.loading import header
 from synctrack.config import Config, DataConfig, DataParams, DataPaths, ModelParams, ModelSection
 from synctrack.diffusion.samplers import Sampling

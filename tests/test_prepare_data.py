@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from helpers.commands import wait_for
 from helpers.sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_track, save_song
-
 from synctrack.audio.files import audio_info
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.commands import ROOT
 
+from helpers.commands import ROOT
 from synctrack.config import Config, load_config
 from synctrack.errors import InputError
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+
 from helpers.commands import ROOT, wait_for
 from helpers.small_model import SMALL_KEYS
-
 from synctrack.training.trainer import resume_command
 
 pytestmark = pytest.mark.medium

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from helpers.sources import FOUR_CLASSES, save_slakh_track
 
+from helpers.sources import FOUR_CLASSES, save_slakh_track
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset
 from synctrack.data.sources.instruments import FOUR_STEMS, load_stem_map

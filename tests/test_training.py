@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import soundfile
 import torch
+
 from helpers.commands import ROOT, run_in
 from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from helpers.small_model import SMALL_UNET, STEMS, awaken, small_config
 
+from helpers.small_model import SMALL_UNET, STEMS, awaken, small_config
 from synctrack.models.unet import InstrumentPrior, UNet, UNetConfig, timestep_embedding
 
 
