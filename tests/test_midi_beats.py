@@ -33,8 +33,8 @@ def test_midi_beats_read_back_as_written(tmp_path, first, pickup):
     assert beats.beats[-1] > 180
     write_midi_beats(tmp_path / "a.mid", beats)
     again = read_beats(tmp_path / "a.mid")
-    np.testing.assert_allclose(again.beats, beats.beats, atol=1e-4, rtol=0)
-    np.testing.assert_allclose(again.downbeats, beats.downbeats, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(again.beats, beats.beats, atol=5e-5, rtol=0)
+    np.testing.assert_allclose(again.downbeats, beats.downbeats, atol=5e-5, rtol=0)
     assert set(again.meters) == {3, 4}
 
 
@@ -43,8 +43,8 @@ def test_midi_beats_with_few_or_no_downbeats_read_back(tmp_path, downbeats):
     beats = Beats([0.2, 0.5, 1.0, 1.4], downbeats)
     write_midi_beats(tmp_path / "a.mid", beats)
     again = read_beats(tmp_path / "a.mid")
-    np.testing.assert_allclose(again.beats, beats.beats, atol=1e-4, rtol=0)
-    np.testing.assert_allclose(again.downbeats, beats.downbeats, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(again.beats, beats.beats, atol=5e-5, rtol=0)
+    np.testing.assert_allclose(again.downbeats, beats.downbeats, atol=5e-5, rtol=0)
 
 
 def test_midi_of_a_steady_tempo_has_one_tempo_and_a_marker_for_each_bar(tmp_path):

@@ -33,7 +33,9 @@ MAX_TEMPO = 2**24 - 1  # microseconds per quarter
 SHORTEST_BEAT = 1000  # microseconds
 MAX_NUMERATOR = 255
 SHORT_LEAD_IN = 250_000  # microseconds
-TEMPO_TOLERANCE = 50  # microseconds by which a beat may be off, so that a steady tempo stays one tempo
+TEMPO_TOLERANCE = (
+    49  # microseconds by which a beat may be off, so that a steady tempo stays one tempo; rounding adds 0.5
+)
 
 # Markers of the files that we write. `lead-in` stands before the first beat, `pickup` before the first downbeat;
 # `beats` where no downbeats are known.
@@ -214,8 +216,8 @@ def _tempo_changes(targets: list[int], now: int) -> list[tuple[int, int]]:
     changes, beat = [], 0
     while beat < len(targets) - 1:
         lowest, highest, best, count = 1, MAX_TEMPO, 1, 0
-        for target in targets[beat + 1 :]:
-            passed = target - now
+        for following in range(beat + 1, len(targets)):
+            passed = targets[following] - now
             lowest = max(lowest, -((TEMPO_TOLERANCE - passed) // (count + 1)))
             highest = min(highest, (passed + TEMPO_TOLERANCE) // (count + 1))
             if lowest > highest:
