@@ -14,6 +14,7 @@ from helpers.small_model import SMALL_AUDIO, awaken
 from synctrack.audio.beat_files import read_beats
 from synctrack.audio.click import click_track
 from synctrack.data.datamodule import StemDataModule
+from synctrack.errors import InputError
 from synctrack.seeding import TRAIN
 from synctrack.training.conditions import conditions_of, drawn_given
 from synctrack.training.initialise import initialise
@@ -39,7 +40,7 @@ def train(folder: Path, run_dir: str, *keys: str) -> Path:
 
 @pytest.fixture(scope="module")
 def place(latent_store, tmp_path_factory) -> Path:
-    """A folder with `data`, `vae.ckpt`, a store with signals `told`, and a run `plain` of a model without conditions."""
+    """A folder with `data`, `vae.ckpt`, a store `told` with signals, and a run `plain` without conditions."""
     folder = tmp_path_factory.mktemp("conditioned") / "place"
     shutil.copytree(latent_store, folder)
     arguments = ["latents", "--config", TRAIN_CONFIG, *KEYS, TOLD, "--offsets", 8, "--out", "told"]
@@ -59,8 +60,8 @@ def test_training_from_weights_without_conditions_begins_where_they_ended(place)
     keys = ["mode=validate_and_train", "model.params.ckpt_path=plain/checkpoints/last.ckpt", "trainer.max_steps=1"]
     still = ["model.params.base_learning_rate=0.0", "trainer.validation_every_n_steps=1"]
     told = train(place, "from_plain", TOLD, *keys, *still)
-    plain = logged(place / "plain", "val/loss_ema")[2]
-    assert logged(told, "val/loss_ema_nothing")[0] == pytest.approx(plain, rel=1e-5)
+    plain = logged(place / "plain", "val/loss")[2]
+    assert logged(told, "val/loss_nothing")[0] == pytest.approx(plain, rel=1e-5)
     weight = torch.load(told / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert not weight["model.unet.conv_condition.weight"].any()
 
@@ -100,9 +101,13 @@ def test_losses_from_the_store_are_those_from_audio(here):
 
 
 def test_a_store_without_the_signals_is_refused(here, fail):
-    line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, f"data.params.path.latents={here / 'latents'}",
-                f"data.params.path.train_data={here / 'data/train'}", f"data.params.path.valid_data={here / 'data/valid'}",
-                f"model.params.vae_ckpt_path={here / 'vae.ckpt'}", TOLD)  # fmt: skip
+    paths = [
+        f"data.params.path.latents={here / 'latents'}",
+        f"data.params.path.train_data={here / 'data/train'}",
+        f"data.params.path.valid_data={here / 'data/valid'}",
+        f"model.params.vae_ckpt_path={here / 'vae.ckpt'}",
+    ]
+    line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *paths, TOLD)
     assert "holds no click, mix" in line
 
 
@@ -119,8 +124,9 @@ def test_other_beats_than_those_of_the_store_are_noticed(place, tmp_path, monkey
     monkeypatch.chdir(tmp_path / "copy")
     file = next(Path("data/train").glob("*/beats.json"))
     file.write_text(file.read_text().replace("0.", "1.", 1))
-    with pytest.raises(Exception, match="created with different settings"):
-        StemDataModule(config_with(TOLD), latents="told").train
+    data = StemDataModule(config_with(TOLD), latents="told")
+    with pytest.raises(InputError, match="created with different settings"):
+        data.require("train")
 
 
 def test_songs_without_beats_are_counted_and_never_give_a_click(place, tmp_path, monkeypatch, caplog):
@@ -154,7 +160,7 @@ def test_the_click_lies_on_the_beats_of_the_shifted_segment(here):
     click = data[3, 1]["click"]
     # Rounding to samples happens before the shift there and after it here.
     torch.testing.assert_close(click.abs().cumsum(0), expected.abs().cumsum(0), rtol=0.02, atol=0.5)
-    assert click.abs().max() > 0.5
+    assert click.abs().max() > 0.3
 
 
 @pytest.mark.slow
