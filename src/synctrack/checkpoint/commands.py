@@ -76,7 +76,8 @@ def inspect(path: str) -> None:
     weights = match(file, modules)
     print(f"tracks  {', '.join(stems)}")
     if file.kind == "synctrack":
-        print(f"told    {config.conditioning.description}")
+        tempi = "" if file.trained_bpm is None else " ({:g} to {:g} BPM)".format(*file.trained_bpm)
+        print(f"told    {config.conditioning.description}{tempi}")
     rows = defaultdict(list)
     for entry in weights.entries.values():
         rows[entry.part, USES[entry.part]] += [piece.numel() for piece in entry.to_published(entry.like)]
@@ -119,7 +120,7 @@ def convert(path: str | Path, out: str | Path, small: bool = False, half: bool =
     config, stems = file.stored_model()
     modules = shapes_of(config, len(stems))
     weights = match(file, modules)
-    header = model_header(file.kind, config, stems)
+    header = model_header(file.kind, config, stems, file.trained_bpm)
     if out.suffix == ".safetensors":
         tensors = _our_tensors(file, weights, small or not file.published)
         if half:

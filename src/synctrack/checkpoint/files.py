@@ -1,6 +1,7 @@
 """Checkpoint files as they lie on the disk: read without running anything in them, recognised by what they hold."""
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -63,6 +64,21 @@ class CheckpointFile:
         step = "" if self.step is None else f", step {self.step}"
         return f"{KINDS[self.kind]} checkpoint ({'published' if self.published else 'our'} names{step})"
 
+    @property
+    def trained_bpm(self) -> tuple[float, float] | None:
+        """The lowest and highest tempo that the model was told in training, where the file says so.
+
+        Raises:
+            InputError: the header's values are not two numbers.
+        """
+        bounds = (self.header or {}).get("trained_bpm")
+        if bounds is None:
+            return None
+        numbers = isinstance(bounds, list) and all(type(value) in (int, float) for value in bounds)
+        if not (numbers and len(bounds) == 2 and 0 < bounds[0] <= bounds[1] < math.inf):
+            raise InputError(f"{self.path}: its header's trained_bpm is damaged ({bounds}); get or make it again")
+        return float(bounds[0]), float(bounds[1])
+
     def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
         """The model's configuration and stems: from the header, or the published ones if the file has no header.
 
@@ -81,15 +97,25 @@ class CheckpointFile:
         return config, tuple(self.header["stems"])
 
 
-def model_header(kind: str, config: ModelConfig, stems: Sequence[str]) -> dict[str, Any]:
-    """What our files say of the model whose weights they hold; plain dictionaries, lists and values."""
+def model_header(
+    kind: str, config: ModelConfig, stems: Sequence[str], trained_bpm: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """What our files say of the model whose weights they hold; plain dictionaries, lists and values.
+
+    Args:
+        kind: one of `KINDS`.
+        config: of the model.
+        stems: of the model.
+        trained_bpm: lowest and highest tempo of the songs whose click it was told in training, where there are any.
+    """
     tree = config_tree(config)
     # Younger than the format: left out where nothing is set, so that headers are those of before.
     if not config.conditioning.any:
         del tree["conditioning"]
     if config.diffusion.min_snr_gamma is None:
         del tree["diffusion"]["min_snr_gamma"]
-    return {"format": FORMAT, "kind": kind, "config": tree, "stems": list(stems)}
+    tempi = {} if trained_bpm is None else {"trained_bpm": list(trained_bpm)}
+    return {"format": FORMAT, "kind": kind, "config": tree, "stems": list(stems)} | tempi
 
 
 def config_tree(config: ModelConfig) -> dict[str, Any]:

@@ -47,9 +47,9 @@ class CheckpointInfo:
     step: int | None
 
 
-def header(kind: str, config: Config) -> dict[str, Any]:
+def header(kind: str, config: Config, trained_bpm: tuple[float, float] | None = None) -> dict[str, Any]:
     """What our training checkpoints store under the top-level key `synctrack`; first stages are of kind `vae`."""
-    return model_header(kind, config.model.params, config.data.params.path.stems)
+    return model_header(kind, config.model.params, config.data.params.path.stems, trained_bpm)
 
 
 def load_model(path: str | Path) -> tuple[LatentDiffusion, CheckpointInfo]:

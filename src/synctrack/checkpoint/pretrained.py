@@ -75,6 +75,7 @@ def _card(file: CheckpointFile, shared: CheckpointFile, seconds: float, rate: in
     step = "not recorded" if file.step is None else f"{file.step:,}"
     values = sum(tensor.numel() for tensor in shared.tensors.values())
     config = shared.header["config"]
+    tempi = "" if file.trained_bpm is None else " ({:g} to {:g} BPM)".format(*file.trained_bpm)
     lines = [
         "---",
         "library_name: synctrack",
@@ -92,7 +93,7 @@ def _card(file: CheckpointFile, shared: CheckpointFile, seconds: float, rate: in
         f"| values | {values:,} |",
         f"| optimiser steps | {step} |",
         f"| prediction | {config['diffusion']['prediction']} |",
-        f"| can be told | {file.stored_model()[0].conditioning.description} |",
+        f"| can be told | {file.stored_model()[0].conditioning.description}{tempi} |",
         f"| vocoder | {config['vocoder']['kind']} |",
         f"| converted from | {file.description} |",
         "",

@@ -1,8 +1,8 @@
 """Segments of four-stem (or n-stem) songs as waveforms, the raw material of training and evaluation."""
 
 import logging
+import functools
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -80,6 +80,14 @@ class StemDataset(Dataset):
             Segment(song, start) for song in self.songs for start in segment_starts(song.samples, audio.segment_samples)
         ]
 
+    @functools.cached_property
+    def bpm_range(self) -> tuple[float, float] | None:
+        """The lowest and highest tempo of the songs with beats, None where no click is asked for or no song has any."""
+        if "click" not in self.signals:
+            return None
+        tempi = [_beats(song.beats).bpm for song in self.songs if song.beats is not None]
+        return (round(min(tempi), 1), round(max(tempi), 1)) if tempi else None
+
     def __len__(self) -> int:
         return len(self.segments)
 
@@ -121,6 +129,6 @@ class StemDataset(Dataset):
         return click_track(times.beats - offset, times.downbeats - offset, length, rate)
 
 
-@lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)
 def _beats(path: Path) -> Beats:
     return read_beats(path)

@@ -183,7 +183,9 @@ class SyncTrackModule(pl.LightningModule):
         return self.model.decode(latent).cpu().numpy()
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
-        checkpoint_file["synctrack"] = checkpoint.header("synctrack", self.config)
+        data = self.trainer.datamodule.train
+        bpm_range = None if data is None else data.bpm_range
+        checkpoint_file["synctrack"] = checkpoint.header("synctrack", self.config, bpm_range)
 
 
 def _stems_and_frames(latent: torch.Tensor) -> tuple[int, int]:

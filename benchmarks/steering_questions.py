@@ -1,0 +1,262 @@
+"""The questions of `bench_steering.py`: each asks the model for one song and gives what was measured of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from steering_measures import (
+    at_and_elsewhere,
+    best_level_f_measure,
+    f_measure,
+    flux,
+    mel_distance,
+    si_sdr,
+    strongest_period,
+    synchronisation,
+    tempo_kept,
+    tracked,
+)
+from steering_world import Measure, Question, World
+from synctrack import Song, SyncTrack
+from synctrack.audio.beat_files import Beats, regular_beats
+from synctrack.data.sources.grooves import Groove
+
+
+def tempo(world: World, index: int) -> dict[str, float]:
+    """A tempo asked for, drawn from the data's range, in the meter of a groove."""
+    rate, groove = world.model.sample_rate, world.groove(index)
+    song = world.model.generate(seed=index, bpm=groove.bpm, meter=groove.meter, seconds=world.seconds)
+    beats = tracked({**song.waveforms, "mix": song.mix}, rate)
+    period = 60.0 / groove.bpm
+    asked = regular_beats(groove.bpm, groove.meter, song.seconds)
+    return {
+        "period": abs(strongest_period(song.mix, rate, period) / period - 1) <= 0.04,
+        "madmom": tempo_kept(beats["mix"], groove.bpm),
+        "drums": f_measure(beats["drums"], asked.beats),
+        "drums_level": best_level_f_measure(beats["drums"], asked.beats),
+        "data_drums": f_measure(world.data_beats(index)["drums"], groove.beats),
+    }
+
+
+def click(world: World, index: int) -> dict[str, float]:
+    """The click of a groove alone, against the groove itself."""
+    groove = world.groove(index)
+    song = world.model.generate(seed=index, beats=Beats(groove.beats, groove.downbeats), seconds=world.seconds)
+    return {"cbs": world.cbs(song), "data": world.data_cbs(index)}
+
+
+def nothing(world: World, index: int) -> dict[str, float]:
+    """Nothing given."""
+    return {"cbs": world.cbs(world.model.generate(seed=index)), "data": world.data_cbs(index)}
+
+
+def accompaniment(world: World, index: int, kept: tuple[str, ...], model: SyncTrack) -> dict[str, float]:
+    """Some stems of a groove given, the others asked for."""
+    groove = world.groove(index)
+    song = model.generate(seed=index, given={stem: groove.stems[stem] for stem in kept}, seconds=world.seconds)
+    return {"cbs": world.cbs(song), "data": world.data_cbs(index)}
+
+
+def drums(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("drums",), world.model)
+
+
+def others(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("bass", "guitar", "piano"), world.model)
+
+
+def drums_replaced(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("drums",), world.without_context)
+
+
+def others_replaced(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("bass", "guitar", "piano"), world.without_context)
+
+
+def another_take(world: World, index: int) -> dict[str, float]:
+    """The piano of bars 5 to 8 again, the rest as it is."""
+    model, rate = world.model, world.model.sample_rate
+    groove = world.groove(index, 25.0)
+    end = groove.downbeats[min(12, len(groove.downbeats) - 1)]
+    length = int(end * rate)
+    song = Song({stem: wave[:length] for stem, wave in groove.stems.items()}, rate, beats=_beats(groove, end))
+    new = model.generate(seed=index, original=song, redo=["piano"], bars=(5, 8))
+    start, stop = (round(time * rate) for time in (groove.downbeats[4], groove.downbeats[8]))
+    fade, part = round(0.02 * rate), slice(start, stop)
+    same = all(np.array_equal(new[stem], song[stem]) for stem in song.stems if stem != "piano")
+    outside = np.r_[0 : start - fade, stop:length]
+    same = same and np.array_equal(new["piano"][outside], song["piano"][outside])
+    other = world.groove(index + 1, 25.0).stems["piano"]
+    return {
+        "same": same,
+        "cbs": world.cbs(new),
+        "data": world.cbs(song),
+        "distance": mel_distance(new["piano"][part], song["piano"][part], rate),
+        "songs_apart": mel_distance(other[part], song["piano"][part], rate),
+    }
+
+
+def long(world: World, index: int) -> dict[str, float]:
+    """A minute from a model of a few seconds."""
+    rate, groove = world.model.sample_rate, world.groove(index)
+    song = world.model.generate(seed=index, bpm=groove.bpm, meter=groove.meter, seconds=60)
+    beats = tracked({**song.waveforms, "mix": song.mix}, rate)
+    first, last = (beats["mix"][mask] for mask in (beats["mix"] < 10, beats["mix"] >= song.seconds - 10))
+    tempi = [60 / np.median(np.diff(times)) if len(times) > 2 else np.nan for times in (first, last)]
+    scores = []
+    for begin in np.arange(0, song.seconds - 9, 10.0):
+        within = [times[(times >= begin) & (times < begin + 10)] - begin for times in list(beats.values())[:-1]]
+        scores.append(synchronisation(within, 10.0))
+    plan = world.model.check(bpm=groove.bpm, meter=groove.meter, seconds=60).plan
+    overlap = plan.length - (plan.starts[1] - plan.starts[0])
+    seams = [(start + overlap) * plan.grid.frame // 160 for start in plan.starts[1:]]
+    rising, around = at_and_elsewhere(flux(song.mix, rate), seams)
+    energy = np.abs(np.diff(np.log(_energies(song.mix) + 1e-6), prepend=0))
+    jump, jump_around = at_and_elsewhere(energy, seams)
+    return {
+        "tempo": abs(tempi[1] / tempi[0] - 1) <= 0.02,
+        "slope": float(np.polyfit(np.arange(len(scores)), np.nan_to_num(scores), 1)[0] * (len(scores) - 1)),
+        "cbs": float(np.nanmean(scores)),
+        "flux": rising / around,
+        "energy": jump / jump_around,
+    }
+
+
+def extension(world: World, index: int, model: SyncTrack | None = None) -> dict[str, float]:
+    """What follows a real song, against the grid of what went before."""
+    rate, seconds = world.model.sample_rate, world.seconds
+    groove = world.groove(index, 2 * seconds)
+    length = round(seconds * rate)
+    song = Song({stem: wave[:length] for stem, wave in groove.stems.items()}, rate)
+    new = (model or world.model).generate(seed=index, original=song, extend=seconds)
+    values = {}
+    for name, mix in (("f", new.mix), ("data", sum(groove.stems.values()))):
+        times = tracked({"mix": mix}, rate)["mix"]
+        values[name] = best_level_f_measure(times[times >= seconds], groove.beats[groove.beats >= seconds])
+    return values
+
+
+def extension_replaced(world: World, index: int) -> dict[str, float]:
+    return extension(world, index, world.without_context)
+
+
+def loop(world: World, index: int) -> dict[str, float]:
+    """Two or more bars that go round."""
+    rate, groove = world.model.sample_rate, world.groove(index)
+    bars = max(1, round(world.seconds * groove.bpm / 60 / groove.meter))
+    song = world.model.generate(seed=index, bpm=groove.bpm, meter=groove.meter, bars=bars, loop=True)
+    rises = flux(np.concatenate([song.mix, song.mix]), rate)
+    seam = song.num_samples // 160
+    inside = np.r_[rises[8 : seam - 8]]
+    # A loop begins on a downbeat, where a jump is music: what comes before the beat must not jump.
+    return {
+        "seam": rises[seam - 2 : seam + 3].max() <= max(np.percentile(inside, 95), rises[seam + 8 :].max()),
+        "percentile": float((inside < rises[seam - 2 : seam + 3].max()).mean()),
+        "exact": song.num_samples == round(bars * groove.meter * 60 / groove.bpm * rate),
+    }
+
+
+def separation(world: World, index: int) -> dict[str, float]:
+    """The stems of a mix."""
+    rate, groove = world.model.sample_rate, world.groove(index)
+    mix = np.sum(list(groove.stems.values()), axis=0)
+    stems = world.model.separate((mix, rate), seed=index)
+    truths = {stem: groove.stems[stem][: stems.num_samples] for stem in stems.stems}
+    mix = mix[: stems.num_samples]
+    gains = {f"gain_{stem}": si_sdr(stems[stem], truth) - si_sdr(mix, truth) for stem, truth in truths.items()}
+    return {"gain": float(np.mean(list(gains.values()))), "sum": float(np.abs(np.sum(list(stems.waveforms.values()), axis=0) - mix).max()), **gains}
+
+
+def best(world: World, index: int) -> dict[str, float]:
+    """The best of eight against the first of them, nothing given."""
+    chosen, first = world.model.generate(seed=index, best_of=8), world.model.generate(seed=index)
+    values = {"best": world.cbs(chosen), "first": world.cbs(first)}
+    return values | {"difference": values["best"] - values["first"]}
+
+
+def _beats(groove: Groove, end: float) -> Beats:
+    return Beats(groove.beats[groove.beats < end], groove.downbeats[groove.downbeats < end])
+
+
+def _energies(wave: np.ndarray) -> np.ndarray:
+    usable = len(wave) // 160 * 160
+    return np.sqrt((wave[:usable].reshape(-1, 160) ** 2).mean(axis=1))
+
+
+def _share(title: str, ask: Callable, kept: tuple[str, ...], wanted: str) -> Question:
+    measure = Measure("corrected CBS", "cbs", data="data", chance=lambda world: world.chance(kept), wanted_share=wanted)
+    return Question(title, ask, [measure])
+
+
+MELODIC = ("bass", "guitar", "piano")
+QUESTIONS = {
+    "tempo": Question(
+        "tempo asked",
+        tempo,
+        [
+            Measure("strongest onset period within 4 %", "period", "≥ 0.98"),
+            Measure("madmom's tempo within 4 %, octaves apart", "madmom"),
+            Measure("F of the drums' beats against the click", "drums", "≥ 0.9", data="data_drums"),
+            Measure("the same, octaves apart", "drums_level"),
+        ],
+    ),
+    "drums": _share("others for given drums", drums, ("drums",), "≥ 0.9"),
+    "others": _share("drums for given bass, guitar, piano", others, MELODIC, "≥ 0.75"),
+    "nothing": _share("nothing given", nothing, (), "≥ 0.6"),
+    "click": Question("click only", click, [Measure("corrected CBS", "cbs", "at least the data's", data="data")]),
+    "take": Question(
+        "another take of the piano, bars 5 to 8",
+        another_take,
+        [
+            Measure("the rest equal to the bit", "same", "1"),
+            Measure("corrected CBS", "cbs", "as before", data="data"),
+            Measure("mel L1 to the old part", "distance", "as two songs' parts", data="songs_apart"),
+        ],
+    ),
+    "extension": Question(
+        "extension of a real song", extension, [Measure("F of the beats on its grid", "f", "≥ 0.8", data="data")]
+    ),
+    "loop": Question(
+        "loop",
+        loop,
+        [
+            Measure("no jump at the seam above those inside", "seam", "1"),
+            Measure("flux at the seam, quantile of the inside", "percentile"),
+            Measure("exact number of samples", "exact", "1"),
+        ],
+    ),
+    "separation": Question(
+        "separation by soft masks",
+        separation,
+        [
+            Measure("SI-SDR over the mixture, mean of stems (dB)", "gain", "≥ 6", digits=1),
+            *[Measure(f"… of {stem} (dB)", f"gain_{stem}", "≥ 6", digits=1) for stem in ("drums", *MELODIC)],
+            Measure("largest difference of the sum", "sum", "≤ 1e-4", digits=7),
+        ],
+    ),
+    "long": Question(
+        "60 s from a 5 s model",
+        long,
+        [
+            Measure("tempo of the last 10 s within 2 % of the first's", "tempo", "1"),
+            Measure("trend of CBS from first to last 10 s", "slope", "0 in the interval"),
+            Measure("corrected CBS of 10 s", "cbs"),
+            Measure("flux at seams, times that elsewhere", "flux", "≤ 1", digits=2),
+            Measure("change of energy at seams, times that elsewhere", "energy", "≤ 1", digits=2),
+        ],
+    ),
+    "best": Question(
+        "best of 8 against one",
+        best,
+        [
+            Measure("corrected CBS of the best", "best", data="first"),
+            Measure("difference", "difference", "above 0"),
+        ],
+    ),
+    "drums_replaced": _share("replacement: others for given drums", drums_replaced, ("drums",), "reported"),
+    "others_replaced": _share("replacement: drums for the others", others_replaced, MELODIC, "reported"),
+    "extension_replaced": Question(
+        "replacement: extension", extension_replaced, [Measure("F of the beats on its grid", "f", data="data")]
+    ),
+}
+"""All questions by name, in the order of the table."""
