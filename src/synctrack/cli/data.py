@@ -100,6 +100,6 @@ def _positive(text: str) -> int:
 
 
 def _print(report: SongReport) -> None:
-    for line in report.lines:
+    for line in [*report.lines, *report.notes]:
         print(line)
     print(report)

@@ -34,16 +34,18 @@ class LeftOutError(Exception):
 
 @dataclass
 class SongReport:
-    """What was kept and what was left out: a count for each kind and one line for each song."""
+    """What was kept and what was left out: a count for each kind and one line for each song; notes on what was kept."""
 
     songs: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: "SongReport") -> None:
         self.songs += other.songs
         self.left_out += other.left_out
         self.lines += other.lines
+        self.notes += other.notes
 
     def leave_out(self, reason: LeftOutError) -> None:
         kind, line = reason.args
