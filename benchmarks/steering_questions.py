@@ -164,7 +164,8 @@ def separation(world: World, index: int) -> dict[str, float]:
     truths = {stem: groove.stems[stem][: stems.num_samples] for stem in stems.stems}
     mix = mix[: stems.num_samples]
     gains = {f"gain_{stem}": si_sdr(stems[stem], truth) - si_sdr(mix, truth) for stem, truth in truths.items()}
-    return {"gain": float(np.mean(list(gains.values()))), "sum": float(np.abs(np.sum(list(stems.waveforms.values()), axis=0) - mix).max()), **gains}
+    apart = np.abs(np.sum(list(stems.waveforms.values()), axis=0) - mix).max()
+    return {"gain": float(np.mean(list(gains.values()))), "sum": float(apart), **gains}
 
 
 def best(world: World, index: int) -> dict[str, float]:

@@ -9,33 +9,33 @@ Example:
 """
 
 import importlib.metadata
-import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from synctrack.checkpoint.files import read_file
 from synctrack.checkpoint.loading import CheckpointInfo, load_model
 from synctrack.checkpoint.pretrained import find_pretrained, write_pretrained
 from synctrack.devices import resolve_device
 from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
-from synctrack.generation.song import Song
+from synctrack.generation.plan import make_plan
+from synctrack.generation.production import Production
+from synctrack.generation.record import recorded_settings
+from synctrack.generation.request import Request
+from synctrack.generation.song import Song, load_song
 from synctrack.models.latent_diffusion import LatentDiffusion
-from synctrack.seeding import GENERATION, item_generator
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Name of a precision -> the type that the U-Net computes in where it may; None is float32 throughout."""
 SAMPLER, STEPS = "dpmpp_2m_sde", 20
 """The default: as good in 20 steps as DDIM in 50."""
 GPU_BATCH = 8
-MAX_SECONDS = 3600.0
-
-logger = logging.getLogger(__name__)
 
 
 class SyncTrack:
@@ -124,19 +124,23 @@ class SyncTrack:
             seed: 0 or more; a sequence of seeds gives a list of songs, the first of each seed.
             clips: how many songs of one seed; gives a list.
             progress: whether to show a progress bar.
-            settings: see `stream`: `seconds`, `sampler`, `steps`, `eta`, `batch_size`.
+            settings: see `stream`.
 
         Returns:
             A `Song`, or a list of them where `clips` or several seeds are given.
 
         Raises:
-            InputError: a value is out of its bounds.
+            InputError: a value is out of its bounds, or the model cannot do what is asked.
 
         Example:
             >>> from synctrack import SyncTrack
             >>> model = SyncTrack.from_pretrained("demo", device="cpu")
             >>> [song.info["seed"] for song in model.generate(seed=[3, 5], seconds=0.64, steps=1)]
             [3, 5]
+            >>> song = model.generate(seconds=1.28, steps=1)
+            >>> other = model.generate(seed=1, original=song, redo=["piano"], steps=1)
+            >>> bool((other["drums"] == song["drums"]).all()), bool((other["piano"] == song["piano"]).all())
+            (True, False)
         """
         if isinstance(seed, int):
             keys = [(seed, clip) for clip in range(_at_least_one("clips", 1 if clips is None else clips))]
@@ -148,62 +152,85 @@ class SyncTrack:
         songs = list(self.stream(keys, progress=progress, **settings))
         return songs if several else songs[0]
 
+    def separate(
+        self, mix: Any, *, seed: int = 0, method: str = "masks", progress: bool = False, **settings: Any
+    ) -> Song:
+        """The stems of a mix.
+
+        Args:
+            mix: a path to an audio file, an array at the model's rate, or a pair of an array and its rate.
+            seed: 0 or more.
+            method: `masks` shares the mix out among the stems, which sum to it; `generated` gives the stems as the
+                model generates them.
+            progress: whether to show a progress bar.
+            settings: see `stream`.
+
+        Raises:
+            InputError: the model was not trained with a mix, or the mix cannot be read.
+        """
+        (song,) = self.stream([(seed, 0)], progress=progress, mix=mix, method=method, **settings)
+        return song
+
+    def remake(self, folder: str | Path, *, progress: bool = False) -> Song:
+        """Make a song again from its `song.json`: the same samples on the same kind of machine.
+
+        Raises:
+            InputError: the song was made by another model, or audio that it was made with is gone or has changed.
+        """
+        old = load_song(folder)
+        settings = recorded_settings(old, str(folder))
+        if old.info["model"]["sha256"] != self.checkpoint.sha256:
+            raise InputError(f"{folder}: was made by another model, {old.info['model']['name']}; load that one")
+        batch = old.info.get("batch", {"position": 0, "size": 1})
+        # Songs do not depend on those beside them, but their last bits do on how many these are.
+        keys = [(old.info["seed"], old.info["clip"])] * batch["size"]
+        songs = list(self.stream(keys, progress=progress, batch_size=batch["size"], **settings))
+        song = songs[batch["position"]]
+        return replace(song, info={**song.info, **({"batch": batch} if batch["size"] > 1 else {})})
+
     def stream(
         self,
         keys: Sequence[tuple[int, int]],
         *,
-        seconds: float | None = None,
         sampler: str = SAMPLER,
         steps: int = STEPS,
         eta: float | None = None,
         batch_size: int | None = None,
         progress: bool = False,
+        **request: Any,
     ) -> Iterator[Song]:
         """Generate songs one by one, each as soon as it is ready.
 
         Args:
             keys: (seed, clip) of each song; what it sounds like depends on these and the settings alone.
-            seconds: length, rounded to a multiple of the model's frames; by default the length it was trained on.
             sampler: `dpmpp_2m_sde`, `dpmpp_2m` or `ddim`.
             steps: calls of the U-Net.
             eta: of `ddim` alone, 0 (deterministic) to 1 (default).
             batch_size: songs at once; by default 1 on a CPU and 8 on a GPU.
             progress: whether to show a progress bar.
+            request: what to play, the fields of `synctrack.generation.request.Request`: `seconds`, `bpm`, `meter`,
+                `beats`, `bars`, `given`, `original`, `redo`, `span`, `extend`, `strength`, `loop`, `best_of`,
+                `guidance`, `resampling`, `long`.
 
         Raises:
-            InputError: a value is out of its bounds.
+            InputError: a value is out of its bounds, or the model cannot do what is asked.
         """
+        return self.produce(self.check(sampler, steps, eta, **request), keys, batch_size, progress)
+
+    def produce(
+        self,
+        production: Production,
+        keys: Sequence[tuple[int, int]],
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> Iterator[Song]:
+        """The songs of `check`, one by one; see `stream`."""
         if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
             raise InputError("seed: must be 0 or more, and there must be at least one")
-        sampling, num_frames = self.check(seconds, sampler, steps, eta)
         size = _at_least_one("batch_size", batch_size or (1 if self.device.type == "cpu" else GPU_BATCH))
-        with tqdm(total=len(keys) * steps, desc="generating", unit="step", disable=not progress) as bar:
-            for begin in range(0, len(keys), size):
-                batch = keys[begin : begin + size]
-                waveforms = self._waveforms(batch, sampling, num_frames, bar)
-                for key, waveform in zip(batch, waveforms, strict=True):
-                    yield self._song(key, waveform, sampling)
-
-    def num_frames(self, seconds: float | None) -> int:
-        """Mel frames of a clip of about so many seconds; says where rounding or the length matters.
-
-        Raises:
-            InputError: `seconds` is not a number above 0 and up to an hour.
-        """
-        audio, multiple = self.model.config.audio, self.model.config.frame_multiple
-        if seconds is None:
-            return audio.frames
-        if not 0 < seconds <= MAX_SECONDS:
-            raise InputError(f"seconds: {seconds} is not above 0 and up to {MAX_SECONDS:g}")
-        grid = multiple * audio.hop_length / audio.sample_rate
-        num_frames = max(1, round(seconds / grid)) * multiple
-        exact = num_frames * audio.hop_length / audio.sample_rate
-        if not math.isclose(exact, seconds, abs_tol=0.5 / audio.sample_rate):
-            logger.warning("%g s is rounded to %g s, a multiple of %g s", seconds, exact, grid)
-        if num_frames > audio.frames:
-            trained = self.trained_seconds
-            logger.warning("the model was trained on %g s; over %g s what it generates may drift", trained, exact)
-        return num_frames
+        with tqdm(total=production.total_steps(len(keys)), desc="generating", unit="step", disable=not progress) as bar:
+            for song in production.songs(keys, size, bar.update):
+                yield replace(song, info=self._info(song.info)).within_peak()
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights (`model.safetensors`), configuration (`config.json`) and a model card (`README.md`).
@@ -218,14 +245,14 @@ class SyncTrack:
         """
         return write_pretrained(self.checkpoint.path, folder)
 
-    def check(
-        self, seconds: float | None = None, sampler: str = SAMPLER, steps: int = STEPS, eta: float | None = None
-    ) -> tuple[Sampling, int]:
-        """The sampling and the number of mel frames that settings of `stream` mean.
+    def check(self, sampler: str = SAMPLER, steps: int = STEPS, eta: float | None = None, **request: Any) -> Production:
+        """How songs of these settings of `stream` would be made; generates nothing.
 
         Raises:
-            InputError: one of them is out of its bounds.
+            InputError: a setting is unknown or out of its bounds, or the model cannot do what is asked.
         """
+        if unknown := set(request) - {item.name for item in fields(Request)}:
+            raise TypeError(f"unknown setting {min(unknown)!r}")
         if eta is not None and sampler != "ddim":
             raise InputError(f"eta: has no effect on {sampler}; leave it out, or use sampler ddim")
         try:
@@ -234,46 +261,33 @@ class SyncTrack:
             raise InputError(str(error)) from error
         if steps > self.model.diffusion.timesteps:
             raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
-        return sampling, self.num_frames(seconds)
+        asked = Request(**request)
+        plan = make_plan(asked, self.model, self.trained_bpm if asked.names_beats else None)
+        return Production(self.model, asked, plan, sampling, self._autocast)
+
+    @property
+    def trained_bpm(self) -> tuple[float, float] | None:
+        """The lowest and highest tempo that the model was trained on, where its checkpoint says so."""
+        try:
+            low, high = (read_file(self.checkpoint.path).header or {})["trained_bpm"]
+            return float(low), float(high)
+        except (InputError, LookupError, TypeError, ValueError):
+            return None
 
     def _autocast(self) -> AbstractContextManager:
         kind = PRECISIONS[self.precision]
         return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
 
-    @torch.inference_mode()
-    def _waveforms(
-        self, keys: Sequence[tuple[int, int]], sampling: Sampling, num_frames: int, bar: tqdm
-    ) -> torch.Tensor:
-        """Waveforms (b, s, n) on the CPU."""
-        generators = [item_generator(seed, GENERATION, clip) for seed, clip in keys]
-
-        def counted(steps: list) -> Iterator:
-            for step in steps:
-                yield step
-                bar.update(len(keys))
-
-        with self._autocast():
-            latent = self.model.generate(generators, sampling, progress=counted, num_frames=num_frames)
-        return self.model.decode(latent).cpu()
-
-    def _song(self, key: tuple[int, int], waveform: torch.Tensor, sampling: Sampling) -> Song:
-        if not waveform.isfinite().all():
-            raise InputError(
-                f"{self.checkpoint.path}: gives samples that are not numbers; use float32 or another checkpoint"
-            )
-        seed, clip = key
+    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
+        """What `song.json` says of a song that was made in this way, on this machine."""
         packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
-        info = {
-            "seed": seed,
-            "clip": clip,
-            "sampling": vars(sampling),
+        made = {
             "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
             "precision": self.precision,
             "device": self.device.type,
             "versions": packages,
         }
-        stems = dict(zip(self.stems, waveform.numpy(), strict=True))
-        return Song(stems, self.sample_rate, info).within_peak()
+        return {**info, **made}
 
 
 def _at_least_one(name: str, value: int) -> int:

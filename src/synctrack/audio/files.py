@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,9 @@ CUT_OFF = "is cut off or damaged (holds less than promised); replace it or leave
 # Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
 RESAMPLE_MARGIN_SECONDS = 0.05
 PEAK_DBFS = -1.0
+BLOCK = 2**20  # samples that are written at once
+IN_MEMORY = 2**26  # bytes; longer waveforms lie in a temporary file
+PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
 
 
 class AudioInfo(NamedTuple):
@@ -90,7 +94,7 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
     write_audio(path, waveform, sample_rate, "PCM_16")
 
 
-def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtype: str) -> None:
+def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtype: str, exact: bool = False) -> None:
     """Write a waveform (n,) as a mono file, clipped to [-1, 1], whole or not at all.
 
     Args:
@@ -98,24 +102,49 @@ def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtyp
         waveform: full scale 1.
         sample_rate: Hz.
         subtype: libsndfile's name of the sample type, such as `PCM_16`, `PCM_24` or `FLOAT`.
+        exact: write samples that were read from a file of this sample type as the very integers that they were.
+            Otherwise libsndfile scales by 32767 where reading divides by 32768.
 
     Raises:
         InputError: the place cannot be written.
     """
+    suffix = Path(path).suffix
     with atomic_path(path) as temporary:
         try:
-            soundfile.write(temporary, np.clip(waveform, -1.0, 1.0), sample_rate, subtype=subtype)
+            with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=suffix[1:].upper()) as file:
+                for begin in range(0, len(waveform), BLOCK):
+                    block = waveform[begin : begin + BLOCK]
+                    file.write(_integers(block, subtype) if exact else np.clip(block, -1.0, 1.0))
         except soundfile.SoundFileError as error:
             # All that libsndfile tells of a full disk is "System error."
             raise OSError(f"{error} Is there room?") from error
 
 
+def new_waveforms(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros of float32; in a temporary file, which the system removes, where they would take much memory."""
+    size = 4 * math.prod(shape)
+    if size <= IN_MEMORY:
+        return np.zeros(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return np.memmap(file, np.float32, "r+", shape=shape)
+
+
 def peak_gain(waveforms: Iterable[np.ndarray], peak_dbfs: float = PEAK_DBFS) -> float:
     """The common gain, at most 1, that brings the loudest of `waveforms` (n,) to at most `peak_dbfs` dBFS."""
-    loudest = max(float(np.abs(wave).max(initial=0.0)) for wave in waveforms)
+    loudest = max(float(max(wave.max(initial=0.0), -wave.min(initial=0.0))) for wave in waveforms)
     limit = 10 ** (peak_dbfs / 20)
     # Rounding must not scale again what this very gain was applied to.
     return limit / loudest if loudest > limit * (1 + 1e-6) else 1.0
+
+
+def _integers(waveform: np.ndarray, subtype: str) -> np.ndarray:
+    """Samples in the upper bits of 32-bit integers, as libsndfile takes them; floats stay as they are."""
+    if subtype not in PCM_BITS:
+        return np.clip(waveform, -1.0, 1.0)
+    full = 2 ** (PCM_BITS[subtype] - 1)
+    steps = np.clip(np.rint(waveform * float(full)), -full, full - 1).astype(np.int64)
+    return (steps << (32 - PCM_BITS[subtype])).astype(np.int32)
 
 
 def _open(path: str | Path) -> soundfile.SoundFile:

@@ -12,6 +12,7 @@ from synctrack.errors import InputError, run_command
 
 COMMANDS = {
     "generate": ("generate", "generate songs: one folder of stems for each clip"),
+    "separate": ("separate", "separate a mix into stems"),
     "score": ("score", "score the rhythm of stems: IRS, CBS and CBD"),
     "data": ("data", "make data sets: synthetic, midi, slakh, beats, latents"),
     "train": ("train", "train SyncTrack from YAML files"),

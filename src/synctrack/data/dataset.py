@@ -1,7 +1,7 @@
 """Segments of four-stem (or n-stem) songs as waveforms, the raw material of training and evaluation."""
 
-import logging
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple

@@ -2,20 +2,27 @@
 
 song/bass.wav, song/drums.wav, …   one file for each stem
 song/mix.wav                       their sum
-song/song.json                     stems, sample rate, gain and how the song was made; written last
+song/song.json                     stems, sample rate, gain, beats and how the song was made; written last
+
+For music programs (`daw=True`) the files are 01_bass.wav, …, 00_mix.wav and 00_beats.mid.
 """
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synctrack.audio.files import audio_info, peak_gain, read_audio, write_audio
+from synctrack.audio.beat_files import Beats, write_midi_beats
+from synctrack.audio.files import BLOCK, audio_info, new_waveforms, peak_gain, read_audio, write_audio
 from synctrack.errors import InputError
 from synctrack.files import check_file_name, write_json
+from synctrack.generation.daw import at_rate, daw_names, from_first_bar
+from synctrack.generation.timing import beats_json
 
 SONG_FILE = "song.json"
 MIX = "mix"
@@ -36,7 +43,9 @@ class Song:
     Attributes:
         waveforms: stem -> float32 (num_samples,), full scale 1, all of one length.
         sample_rate: Hz.
-        info: how the song was made, as JSON: model, seed, sampling, gain and more.
+        info: how the song was made, as JSON: model, seed, sampling, gain and more. Songs that keep given audio have a
+            `mix_gain`, and their stems are written as they are.
+        beats: of the song, where they are known.
 
     Raises:
         InputError: there is no stem, or stems differ in length or have more than one axis.
@@ -52,6 +61,7 @@ class Song:
     waveforms: Mapping[str, np.ndarray]
     sample_rate: int
     info: dict[str, Any] = field(default_factory=dict)
+    beats: Beats | None = None
 
     def __post_init__(self) -> None:
         shapes = {stem: np.shape(wave) for stem, wave in self.waveforms.items()}
@@ -75,8 +85,20 @@ class Song:
 
     @property
     def mix(self) -> np.ndarray:
-        """The sum of the stems, float32 (num_samples,)."""
-        return np.sum(list(self.waveforms.values()), axis=0, dtype=np.float32)
+        """The sum of the stems, float32 (num_samples,), times `info["mix_gain"]` where there is one."""
+        mix, gain = new_waveforms((self.num_samples,)), np.float32(self.info.get("mix_gain", 1.0))
+        for begin in range(0, self.num_samples, BLOCK):
+            block = [wave[begin : begin + BLOCK] for wave in self.waveforms.values()]
+            mix[begin : begin + BLOCK] = np.sum(block, axis=0, dtype=np.float32) * gain
+        return mix
+
+    @property
+    def sha256(self) -> str:
+        """The hexadecimal SHA-256 of the stems' float32 samples, in the order of the stems' names."""
+        digest = hashlib.sha256()
+        for stem in sorted(self.stems):
+            digest.update(np.ascontiguousarray(self.waveforms[stem], np.float32).tobytes())
+        return digest.hexdigest()
 
     def __getitem__(self, stem: str) -> np.ndarray:
         """The waveform of a stem, float32 (num_samples,). Raises KeyError that lists the stems."""
@@ -90,39 +112,64 @@ class Song:
     def within_peak(self) -> "Song":
         """The song with one gain for all stems, at most 1, that keeps stems and mix at or below -1 dBFS.
 
-        The gain is multiplied into `info["gain"]`.
+        The gain is multiplied into `info["gain"]`. A song that has a `mix_gain` keeps its stems: only that is lowered.
         """
-        gain = peak_gain([*self.waveforms.values(), self.mix])
-        waveforms = {stem: np.asarray(wave, np.float32) * np.float32(gain) for stem, wave in self.waveforms.items()}
-        return Song(waveforms, self.sample_rate, self.info | {"gain": gain * self.info.get("gain", 1.0)})
+        if "mix_gain" in self.info:
+            return replace(self, info=self.info | {"mix_gain": self.info["mix_gain"] * peak_gain([self.mix])})
+        gain, waveforms = peak_gain([*self.waveforms.values(), self.mix]), {}
+        for stem, wave in self.waveforms.items():
+            waveforms[stem] = wave if gain == 1 and wave.dtype == np.float32 else new_waveforms((self.num_samples,))
+            np.multiply(wave, np.float32(gain), out=waveforms[stem], casting="unsafe")
+        return replace(self, waveforms=waveforms, info=self.info | {"gain": gain * self.info.get("gain", 1.0)})
 
-    def save(self, folder: str | Path, file_format: str = "wav16") -> Path:
+    def save(
+        self, folder: str | Path, file_format: str = "wav16", *, daw: bool = False, sample_rate: int | None = None
+    ) -> Path:
         """Write one file for each stem, the mix and `song.json` into `folder`.
 
         Args:
             folder: made where it is not there; files of the same names are replaced.
             file_format: `wav16`, `wav24`, `float` or `flac` (24 bit). Stems whose sum would clip are written with a
                 common gain, see `within_peak`; `float` files are too, as players clip them.
+            daw: for music programs: names that sort well, such as `01_bass.wav`; where the beats are known, whole bars
+                from the first downbeat on, and a MIDI file with tempo map and a marker for each bar.
+            sample_rate: of the files, in Hz; by default the song's.
 
         Returns:
             The folder.
 
         Raises:
-            InputError: the format is unknown, a stem's name is not a file name, or the folder cannot be written.
+            InputError: the format or the rate is unknown, a stem's name is not a file name, or the folder cannot be
+                written.
         """
         if file_format not in FILE_FORMATS:
             raise InputError(f"format: {file_format!r} must be one of {', '.join(FILE_FORMATS)}")
-        folder, (suffix, subtype) = Path(folder), FILE_FORMATS[file_format]
         for stem in self.stems:
             if check_file_name(stem, "stem").lower() == MIX:
                 raise InputError(f"stem: {stem!r} is the name of the mix; use another")
-        song = self.within_peak()
-        for name, waveform in {**song.waveforms, MIX: song.mix}.items():
-            write_audio(folder / f"{name}{suffix}", waveform, song.sample_rate, subtype)
-        facts = {"format": FORMAT, "stems": list(song.stems), "sample_rate": song.sample_rate}
-        facts |= {"num_samples": song.num_samples, "seconds": song.seconds, "file_format": file_format}
-        write_json(folder / SONG_FILE, {**facts, **song.info})
-        return folder
+        song = self if sample_rate in (None, self.sample_rate) else at_rate(self, sample_rate)
+        names = {name: name for name in (*self.stems, MIX)}
+        if daw:
+            song, names = from_first_bar(song), daw_names(self.stems, MIX)
+        return _write(song.within_peak(), Path(folder), file_format, names, daw)
+
+
+def _write(song: Song, folder: Path, file_format: str, names: Mapping[str, str], daw: bool) -> Path:
+    suffix, subtype = FILE_FORMATS[file_format]
+    for name in song.stems:
+        path = folder / f"{names[name]}{suffix}"
+        write_audio(path, song[name], song.sample_rate, subtype, exact="mix_gain" in song.info)
+    write_audio(folder / f"{names[MIX]}{suffix}", song.mix, song.sample_rate, subtype)
+    if daw and song.beats is not None:
+        write_midi_beats(folder / "00_beats.mid", song.beats)
+    facts = {"format": FORMAT, "stems": list(song.stems), "sample_rate": song.sample_rate}
+    facts |= {"num_samples": song.num_samples, "seconds": song.seconds, "file_format": file_format}
+    if daw:
+        facts["files"] = {name: f"{names[name]}{suffix}" for name in (*song.stems, MIX)}
+    if song.beats is not None:
+        facts["beats"] = beats_json(song.beats)
+    write_json(folder / SONG_FILE, {**facts, **song.info})
+    return folder
 
 
 def load_song(folder: str | Path) -> Song:
@@ -135,18 +182,20 @@ def load_song(folder: str | Path) -> Song:
     folder = Path(folder)
     facts = _read_facts(folder / SONG_FILE)
     suffix, _ = FILE_FORMATS[facts["file_format"]]
+    names = facts.get("files", {})
     rate, num_samples = facts["sample_rate"], facts["num_samples"]
     waveforms = {}
     for stem in facts["stems"]:
-        path = folder / f"{check_file_name(stem, str(folder / SONG_FILE))}{suffix}"
+        path = folder / check_file_name(names.get(stem, f"{stem}{suffix}"), str(folder / SONG_FILE))
         found = audio_info(path)
         if found != (rate, num_samples):
             raise InputError(
                 f"{path}: has {found.frames} samples at {found.sample_rate} Hz, not {num_samples} at {rate}"
             )
         waveforms[stem] = read_audio(path, 0, num_samples, rate)
-    own = ("format", "stems", "sample_rate", "num_samples", "seconds", "file_format")
-    return Song(waveforms, rate, {key: value for key, value in facts.items() if key not in own})
+    own = ("format", "stems", "sample_rate", "num_samples", "seconds", "file_format", "files", "beats")
+    info = {key: value for key, value in facts.items() if key not in own}
+    return Song(waveforms, rate, info, _read_beats(folder / SONG_FILE, facts.get("beats")))
 
 
 def load_songs(folder: str | Path) -> list[Song]:
@@ -185,6 +234,22 @@ def _read_facts(path: Path) -> dict[str, Any]:
     stems = facts.get("stems") if whole else None
     named = isinstance(stems, list) and stems and all(isinstance(stem, str) for stem in stems)
     counts = whole and all(type(facts.get(key)) is int and facts[key] > 0 for key in ("sample_rate", "num_samples"))
-    if not (named and counts and len(set(stems)) == len(stems)):
+    names = facts.get("files", {}) if whole else None
+    files = isinstance(names, dict) and all(isinstance(name, str) for name in names.values())
+    gains = whole and all(_is_gain(facts.get(key, 1.0)) for key in ("gain", "mix_gain"))
+    if not (named and counts and files and gains and len(set(stems)) == len(stems)):
         raise InputError(f"{path}: is damaged or of another version; generate the song again")
     return facts
+
+
+def _is_gain(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
+
+
+def _read_beats(path: Path, stored: Any) -> Beats | None:
+    if stored is None:
+        return None
+    try:
+        return Beats(stored["beats"], stored["downbeats"])
+    except (LookupError, TypeError, InputError) as error:
+        raise InputError(f"{path}: its beats are damaged ({error}); generate the song again") from error

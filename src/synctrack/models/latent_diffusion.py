@@ -144,6 +144,15 @@ class LatentDiffusion(nn.Module):
             return None
         return conditions.channels(self.config.conditioning, like)
 
+    def steps(self, sampling: Sampling, strength: torch.Tensor | None = None) -> list[Step]:
+        """The steps of a sampler; of a variation, those at or below its largest `strength` (s,), see `Original`.
+
+        Above it, every step would only noise the original again.
+        """
+        steps = sampling_steps(self.diffusion.alphas_cumprod, sampling.steps, sampling.spacing, sampling.final)
+        highest = self.diffusion.timesteps * (1.0 if strength is None else strength.max().item())
+        return [step for step in steps if step.t + 1 <= highest]
+
     @torch.no_grad()
     def generate(
         self,
@@ -191,12 +200,9 @@ class LatentDiffusion(nn.Module):
         denoiser = Denoiser(
             network, self.diffusion, config.conditioning, conditions, guidance, original, resampling, draw_noise
         )
-        steps = sampling_steps(self.diffusion.alphas_cumprod, sampling.steps, sampling.spacing, sampling.final)
+        steps = self.steps(sampling, None if original is None else original.strength)
         x = draw_noise()
         if original is not None:
-            # Above the largest strength, every step would only noise the original again.
-            highest = original.strength.max().item() * self.diffusion.timesteps
-            steps = [step for step in steps if step.t + 1 <= highest]
             if not steps:
                 return original.latent
             level = steps[0].alpha_cumprod

@@ -45,6 +45,15 @@ class MadmomTracker:
         beats, numbers = decode_bars(self._activations(decode(path)), PROTOCOL_FPS["corrected"])
         return beats, beats[numbers == 1]
 
+    def track_waveform(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Beat times in seconds (beats,) of a waveform (n,) in memory, as of a 32-bit float file; `corrected`."""
+        from synctrack.metrics.beats.madmom.dbn import decode_beats
+        from synctrack.metrics.beats.madmom.decoding import Audio
+
+        channels = np.asarray(waveform, np.float32)[:, None]
+        activation = self._activations(Audio(channels, sample_rate, "WAV", "FLOAT"))
+        return decode_beats(activation, PROTOCOL_FPS["corrected"])
+
     def _activations(self, audio: Audio) -> np.ndarray:
         """(frames, 2) of beat and downbeat, 100 a second."""
         from synctrack.metrics.beats.madmom.decoding import as_madmom_reads

@@ -1,0 +1,47 @@
+"""`synctrack separate`: the stems of a mix, as a folder like those of `synctrack generate`."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from synctrack.cli.steering_arguments import add_output, add_sampling
+from synctrack.errors import InputError
+
+
+def main(argv: Sequence[str], prog: str) -> None:
+    """Run the command."""
+    arguments = _parser(prog).parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Here and not above: torch takes seconds to import, and help needs none.
+    from synctrack.generation.daw import check_rate
+    from synctrack.generation.song import FILE_FORMATS
+    from synctrack.pipeline import SyncTrack
+
+    if arguments.format not in FILE_FORMATS:
+        raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
+    if arguments.sample_rate is not None:
+        check_rate(arguments.sample_rate)
+    out = Path(arguments.out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: holds files; choose another --out")
+    model = SyncTrack.from_pretrained(
+        arguments.model, device=arguments.device, precision=arguments.precision, revision=arguments.revision
+    )
+    names = ("seed", "method", "sampler", "steps", "eta", "batch_size", "best_of", "guidance", "long")
+    song = model.separate(arguments.mix, progress=True, **{name: getattr(arguments, name) for name in names})
+    print(song.save(out, arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Separate a mix: DIR/{bass,drums,…,mix}.wav.")
+    add = parser.add_argument
+    add("mix", metavar="MIX", help="audio file of any rate, channels and length")
+    add("--out", required=True, metavar="DIR", help="folder for the stems")
+    add("--method", default="masks", metavar="M", help="masks (stems sum to the mix; default) or generated")
+    add("--best-of", type=int, default=1, metavar="N", help="make N, keep the one whose stems keep time best")
+    add("--guidance", type=float, default=1.0, metavar="G", help="above 1: follow the mix more closely (default: 1)")
+    add("--long", metavar="HOW", help="beyond the trained length: windows or whole (default: what the model can)")
+    add_sampling(parser)
+    add_output(parser)
+    return parser

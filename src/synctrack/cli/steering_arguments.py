@@ -1,0 +1,128 @@
+"""Options that the commands which generate share: the sampler, the files, and what to play."""
+
+import argparse
+import math
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from synctrack.errors import InputError
+
+STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guidance", "resampling", "long", "span")
+"""Options that are settings of `SyncTrack.stream` under the same name."""
+
+
+def add_sampling(parser: ArgumentParser) -> None:
+    """Which model, which noise, which sampler, on which device."""
+    add = parser.add_argument
+    add("--model", default="demo", help="demo, a checkpoint, a run folder, or owner/name on the Hub (default: demo)")
+    add("--revision", help="branch, tag or commit of a model on the Hub")
+    add("--seed", type=whole, default=0, metavar="N", help="clip i depends on the seed and i alone (default: 0)")
+    add("--sampler", default="dpmpp_2m_sde", metavar="NAME", help="dpmpp_2m_sde (default), dpmpp_2m or ddim")
+    add("--steps", type=whole, default=20, metavar="N", help="calls of the U-Net (default: 20)")
+    add("--eta", type=float, metavar="X", help="of ddim alone: 0 is deterministic, 1 (default) the noisiest")
+    add("--batch-size", type=whole, metavar="N", help="clips at once (default: 1 on a CPU, 8 on a GPU)")
+    add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
+    add("--precision", default="float32", metavar="P", help="float32 (default), bfloat16 or float16 (GPU)")
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """The files that are written."""
+    add = parser.add_argument
+    add("--format", default="wav16", metavar="F", help="wav16 (default), wav24, float or flac")
+    add("--sample-rate", type=whole, metavar="HZ", help="of the files, such as 48000 (default: the model's)")
+    add(
+        "--daw", action="store_true", help="for music programs: whole bars, names that sort, a MIDI file with the tempo"
+    )
+
+
+def add_steering(parser: ArgumentParser) -> None:
+    """What to play."""
+    add = parser.add_argument_group("what to play").add_argument
+    add("--bpm", type=float, metavar="B", help="tempo, in beats per minute")
+    add("--meter", type=whole, metavar="N", help="beats per bar, with --bpm (default: 4)")
+    add("--beats", metavar="FILE", help="beats to keep: .json, .txt, .beats or .mid")
+    add("--bars", metavar="N|A-B", help="length in bars; with --from, the bars that change, such as 5-8")
+    add(
+        "--given", nargs="+", default=[], metavar="STEM=FILE", help="stems that are there, to which the others are made"
+    )
+    add("--from", dest="original", metavar="SONGDIR", help="change the song in this folder")
+    add(
+        "--redo", nargs="+", default=[], metavar="STEM", help="with --from: play these stems again, in --bars or --span"
+    )
+    add("--span", metavar="A-B", help="with --from: the seconds that change, such as 4.0-8.0")
+    add("--extend", type=float, metavar="S", help="with --from: go on for so many seconds")
+    text = "with --from: 0 (the same) to 1 (another song), for all stems or for some, such as drums=0.2"
+    add("--strength", nargs="+", metavar="X", help=text)
+    add("--loop", action="store_true", help="let the end go over into the beginning")
+    add("--best-of", type=whole, default=1, metavar="N", help="make N, keep the one whose stems keep time best")
+    add(
+        "--guidance",
+        type=float,
+        default=1.0,
+        metavar="G",
+        help="above 1: follow what is told more closely (default: 1)",
+    )
+    add("--resampling", type=whole, default=0, metavar="N", help="for models without context: repeat each step N times")
+    add("--long", metavar="HOW", help="beyond the trained length: windows or whole (default: what the model can)")
+
+
+def steering(arguments: Namespace) -> dict[str, Any]:
+    """Settings of `SyncTrack.stream` from the options that are given.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    settings = {name: getattr(arguments, name) for name in STEERING if hasattr(arguments, name)}
+    settings["seconds"] = arguments.seconds
+    settings["original"] = arguments.original
+    settings["given"] = _pairs("--given", arguments.given, "drums=drums.wav")
+    settings["bars"] = _bars(arguments.bars, arguments.original is not None)
+    settings["strength"] = _strength(arguments.strength)
+    return settings
+
+
+def whole(text: str) -> int:
+    """A whole number, for `argparse`."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
+
+
+def _bars(text: str | None, original: bool) -> int | str | None:
+    if text is None or original:
+        return text
+    if not text.isdecimal() and "-" not in text[1:]:
+        raise InputError(f"--bars {text}: is not a whole number of bars")
+    return int(text) if text.isdecimal() else text
+
+
+def _pairs(option: str, items: Sequence[str], example: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} {item}: must be like {example}")
+        if name in pairs:
+            raise InputError(f"{option}: names {name} twice")
+        pairs[name] = value
+    return pairs
+
+
+def _strength(items: Sequence[str] | None) -> float | dict[str, float] | None:
+    if items is None:
+        return None
+    if len(items) == 1 and "=" not in items[0]:
+        return _number(items[0])
+    return {stem: _number(value) for stem, value in _pairs("--strength", items, "drums=0.2").items()}
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"--strength {text}: is not a number from 0 to 1")
+    return value

@@ -1,0 +1,52 @@
+"""Songs for music programs (digital audio workstations): another rate, whole bars, and names that sort well."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import soxr
+
+from synctrack.audio.beat_files import Beats
+from synctrack.errors import InputError
+from synctrack.generation.timing import whole_bars
+
+if TYPE_CHECKING:
+    from synctrack.generation.song import Song
+
+RATES = (8000, 384_000)  # Hz
+
+logger = logging.getLogger(__name__)
+
+
+def check_rate(sample_rate: int) -> None:
+    """Raise InputError unless a rate of files is between 8 and 384 kHz."""
+    if not (isinstance(sample_rate, int) and RATES[0] <= sample_rate <= RATES[1]):
+        raise InputError(f"sample_rate: {sample_rate} is not between {RATES[0]} and {RATES[1]} Hz")
+
+
+def at_rate(song: "Song", sample_rate: int) -> "Song":
+    """The song resampled (soxr, high quality). Raises InputError where the rate is out of bounds."""
+    check_rate(sample_rate)
+    waveforms = {stem: soxr.resample(wave, song.sample_rate, sample_rate) for stem, wave in song.waveforms.items()}
+    return replace(song, waveforms=waveforms, sample_rate=sample_rate)
+
+
+def from_first_bar(song: "Song") -> "Song":
+    """The whole bars of a song, from its first downbeat; all of it where there are none, and says so."""
+    bars = whole_bars(song.beats, song.seconds)
+    if bars is None:
+        logger.warning("daw: where the song's bars are is not known; its files begin where it begins")
+        return song
+    start, stop, _ = bars
+    first, last = round(start * song.sample_rate), round(stop * song.sample_rate)
+    waveforms = {stem: wave[first:last] for stem, wave in song.waveforms.items()}
+    # A beat at the very end begins the next bar.
+    chosen = [times[(times >= start) & (times < stop - 1e-4)] for times in (song.beats.beats, song.beats.downbeats)]
+    beats = Beats(*(times - start for times in chosen)) if len(chosen[0]) > 1 else None
+    return replace(song, waveforms=waveforms, beats=beats)
+
+
+def daw_names(stems: Sequence[str], mix: str) -> dict[str, str]:
+    """Name of the file of each stem and of the mix, without suffix: 00_mix, 01_bass and so on."""
+    return {mix: f"00_{mix}"} | {stem: f"{number:02d}_{stem}" for number, stem in enumerate(stems, start=1)}

@@ -1,0 +1,160 @@
+"""A request's song before it meets the model's grid: its length, its beats, and the audio that is kept."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synctrack.audio.beat_files import Beats
+from synctrack.errors import InputError
+from synctrack.generation.assembly import Kept
+from synctrack.generation.grid import Grid
+from synctrack.generation.inputs import fitted, read_given
+from synctrack.generation.request import MAX_SECONDS, Request
+from synctrack.generation.song import Song, load_song
+from synctrack.generation.timing import (
+    asked_beats,
+    bar_span,
+    complement,
+    continued_beats,
+    new_length,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A song as it is asked for.
+
+    Attributes:
+        num_samples: of the song; None leaves it to the model.
+        kept: the audio that stays, by stem.
+        beats: of the song, where they are known.
+        mix: (n,) the mixture to separate; None without.
+        original: (s, n) what the song is a variation of; None without.
+        strength: (s,) of the variation.
+        facts: of given audio and original, for `song.json`.
+    """
+
+    num_samples: int | None
+    kept: Kept
+    beats: Beats | None = None
+    mix: np.ndarray | None = None
+    original: np.ndarray | None = None
+    strength: list[float] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def new_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
+    """The draft of a song without an original.
+
+    Raises:
+        InputError: a given stem is none of the model's, given audio cannot be used, or nothing is left to generate.
+    """
+    if unknown := [stem for stem in request.given if stem not in stems]:
+        raise InputError(f"given: {unknown[0]!r} is not a stem of the model; its stems are {', '.join(stems)}")
+    if len(request.given) == len(stems):
+        raise InputError(f"given: all of the stems {', '.join(stems)} are given; nothing is left to generate")
+    rate = grid.sample_rate
+    audio = {stem: read_given(f"given {stem}", source, rate, grid.frame) for stem, source in request.given.items()}
+    mix = None if request.mix is None else read_given("mix", request.mix, rate, grid.frame)
+    everything = [*audio.values(), *([mix] if mix else [])]
+    num_samples = new_length(request, max((len(item.waveform) for item in everything), default=0), rate)
+    facts = {"given": {stem: item.facts for stem, item in audio.items()}} if audio else {}
+    facts |= {"mix": mix.facts} if mix else {}
+    length = grid.window * grid.frame if num_samples is None else num_samples
+    waveforms, spans = {}, {}
+    for stem, item in audio.items():
+        waveforms[stems.index(stem)] = fitted(f"given {stem}", item.waveform, length, rate)
+        spans[stems.index(stem)] = [(0, length)]
+    wave = fitted("mix", mix.waveform, length, rate) if mix else None
+    beats = asked_beats(request, length / rate)
+    return Draft(num_samples, Kept(waveforms, spans), beats, wave, facts=facts)
+
+
+def changed_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
+    """The draft of a song made from one that is there.
+
+    Raises:
+        InputError: the original is not a song of this model's stems and rate, the part to change does not exist, or
+            nothing of it would stay, or change.
+    """
+    song, facts = _original(request.original, stems, grid)
+    waveforms = np.stack([np.asarray(song[stem], np.float32) for stem in stems])
+    level = float(song.info.get("gain", 1.0))
+    beats = asked_beats(request, song.seconds) or song.beats
+    if request.extend is not None:
+        return _extended(request, song, waveforms, level, beats, facts)
+    start, stop = _part(request, song, beats)
+    if unknown := [stem for stem in request.redo if stem not in stems]:
+        raise InputError(f"redo: {unknown[0]!r} is not a stem of the song; its stems are {', '.join(stems)}")
+    strength = None if request.strength is None else _strengths(request.strength, stems)
+    spans = {}
+    for index, stem in enumerate(stems):
+        fixed = (request.redo and stem not in request.redo) or (strength and strength[index] == 0)
+        spans[index] = [(0, song.num_samples)] if fixed else complement([(start, stop)], song.num_samples)
+    if not any(complement(kept, song.num_samples) for kept in spans.values()):
+        raise InputError("strength: is 0 for every stem that may change; the song would stay as it is")
+    if not any(spans.values()) and strength is None:
+        raise InputError("redo: nothing of the song would stay; generate a new one instead")
+    kept = Kept(dict(enumerate(waveforms)), spans, level)
+    original = None if strength is None else waveforms / np.float32(level)
+    return Draft(song.num_samples, kept, beats, None, original, strength, facts)
+
+
+def _original(source: Any, stems: Sequence[str], grid: Grid) -> tuple[Song, dict[str, Any]]:
+    """The song, and what song.json says of it."""
+    song = load_song(source) if isinstance(source, str | Path) else source
+    if not isinstance(song, Song):
+        raise InputError("original: must be a Song or the folder of one")
+    name = source if isinstance(source, str | Path) else "original"
+    if set(song.stems) != set(stems):
+        raise InputError(f"{name}: has the stems {', '.join(song.stems)}, the model {', '.join(stems)}")
+    if song.sample_rate != grid.sample_rate:
+        raise InputError(f"{name}: is at {song.sample_rate} Hz, the model at {grid.sample_rate} Hz")
+    if song.num_samples < grid.frame:
+        raise InputError(f"{name}: is shorter than a frame of the model, {grid.frame / grid.sample_rate:g} s")
+    path = {"path": str(Path(source).resolve())} if isinstance(source, str | Path) else {}
+    return song, {"original": {**path, "sha256": song.sha256}}
+
+
+def _part(request: Request, song: Song, beats: Beats | None) -> tuple[int, int]:
+    """The samples [start, stop) that may change."""
+    if request.bar_range is not None:
+        start, stop = bar_span(beats, request.bar_range, song.seconds)
+    elif request.span_seconds is not None:
+        start, stop = request.span_seconds
+        if start >= song.seconds:
+            raise InputError(f"span: begins at {start:g} s, but the song is {song.seconds:g} s long")
+        if stop > song.seconds:
+            logger.warning("span: is cut at the song's end, %g s", song.seconds)
+    else:
+        return 0, song.num_samples
+    return round(start * song.sample_rate), min(song.num_samples, round(stop * song.sample_rate))
+
+
+def _strengths(strength: float | Mapping[str, float], stems: Sequence[str]) -> list[float]:
+    if not isinstance(strength, Mapping):
+        return [float(strength)] * len(stems)
+    if unknown := [stem for stem in strength if stem not in stems]:
+        raise InputError(f"strength: {unknown[0]!r} is not a stem of the song; its stems are {', '.join(stems)}")
+    return [float(strength.get(stem, 0.0)) for stem in stems]
+
+
+def _extended(
+    request: Request, song: Song, waveforms: np.ndarray, level: float, beats: Beats | None, facts: dict[str, Any]
+) -> Draft:
+    seconds = song.seconds + request.extend
+    if seconds > MAX_SECONDS:
+        raise InputError(f"extend: the song would be {seconds:g} s long; up to {MAX_SECONDS:g} s are possible")
+    if request.names_beats:
+        beats = asked_beats(request, seconds)
+    elif beats is not None:
+        beats = continued_beats(beats, seconds)
+    spans = {index: [(0, song.num_samples)] for index in range(len(waveforms))}
+    kept = Kept(dict(enumerate(waveforms)), spans, level)
+    return Draft(round(seconds * song.sample_rate), kept, beats, facts=facts)

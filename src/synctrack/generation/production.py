@@ -1,0 +1,137 @@
+"""The songs of one request, one by one: batches, candidates of which the best is kept, and what `song.json` says."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from synctrack.audio.files import peak_gain
+from synctrack.diffusion.samplers import Sampling, Step
+from synctrack.errors import InputError
+from synctrack.generation.plan import Plan
+from synctrack.generation.ranking import Timing, keeps_time
+from synctrack.generation.record import request_json
+from synctrack.generation.rendering import Key, render
+from synctrack.generation.request import Request
+from synctrack.generation.separation import soft_masks
+from synctrack.generation.song import Song
+from synctrack.models.latent_diffusion import LatentDiffusion
+
+
+@dataclass(frozen=True)
+class Production:
+    """How the songs of a request are made.
+
+    Attributes:
+        model: generates.
+        request: what is asked for.
+        plan: what it means for the model.
+        sampling: the sampler and its steps.
+        autocast: context in which the U-Net runs.
+
+    Raises:
+        InputError: the strength of a variation leaves no step.
+    """
+
+    model: LatentDiffusion
+    request: Request
+    plan: Plan
+    sampling: Sampling
+    autocast: Callable[[], AbstractContextManager]
+
+    def __post_init__(self) -> None:
+        if not self._steps:
+            raise InputError(f"strength: leaves none of {self.sampling.steps} steps; raise it, or the number of steps")
+
+    @property
+    def _steps(self) -> int:
+        return len(self.model.steps(self.sampling, self.plan.told.strength))
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What is asked for, as `song.json` says it."""
+        return request_json(self.request, self.plan)
+
+    def total_steps(self, songs: int) -> int:
+        """Calls of the U-Net for so many songs, over all their candidates and windows."""
+        return songs * self.request.best_of * len(self.plan.starts) * self._steps
+
+    def songs(self, keys: Sequence[tuple[int, int]], batch_size: int, count: Callable[[int], Any]) -> Iterator[Song]:
+        """The song of each key (seed, clip), as soon as it is ready.
+
+        Args:
+            keys: tell the songs apart.
+            batch_size: songs, or candidates, at once.
+            count: is called with the number of steps that are done.
+
+        Raises:
+            InputError: the model gives samples that are not numbers, or candidates cannot be ranked without a tracker.
+        """
+        candidates = [(*key, number) for key in keys for number in range(self.request.best_of)]
+        timings: list[Timing] = []
+        best: Song | None = None
+        for begin in range(0, len(candidates), batch_size):
+            batch = candidates[begin : begin + batch_size]
+            for position, waveforms in enumerate(self._waveforms(batch, count)):
+                if self.request.best_of == 1:
+                    yield self._song(batch, position, waveforms, {})
+                    continue
+                timings.append(keeps_time(waveforms, self.plan.grid.sample_rate, self._asked_beats))
+                if best is None or timings[-1].rank > max(timing.rank for timing in timings[:-1]):
+                    best = self._song(batch, position, waveforms, {})
+                if len(timings) == self.request.best_of:
+                    ranked = {"candidates": [timing.as_json() for timing in timings]}
+                    yield Song(best.waveforms, best.sample_rate, best.info | ranked, best.beats)
+                    timings, best = [], None
+
+    @property
+    def _asked_beats(self) -> Any:
+        return self.plan.beats if self.request.names_beats else None
+
+    def _waveforms(self, keys: list[Key], count: Callable[[int], Any]) -> Iterator[np.ndarray]:
+        def counted(steps: list[Step]) -> Iterable[Step]:
+            for step in steps:
+                yield step
+                count(len(keys))
+
+        with torch.inference_mode():
+            rendered = render(
+                self.model,
+                self.plan,
+                keys,
+                self.sampling,
+                guidance=self.request.guidance,
+                resampling=self.request.resampling,
+                progress=counted,
+                autocast=self.autocast,
+            )
+            for waveforms in rendered:
+                if not all(np.isfinite(row).all() for row in waveforms):
+                    raise InputError("model: gives samples that are not numbers; use float32 or another checkpoint")
+                if self._by_masks:
+                    waveforms = soft_masks(waveforms, self.plan.mix, self.plan.grid.sample_rate)
+                yield waveforms
+
+    @property
+    def _by_masks(self) -> bool:
+        return self.plan.mix is not None and self.request.method != "generated"
+
+    def _song(self, batch: list[Key], position: int, waveforms: np.ndarray, more: dict[str, Any]) -> Song:
+        seed, clip, candidate = batch[position]
+        info: dict[str, Any] = {"seed": seed, "clip": clip}
+        if self.request.best_of > 1:
+            info["candidate"] = candidate
+        if len(batch) > 1:
+            info["batch"] = {"position": position, "size": len(batch)}
+        info["sampling"] = vars(self.sampling)
+        if self.described:
+            info["steering"] = self.described
+        song = Song(dict(zip(self.model.stems, waveforms, strict=True)), self.plan.grid.sample_rate, info | more)
+        song = Song(song.waveforms, song.sample_rate, song.info, self.plan.beats)
+        if not (self.plan.kept.spans or self._by_masks):
+            return song
+        gains = {"gain": self.plan.kept.level, "mix_gain": peak_gain([song.mix])}
+        return Song(song.waveforms, song.sample_rate, song.info | gains, song.beats)

@@ -1,0 +1,75 @@
+"""What `song.json` says of a request, and the request that it says: enough to make the song again."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from synctrack.audio.beat_files import Beats
+from synctrack.errors import InputError
+from synctrack.generation.plan import Plan
+from synctrack.generation.request import Request
+from synctrack.generation.song import Song, load_song
+from synctrack.generation.timing import beats_json, named_beats
+
+
+def request_json(request: Request, plan: Plan) -> dict[str, Any]:
+    """All of a request that is not as by default, as JSON; given audio by path and SHA-256."""
+    asked = dict(request.asked)
+    if set(asked) <= {"seconds"}:
+        return {}
+    if request.beats is not None:
+        asked["beats"] = beats_json(named_beats(request))
+    return asked | plan.facts
+
+
+def recorded_settings(song: Song, where: str) -> dict[str, Any]:
+    """The settings of `SyncTrack.stream` with which a song was made, but for its keys.
+
+    Args:
+        song: of `load_song`.
+        where: its name, for messages.
+
+    Raises:
+        InputError: the song does not say how it was made, or given audio or the original is gone or has changed.
+    """
+    try:
+        sampling, asked = song.info["sampling"], dict(song.info.get("steering", {}))
+        settings = {name: sampling[name] for name in ("sampler", "steps")}
+        if sampling["sampler"] == "ddim":
+            settings["eta"] = sampling["eta"]
+        if "given" in asked:
+            asked["given"] = {stem: _file(facts, f"given {stem}", where) for stem, facts in asked["given"].items()}
+        if "mix" in asked:
+            asked["mix"] = _file(asked["mix"], "mix", where)
+        if "original" in asked:
+            asked["original"] = _original(asked["original"], where)
+        if "beats" in asked:
+            asked["beats"] = Beats(asked["beats"]["beats"], asked["beats"]["downbeats"])
+        if not asked:
+            asked["seconds"] = song.seconds
+    except (LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: does not say how the song was made ({error}); it cannot be made again") from error
+    return settings | asked
+
+
+def _file(facts: dict[str, str], name: str, where: str) -> Path:
+    path = _path(facts, name, where)
+    if not path.is_file():
+        raise InputError(f"{where}: {name} was {path}, which is gone; put it back")
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != facts["sha256"]:
+            raise InputError(f"{where}: {name} was {path}, which has changed since; put the old file back")
+    return path
+
+
+def _original(facts: dict[str, str], where: str) -> Path:
+    path = _path(facts, "original", where)
+    if load_song(path).sha256 != facts["sha256"]:
+        raise InputError(f"{where}: was made from {path}, which has changed since; put the old song back")
+    return path
+
+
+def _path(facts: dict[str, str], name: str, where: str) -> Path:
+    if "path" not in facts:
+        raise InputError(f"{where}: {name} was given as an array, not as a file; the song cannot be made from here")
+    return Path(facts["path"])

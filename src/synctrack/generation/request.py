@@ -1,0 +1,199 @@
+"""What a person asks a model to play: the options of a song, checked for what they mean together.
+
+Nothing here knows a model; `synctrack.generation.plan` says what a request means for one.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from synctrack.audio.beat_files import Beats
+from synctrack.errors import InputError
+
+MAX_SECONDS = 3600.0
+MAX_GUIDANCE = 20.0
+MAX_RESAMPLING = 20
+MAX_CANDIDATES = 256
+MAX_BARS = 10_000
+METHODS = ("masks", "generated")
+"""What separation gives: the mixture shared out by soft masks, or the generated stems as they are."""
+LONG = ("windows", "whole")
+"""How songs beyond the trained length are generated: window by window, or in one pass."""
+
+Waveform = Any
+"""A path to an audio file; an array (num_samples,) or (channels, num_samples); or a pair (array, rate in Hz)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, beyond seed and sampler. See `SyncTrack.stream` for the meaning of each.
+
+    Raises:
+        InputError: a value is out of its bounds, or two options contradict each other.
+    """
+
+    seconds: float | None = None
+    bpm: float | None = None
+    meter: int | None = None
+    beats: Beats | str | Path | None = None
+    bars: int | str | Sequence[int] | None = None
+    given: Mapping[str, Waveform] = field(default_factory=dict)
+    original: Any = None
+    redo: Sequence[str] = ()
+    span: str | Sequence[float] | None = None
+    extend: float | None = None
+    strength: float | Mapping[str, float] | None = None
+    loop: bool = False
+    best_of: int = 1
+    guidance: float = 1.0
+    resampling: int = 0
+    long: str | None = None
+    mix: Waveform = None
+    method: str | None = None
+
+    def __post_init__(self) -> None:
+        # The mappings and sequences of a caller may change later, and one name may stand for a list of one.
+        object.__setattr__(self, "given", dict(self.given or {}))
+        redo = [self.redo] if isinstance(self.redo, str) else list(self.redo or ())
+        object.__setattr__(self, "redo", redo)
+        self._check_values()
+        self._check_beats()
+        if self.original is None:
+            self._check_new()
+        else:
+            self._check_change()
+
+    @property
+    def bar_range(self) -> tuple[int, int] | None:
+        """First and last bar, from 1, where `bars` is a range of an original; None where it is a number or not given.
+
+        Raises:
+            InputError: it is neither.
+        """
+        if self.bars is None or (self.original is None and _is_whole(self.bars)):
+            return None
+        first, last = _pair("bars", self.bars, "two whole numbers such as 5-8", int)
+        if not 1 <= first <= last <= MAX_BARS:
+            raise InputError(f"bars: {first}-{last} is not a range of bars, counted from 1, such as 5-8")
+        return first, last
+
+    @property
+    def span_seconds(self) -> tuple[float, float] | None:
+        """Start and end of `span`, in seconds.
+
+        Raises:
+            InputError: it is not a range.
+        """
+        if self.span is None:
+            return None
+        start, stop = _pair("span", self.span, "two numbers of seconds such as 4.0-8.0", float)
+        if not 0 <= start < stop <= MAX_SECONDS:
+            raise InputError(f"span: {start:g}-{stop:g} s is not a range of seconds such as 4.0-8.0")
+        return start, stop
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is not as by default, by name."""
+        result = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            empty = value is None or (isinstance(value, list | dict) and not value)
+            # Arrays are not compared: what holds them is None by default.
+            if not (empty or (item.default is not None and item.default is not MISSING and value == item.default)):
+                result[item.name] = value
+        return result
+
+    @property
+    def names_beats(self) -> bool:
+        """Whether a tempo or beats are asked for."""
+        return self.bpm is not None or self.beats is not None
+
+    @property
+    def steers(self) -> bool:
+        """Whether anything is asked for that changes what is generated, beside a length."""
+        return bool(set(self.asked) - {"seconds", "long", "best_of"})
+
+    def _check_values(self) -> None:
+        for name in ("seconds", "extend"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= MAX_SECONDS:
+                raise InputError(f"{name}: {value} is not above 0 and up to {MAX_SECONDS:g}")
+        if not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
+            raise InputError(f"guidance: {self.guidance} is not between 0 and {MAX_GUIDANCE:g}")
+        for name, lowest, highest in (("resampling", 0, MAX_RESAMPLING), ("best_of", 1, MAX_CANDIDATES)):
+            value = getattr(self, name)
+            if not (_is_whole(value) and lowest <= value <= highest):
+                raise InputError(f"{name}: {value} is not a whole number from {lowest} to {highest}")
+        if self.long is not None and self.long not in LONG:
+            raise InputError(f"long: {self.long!r} must be one of {', '.join(LONG)}")
+        if self.method is not None and self.method not in METHODS:
+            raise InputError(f"method: {self.method!r} must be one of {', '.join(METHODS)}")
+        strengths = self.strength if isinstance(self.strength, Mapping) else {"": self.strength}
+        for stem, value in strengths.items():
+            if value is not None and not (_is_number(value) and 0 <= value <= 1):
+                raise InputError(f"strength: {f'{stem}=' if stem else ''}{value} is not between 0 and 1")
+
+    def _check_beats(self) -> None:
+        if self.bpm is not None and self.beats is not None:
+            raise InputError("bpm, beats: say the tempo by one of them, not by both")
+        if self.meter is not None and self.bpm is None:
+            raise InputError("meter: goes with bpm; a file of beats says where its bars begin")
+        if self.bpm is not None and not (_is_number(self.bpm) and 10 <= self.bpm <= 1000):
+            raise InputError(f"bpm: {self.bpm} is not between 10 and 1000")
+        if self.meter is not None and not (_is_whole(self.meter) and 1 <= self.meter <= 64):
+            raise InputError(f"meter: {self.meter} is not a whole number from 1 to 64")
+
+    def _check_new(self) -> None:
+        for name in ("redo", "span", "extend", "strength"):
+            if getattr(self, name) not in (None, []):
+                raise InputError(f"{name}: changes a song that is there; name its folder (--from, original=)")
+        if self.bars is None:
+            return
+        if not _is_whole(self.bars):
+            raise InputError(
+                f"bars: {self.bars} is a part of a song that is there; name its folder (--from, original=)"
+            )
+        if not 1 <= self.bars <= MAX_BARS:
+            raise InputError(f"bars: {self.bars} is not between 1 and {MAX_BARS}")
+        if self.seconds is not None:
+            raise InputError("bars, seconds: say the length by one of them, not by both")
+        if self.bpm is None and self.beats is None:
+            raise InputError("bars: how long a bar is follows from the tempo; add bpm or beats")
+
+    def _check_change(self) -> None:
+        for name in ("seconds", "given", "loop", "mix"):
+            if getattr(self, name):
+                raise InputError(f"{name}: does not go with a song that is there (--from, original=); leave one out")
+        if self.bars is not None and self.span is not None:
+            raise InputError("bars, span: say the part by one of them, not by both")
+        self.bar_range, self.span_seconds  # noqa: B018 - refuses what is not a range
+        part = self.redo or self.bars is not None or self.span is not None
+        if self.extend is not None and (part or self.strength is not None):
+            raise InputError("extend: does not go with redo, bars, span or strength; change one thing at a time")
+        if not part and self.extend is None and self.strength is None:
+            raise InputError("original: say what to change: redo, bars, span, extend or strength")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _pair(name: str, value: Any, wanted: str, kind: type) -> tuple[Any, Any]:
+    """Two numbers from `5-8` or from a pair; a single whole number n is n-n."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"\s*([\d.]+)\s*-\s*([\d.]+)\s*", value) or re.fullmatch(r"\s*(\d+)()\s*", value)
+        value = () if found is None else (found[1], found[2] or found[1])
+    elif _is_whole(value):
+        value = (value, value)
+    try:
+        first, last = (kind(item) for item in value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {value or 'this'} is not {wanted}") from error
+    return first, last
