@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from synctrack.checkpoint.files import read_file
 from synctrack.checkpoint.loading import CheckpointInfo, load_model
 from synctrack.checkpoint.pretrained import find_pretrained, write_pretrained
 from synctrack.devices import resolve_device
@@ -262,17 +261,8 @@ class SyncTrack:
         if steps > self.model.diffusion.timesteps:
             raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
         asked = Request(**request)
-        plan = make_plan(asked, self.model, self.trained_bpm if asked.names_beats else None)
+        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm if asked.names_beats else None)
         return Production(self.model, asked, plan, sampling, self._autocast)
-
-    @property
-    def trained_bpm(self) -> tuple[float, float] | None:
-        """The lowest and highest tempo that the model was trained on, where its checkpoint says so."""
-        try:
-            low, high = (read_file(self.checkpoint.path).header or {})["trained_bpm"]
-            return float(low), float(high)
-        except (InputError, LookupError, TypeError, ValueError):
-            return None
 
     def _autocast(self) -> AbstractContextManager:
         kind = PRECISIONS[self.precision]

@@ -39,12 +39,17 @@ NO_WEIGHTS = {
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """Where a model's weights came from: the file as it was named, its description, hexadecimal SHA-256 and step."""
+    """Where a model's weights came from: the file as it was named, its description, hexadecimal SHA-256 and step.
+
+    Attributes:
+        trained_bpm: see `CheckpointFile.trained_bpm`.
+    """
 
     path: str
     kind: str
     sha256: str
     step: int | None
+    trained_bpm: tuple[float, float] | None = None
 
 
 def header(kind: str, config: Config, trained_bpm: tuple[float, float] | None = None) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def load_for_evaluation(
     weights.fill(model.vae, "vae.")
     set_scale_factor(model, file, weights)
     fill_vocoder(model.vocoder, vocoder_path, model.config.audio, weights)
-    return CheckpointInfo(str(path), file.description, sha256(path), file.step)
+    return CheckpointInfo(str(path), file.description, sha256(path), file.step, file.trained_bpm)
 
 
 def _require_synctrack(file: CheckpointFile) -> None:
