@@ -16,17 +16,23 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
 
-# Eight songs from the weights in ckpt/demo, their training continued for a minute, and the scores; all in runs/demo.
-GROOVES := $(BIN)/synctrack data synthetic --bpm 105 125 --meter 4
+# Songs from the weights in ckpt/demo, steered and not, their training continued for a minute, and the scores; all in
+# runs/demo.
+GROOVES := $(BIN)/synctrack data synthetic
 demo: $(INSTALLED)
 	rm -rf runs/demo
 	$(BIN)/synctrack generate --out runs/demo/songs --clips 8
 	$(GROOVES) --out runs/demo/data/train --songs 24 --seconds 15.5
 	$(GROOVES) --out runs/demo/data/test --songs 8 --seconds 5.2 --seed 1
+	$(BIN)/synctrack generate --out runs/demo/tempo --bpm 96
+	$(BIN)/synctrack generate --out runs/demo/piano_for_drums --given drums=runs/demo/data/test/Groove00000/drums.wav
+	$(BIN)/synctrack generate --out runs/demo/twenty_seconds --bpm 110 --seconds 20
+	$(BIN)/synctrack generate --out runs/demo/loop --bpm 100 --bars 2 --loop
 	$(BIN)/python train_synctrack.py --config config/synctrack_train.yaml config/demo.yaml
 	$(BIN)/synctrack score runs/demo/songs --reference runs/demo/data/test
 	@echo "Listen to the songs in runs/demo/songs: each folder holds bass, drums, guitar, piano and their mix; music of"
-	@echo "the data set is in runs/demo/data/test. The training's run is runs/demo/synctrack."
+	@echo "the data set is in runs/demo/data/test. Steered songs are in runs/demo/tempo (96 BPM), runs/demo/piano_for_drums,"
+	@echo "runs/demo/twenty_seconds and runs/demo/loop. The training's run is runs/demo/synctrack."
 
 # Makes ckpt/demo anew; ckpt/demo/README.md says what it needs and how long it takes.
 demo-weights: $(INSTALLED)

@@ -39,7 +39,6 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "dpmpp_2m_sde": {"sampler": "dpmpp_2m_sde", "spacing": "trailing", "final": "one"},
 }
 BASELINE = ("ddim (published)", 200)
-GROOVES = {"meters": (4,), "bpm": (105.0, 125.0)}
 FIRST_GROOVE_SEED = 1_000_000
 PATCH_FRAMES = 64
 METRICS = ("cbs", "cbd", "irs")
@@ -83,10 +82,7 @@ def measure(model: SyncTrack, clips: int, numbers: list[int], out: Path) -> dict
     if results.get("settings") != own:
         results = {"settings": own, "rows": {}}
     mel = LogMel(model.model.config.audio)
-    grooves = [
-        render_groove(FIRST_GROOVE_SEED + i, seconds, model.sample_rate, model.stems, **GROOVES)
-        for i in range(2 * clips)
-    ]
+    grooves = [render_groove(FIRST_GROOVE_SEED + i, seconds, model.sample_rate, model.stems) for i in range(2 * clips)]
     data = [Song(groove.stems, model.sample_rate).within_peak() for groove in grooves]
     if "data" not in results:
         # The other half of the grooves: the least distance that so few clips can have.

@@ -15,7 +15,7 @@ python prepare_data.py midi --midi $openmsx --out $work/midi_tim --missing-stem 
 python prepare_data.py midi --midi $openmsx --out $work/midi_broad --missing-stem silent \
     --stem-map ckpt/demo/broad_stems.yaml
 python prepare_data.py midi --midi $planetblupi --out $work/midi_valid --missing-stem silent
-# For the U-Net: grooves of a narrow range of tempi, which so small a model can learn.
+# For the U-Net: first grooves of a narrow range of tempi, on which so small a model learns a common beat.
 grooves="python prepare_data.py synthetic --bpm 105 125 --meter 4"
 $grooves --out $work/grooves_4 --songs 240 --seconds 15.5 --seed 10
 $grooves --out $work/grooves_4_valid --songs 32 --seconds 5.2 --seed 11
@@ -41,7 +41,19 @@ $train run_dir=$work/synctrack_1 trainer.max_steps=3000 model.params.base_learni
 $train trainer.max_steps=500 model.params.base_learning_rate=2.0e-4 seed=1 \
     model.params.ckpt_path=$work/synctrack_1/checkpoints/last.ckpt
 
-for part in vae vocoder synctrack; do
-    rm -f ckpt/demo/$part.safetensors
+# Then it learns to be steered, on grooves of all tempi and meters, again in two rounds.
+grooves="python prepare_data.py synthetic"
+$grooves --out $work/grooves_all --songs 560 --seconds 15.5 --seed 20
+$grooves --out $work/grooves_all_valid --songs 48 --seconds 5.2 --seed 21
+steering="$synctrack config/demo_weights/steering.yaml"
+python prepare_data.py latents $steering --offsets 1 --out $work/latents_all
+train="python train_synctrack.py $steering trainer.devices=2"
+$train run_dir=$work/steering_1 trainer.max_steps=STEPS_1
+$train trainer.max_steps=STEPS_2 model.params.base_learning_rate=1.25e-4 seed=1 \
+    model.params.ckpt_path=$work/steering_1/checkpoints/last.ckpt
+
+rm -f ckpt/demo/*.safetensors
+for part in vae vocoder; do
     python -m synctrack.checkpoint convert $work/$part/checkpoints/last.ckpt ckpt/demo/$part.safetensors --half
 done
+python -m synctrack.checkpoint convert $work/steering/checkpoints/last.ckpt ckpt/demo/synctrack.safetensors --half
