@@ -28,14 +28,14 @@ demo: $(INSTALLED)
 	@echo "Listen to the songs in runs/demo/songs: each folder holds bass, drums, guitar, piano and their mix; music of"
 	@echo "the data set is in runs/demo/data/test. The training's run is runs/demo/synctrack."
 
-# Makes ckpt/demo anew; ckpt/demo/README.md says what it needs and how long it takes.
+# Trains the weights in ckpt/demo again; see ckpt/demo/README.md for requirements and duration.
 demo-weights: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh ckpt/demo/make.sh
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
 
-# Under a minute and a half: what takes seconds is left out.
+# Under a minute and a half, without the tests that take seconds each.
 test-fast: .venv/.installed-dev
 	$(BIN)/python -m pytest -m 'not slow and not medium'
 

@@ -71,7 +71,7 @@ def latent_store(grooves: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def store_copy(latent_store, tmp_path, monkeypatch) -> Path:
-    """A copy of it, to spoil; the working folder."""
+    """A copy of `latent_store` that a test may change; the working folder."""
     shutil.copytree(latent_store, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

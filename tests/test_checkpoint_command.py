@@ -46,7 +46,7 @@ def test_inspect_says_what_a_file_is(tmp_path, command):
     assert "newly initialised: 81 keys of the U-Net" in out
 
 
-def test_convert_and_back_on_the_command_line(tmp_path, command):
+def test_conversion_round_trip_on_the_command_line(tmp_path, command):
     source, ours, back = saved_file(tmp_path, "vocoder"), tmp_path / "v.safetensors", tmp_path / "back.ckpt"
     assert command("convert", source, ours)[0] == 0
     assert "HiFi-GAN checkpoint (our names)" in command("inspect", ours)[1]

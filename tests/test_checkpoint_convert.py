@@ -27,7 +27,7 @@ KINDS = tuple(CONTAINERS)
 
 
 def convert_small(monkeypatch):
-    """Published files without a header are of the published size; here the small model stands for it."""
+    """Use the small model as the configuration of published files, which have no header."""
     monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
 
 
@@ -70,7 +70,7 @@ def test_our_training_checkpoint_in_published_names(tmp_path):
     assert same(state(ema), state(trained_ema))
 
 
-def test_averages_stand_for_the_unet_where_a_file_has_no_other(tmp_path):
+def test_ema_weights_are_exported_as_unet_weights_if_a_file_has_no_others(tmp_path):
     _, ema, path = training_checkpoint(tmp_path / "last.ckpt")
     convert(path, tmp_path / "small.safetensors")
     convert(tmp_path / "small.safetensors", tmp_path / "published.ckpt")

@@ -12,7 +12,6 @@ from helpers.published_files import (
     SCALE_FACTOR,
     STEMS,
     STEP,
-    averages_of_raw,
     new_model,
     published_tensors,
     same,
@@ -20,6 +19,7 @@ from helpers.published_files import (
     saved_file,
     state,
     training_checkpoint,
+    with_ema_weights_only,
 )
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import convert
@@ -29,9 +29,9 @@ from synctrack.models.unet import UNetConfig
 from synctrack.models.vae import VAE
 
 
-def test_published_synctrack_generates_with_its_averages(tmp_path):
+def test_published_synctrack_generates_with_its_ema_weights(tmp_path):
     model, _ = new_model()
-    tensors = averages_of_raw(published_tensors("synctrack"), model)
+    tensors = with_ema_weights_only(published_tensors("synctrack"), model)
     info = checkpoint.load_for_evaluation(model, save_published(tmp_path / "s.ckpt", "synctrack", tensors))
     with torch.inference_mode():
         noise = model.unet(tensor_noise("unet.x.b1", (1, 4, 8, 256, 16)), torch.tensor([500]))
@@ -60,7 +60,7 @@ def test_only_synctrack_generates(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["synctrack", "musicldm", "vae"])
-def test_vae_comes_out_of_every_published_file(tmp_path, kind):
+def test_vae_loads_from_every_published_file(tmp_path, kind):
     vae = VAE(PARAMS.vae)
     checkpoint.load_vae(vae, saved_file(tmp_path, kind))
     name = "quant_conv.weight" if kind == "vae" else "first_stage_model.quant_conv.weight"
@@ -76,7 +76,7 @@ def test_vae_of_our_first_stage(tmp_path):
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_our_training_checkpoint_generates_with_its_averages(tmp_path, exported):
+def test_our_training_checkpoint_generates_with_its_ema_weights(tmp_path, exported):
     trained, ema, path = training_checkpoint(tmp_path / "last.ckpt")
     if exported:
         convert(path, tmp_path / "small.safetensors")
@@ -106,7 +106,7 @@ def test_our_checkpoint_of_another_model_is_refused_key_by_key(tmp_path):
         assert difference in str(error.value)
 
 
-def test_what_changes_no_result_may_differ(tmp_path):
+def test_settings_that_change_no_result_may_differ(tmp_path):
     _, ema, path = training_checkpoint(tmp_path / "last.ckpt")
     params = dataclasses.replace(
         PARAMS,
@@ -118,7 +118,7 @@ def test_what_changes_no_result_may_differ(tmp_path):
     assert same(state(model.unet), state(ema.module))
 
 
-def test_vocoder_that_training_had_not_is_named_for_evaluation(tmp_path):
+def test_missing_vocoder_is_refused_and_can_be_given_for_evaluation(tmp_path):
     params = dataclasses.replace(PARAMS, vocoder=dataclasses.replace(PARAMS.vocoder, kind="griffin_lim"))
     config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, params=params))
     _, _, path = training_checkpoint(tmp_path / "last.ckpt", params, config)

@@ -1,4 +1,4 @@
-"""Checkpoints at their full size: memory while loading, and the whole published file there and back."""
+"""Checkpoints at full size: memory while loading, and a round trip of the published file."""
 
 import json
 import shutil

@@ -34,7 +34,7 @@ def test_exactly_the_published_list_is_new_in_synctrack(full_modules):
     new = {n for entry in unet_map(full_modules.unet) if is_new_in_synctrack(entry.ours) for n in entry.published}
     assert new == {name for name, *_ in fixture_keys("new_in_synctrack")}
     summary = new_modules(full_modules.unet)
-    assert summary.startswith("309 keys of the U-Net that MusicLDM has not: prior (5), ")
+    assert summary.startswith("309 keys of the U-Net that MusicLDM does not have: prior (5), ")
     assert "up.8.attention.block.time (12)" in summary
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint is said in one line that names it, and nothing in a file is ever run."""
+"""Wrong checkpoints are refused in one line that names the file, and nothing in a file is executed."""
 
 import dataclasses
 import os
@@ -59,7 +59,7 @@ def one_line(error: pytest.ExceptionInfo, *parts: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-def test_renamed_removed_added_reshaped_and_retyped(tmp_path, kind):
+def test_renamed_removed_added_reshaped_and_retyped_tensors_are_listed(tmp_path, kind):
     name, whole = A_TENSOR[kind], published_tensors(kind)
     rest = {key: tensor for key, tensor in whole.items() if key != name}
     shape = list(whole[name].shape)
@@ -87,7 +87,7 @@ def test_all_problems_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-def test_half_precision_is_widened(tmp_path, kind):
+def test_half_precision_is_converted_to_float32(tmp_path, kind):
     tensors = published_tensors(kind)
     halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     widened = {name: t.float() if t.is_floating_point() else t for name, t in halves.items()}
@@ -100,7 +100,7 @@ def test_half_precision_is_widened(tmp_path, kind):
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf"), 0.0, -1.0])
-def test_scale_factor_must_make_sense(tmp_path, scale):
+def test_scale_factor_that_is_not_finite_and_positive_is_refused(tmp_path, scale):
     path = save_published(
         tmp_path / "x.ckpt", "synctrack", published_tensors("synctrack") | {"scale_factor": torch.tensor(scale)}
     )
@@ -108,7 +108,7 @@ def test_scale_factor_must_make_sense(tmp_path, scale):
         load("synctrack", path)
 
 
-def test_published_file_without_a_part_that_generation_needs(tmp_path):
+def test_published_file_without_ema_weights_is_refused_for_generation(tmp_path):
     whole = published_tensors("synctrack")
     path = save_published(tmp_path / "x.ckpt", "synctrack", {k: v for k, v in whole.items() if "model_ema" not in k})
     with pytest.raises(InputError, match="holds no ema"):
@@ -117,7 +117,7 @@ def test_published_file_without_a_part_that_generation_needs(tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
-def test_truncated_files(tmp_path, monkeypatch, share, suffix):
+def test_truncated_files_are_refused_in_one_line(tmp_path, monkeypatch, share, suffix):
     monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
     path = saved_file(tmp_path, "vae")
     if suffix == "safetensors":
@@ -132,12 +132,12 @@ def test_truncated_files(tmp_path, monkeypatch, share, suffix):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"not a checkpoint at all", "no checkpoint"),
-        (bytes(range(256)) * 100, "no checkpoint"),
-        (b"PK\x03\x04" + b"\0" * 1000, "no checkpoint"),
+        (b"not a checkpoint at all", "not a checkpoint"),
+        (bytes(range(256)) * 100, "not a checkpoint"),
+        (b"PK\x03\x04" + b"\0" * 1000, "not a checkpoint"),
         ([torch.ones(2)], "holds a list"),
-        ({"state_dict": [torch.ones(2)]}, "its state_dict is empty or none"),
-        ({"state_dict": {}}, "its state_dict is empty or none"),
+        ({"state_dict": [torch.ones(2)]}, "its state_dict is empty or missing"),
+        ({"state_dict": {}}, "its state_dict is empty or missing"),
         ({"state_dict": {"encoder.x": torch.ones(2), "n": 3}}, "not named tensors: n"),
         ({"state_dict": {7: torch.ones(2)}}, "not named tensors: 7"),
         ({"state_dict": {"layer.weight": torch.ones(2)}}, "not a known kind of checkpoint"),
@@ -153,7 +153,7 @@ def test_truncated_files(tmp_path, monkeypatch, share, suffix):
         ),
     ],
 )
-def test_what_is_no_checkpoint(tmp_path, content, message):
+def test_content_that_is_not_a_checkpoint_is_refused(tmp_path, content, message):
     path = tmp_path / "x.ckpt"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -164,7 +164,7 @@ def test_what_is_no_checkpoint(tmp_path, content, message):
     one_line(error, str(path))
 
 
-def test_missing_files_folders_and_foreign_safetensors(tmp_path):
+def test_missing_files_folders_and_foreign_safetensors_are_refused(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "foreign.safetensors")
     for path, message in (
         (tmp_path / "none.ckpt", "no such file"),
@@ -191,7 +191,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path, out):
     assert [path.name for path in tmp_path.iterdir()] == ["v.ckpt"]
 
 
-def test_stored_configuration_of_another_version(tmp_path):
+def test_stored_configuration_of_another_version_is_refused(tmp_path):
     header = checkpoint.header("vae", CONFIG)
     header["config"]["vae"]["colour"] = "red"
     torch.save({"state_dict": {"vae.x": torch.ones(2)}, "synctrack": header}, tmp_path / "x.ckpt")

@@ -43,22 +43,25 @@ def test_training_from_musicldm(tmp_path, caplog):
     assert (
         "a MusicLDM checkpoint (published names, step 320000) with unet, ema, scale_factor, vae, vocoder" in caplog.text
     )
-    assert "newly initialised: 81 keys of the U-Net that MusicLDM has not: prior (5), down.2.attention" in caplog.text
+    assert (
+        "newly initialised: 81 keys of the U-Net that MusicLDM does not have: prior (5), down.2.attention"
+        in caplog.text
+    )
     assert "time_attention_scope" not in caplog.text
     assert ema.num_updates.item() == UPDATES
     assert model.scale_factor.item() == pytest.approx(SCALE_FACTOR)
     new = 0
     for entry in unet_map(model.unet):
-        weight, average = model.unet.state_dict()[entry.ours], ema.module.state_dict()[entry.ours]
+        weight, ema_weight = model.unet.state_dict()[entry.ours], ema.module.state_dict()[entry.ours]
         if is_new_in_synctrack(entry.ours):
             new += 1
             assert torch.equal(weight, before[entry.ours])
-            assert torch.equal(average, weight)
+            assert torch.equal(ema_weight, weight)
         else:
             raw = [f"model.diffusion_model.{name}" for name in entry.published]
-            shadows = ["model_ema.diffusion_model" + name.replace(".", "") for name in entry.published]
+            averaged = ["model_ema.diffusion_model" + name.replace(".", "") for name in entry.published]
             assert torch.equal(weight, torch.cat([tensors[name] for name in raw]))
-            assert torch.equal(average, torch.cat([tensors[name] for name in shadows]))
+            assert torch.equal(ema_weight, torch.cat([tensors[name] for name in averaged]))
     assert new > 0
 
 
@@ -74,7 +77,7 @@ def test_training_from_published_synctrack_in_either_scope(tmp_path, caplog):
     assert "time_attention_scope: bin in the file, frame here" in caplog.text
 
 
-def test_files_of_their_own_take_precedence(tmp_path):
+def test_separate_vae_and_vocoder_files_take_precedence(tmp_path):
     whole, vae, vocoder = (saved_file(tmp_path, kind) for kind in ("musicldm", "vae", "vocoder"))
     model, ema = new_model()
     params = dataclasses.replace(PARAMS, ckpt_path=str(whole))
@@ -88,8 +91,8 @@ def test_files_of_their_own_take_precedence(tmp_path):
     assert changed == {"vae", "vocoder"}
 
 
-def test_a_vocoder_of_another_size_can_take_the_place_of_the_files(tmp_path):
-    """Ours and published, to train and to generate; the file's own no longer matters, all else does."""
+def test_vocoder_of_another_size_replaces_that_of_the_file(tmp_path):
+    """In our files and published ones, to train and to generate; all other settings must still agree."""
     larger = VocoderConfig(hifigan=HiFiGANConfig(upsample_initial_channel=128))
     params = dataclasses.replace(PARAMS, vocoder=larger)
     vocoder = HiFiGAN(larger.hifigan, params.audio)
@@ -97,15 +100,15 @@ def test_a_vocoder_of_another_size_can_take_the_place_of_the_files(tmp_path):
     kept = {f"vocoder.{key}": tensor for key, tensor in vocoder.state_dict().items()}
     torch.save({"state_dict": kept, "synctrack": model_header("vocoder", params, STEMS)}, name)
     for whole in (training_checkpoint(tmp_path / "ours.ckpt")[2], saved_file(tmp_path, "synctrack")):
-        made, _ = new_model(params)
+        model, _ = new_model(params)
         with pytest.raises(InputError, match="vocoder"):
-            checkpoint.load_for_evaluation(made, whole)
-        checkpoint.load_for_evaluation(made, whole, name)
-        assert same(made.vocoder.state_dict(), vocoder.state_dict())
-        made, average = new_model(params)
+            checkpoint.load_for_evaluation(model, whole)
+        checkpoint.load_for_evaluation(model, whole, name)
+        assert same(model.vocoder.state_dict(), vocoder.state_dict())
+        model, ema = new_model(params)
         own = dataclasses.replace(params, ckpt_path=str(whole), vocoder_ckpt_path=name)
-        initialise(made, average, own)
-        assert same(made.vocoder.state_dict(), vocoder.state_dict())
+        initialise(model, ema, own)
+        assert same(model.vocoder.state_dict(), vocoder.state_dict())
         wider = dataclasses.replace(own, unet=dataclasses.replace(own.unet, model_channels=64))
         with pytest.raises(
             InputError, match=r"of another shape|unet\.model_channels: 32 in the file, 64 here"
@@ -114,7 +117,7 @@ def test_a_vocoder_of_another_size_can_take_the_place_of_the_files(tmp_path):
         assert "vocoder.hifigan" not in str(refused.value)
 
 
-def test_without_a_checkpoint_the_average_starts_as_a_copy(tmp_path):
+def test_without_a_checkpoint_ema_weights_are_a_copy_of_the_unet(tmp_path):
     model, ema = new_model()
     for parameter in model.unet.parameters():
         parameter.data = parameter + 1
@@ -139,7 +142,7 @@ def test_training_needs_a_vae_and_a_vocoder(tmp_path):
     initialise(*new_model(griffin_lim), griffin_lim)
 
 
-def test_start_is_no_vae_and_a_vae_no_vocoder(tmp_path):
+def test_vae_as_start_and_vocoder_as_vae_are_refused(tmp_path):
     params = dataclasses.replace(PARAMS, ckpt_path=str(saved_file(tmp_path, "vae")))
     with pytest.raises(InputError, match=r"name it as model\.params\.vae_ckpt_path"):
         initialise(*new_model(), params)
@@ -158,7 +161,7 @@ def test_vae_of_other_mels_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_training_goes_on_from_our_checkpoint(tmp_path, exported):
+def test_training_starts_from_our_checkpoint(tmp_path, exported):
     trained, trained_ema, path = training_checkpoint(tmp_path / "last.ckpt")
     if exported:
         convert(path, tmp_path / "small.safetensors")
@@ -170,7 +173,7 @@ def test_training_goes_on_from_our_checkpoint(tmp_path, exported):
     assert same(state(model.vae), state(trained.vae))
 
 
-def test_bare_state_dicts_and_a_folded_vocoder(tmp_path):
+def test_bare_state_dicts_and_a_folded_vocoder_load(tmp_path):
     """Files without the usual container, and a vocoder whose weight norm somebody has folded."""
     tensors = published_tensors("synctrack")
     parts = {

@@ -87,8 +87,8 @@ def test_checkpoint_file_needs_no_configuration(run_folder):
 
 
 @pytest.mark.parametrize("pair", ["model.params.unet.model_channels=64", "data.params.path.stems=[a,b]"])
-def test_what_the_checkpoint_decides_is_refused(run_folder, pair):
-    with pytest.raises(InputError, match="the checkpoint decides it"):
+def test_keys_taken_from_the_checkpoint_are_refused(run_folder, pair):
+    with pytest.raises(InputError, match="is taken from the checkpoint"):
         evaluation_config(str(run_folder), [pair], None)
 
 

@@ -1,4 +1,4 @@
-"""eval_synctrack.py as a user runs it: the same clips however they are made, and nothing made twice or half."""
+"""eval_synctrack.py as a user runs it: clips are reproducible, and nothing is generated twice or incomplete."""
 
 import importlib.metadata
 import json
@@ -32,7 +32,7 @@ def folder(grooves, tmp_path_factory) -> Path:
     torch.manual_seed(0)
     module = SyncTrackModule(config)
     awaken(module.ema.module)
-    # Weights of this size keep random stages from blowing up small differences.
+    # A scale at which the random networks do not amplify small differences.
     module.model.scale_factor.fill_(4.0)
     saved = {"state_dict": module.state_dict(), "global_step": 7, "synctrack": header("synctrack", config)}
     torch.save(saved, folder / "random.ckpt")
@@ -93,7 +93,7 @@ def test_clips_differ_from_each_other(folder):
 @pytest.mark.parametrize(
     "how", [["data.params.batch_size=1"], ["trainer.devices=2", "data.params.batch_size=1"]], ids=["single", "devices"]
 )
-def test_the_same_clips_for_any_batch_size_and_number_of_devices(folder, grooves, tmp_path, how):
+def test_clips_are_the_same_for_any_batch_size_and_number_of_devices(folder, grooves, tmp_path, how):
     evaluate(folder, grooves, f"evaluation.out={tmp_path / 'other'}", *how)
     assert_same_clips(folder / "out", tmp_path / "other")
 
@@ -127,7 +127,7 @@ def test_clips_of_another_sampler_go_to_another_folder(folder, grooves, fail, tm
     assert "different settings (sampler)" in line
 
 
-def test_a_second_run_makes_only_what_is_missing(folder, grooves, tmp_path):
+def test_second_run_generates_only_missing_clips(folder, grooves, tmp_path):
     out = tmp_path / "out"
     evaluate(folder, grooves, f"evaluation.out={out}")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}

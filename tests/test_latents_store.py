@@ -77,14 +77,14 @@ def losses(module: SyncTrackModule, data: StemDataModule, epoch: int = 0) -> tor
         return module.model.loss(module.latent(batch, generators), generators)
 
 
-def test_loss_equals_that_from_audio(module, monkeypatch):
+def test_loss_from_the_store_equals_that_from_audio(module, monkeypatch):
     audio = StemDataModule(config_with())
     freely_shifted = losses(module, audio)
     audio.train.offsets = OFFSETS
     from_audio = [losses(module, audio, epoch) for epoch in range(3)]
 
     def fail(*_: object) -> None:
-        raise AssertionError("the audio's way was taken")
+        raise AssertionError("audio was read or encoded")
 
     monkeypatch.setattr(VAE, "encode", fail)
     monkeypatch.setattr(LogMel, "forward", fail)
@@ -92,7 +92,7 @@ def test_loss_equals_that_from_audio(module, monkeypatch):
     store = StemDataModule(config_with(), latents="latents")
     for epoch in range(3):
         torch.testing.assert_close(losses(module, store, epoch), from_audio[epoch], atol=1e-4, rtol=0)
-    # So near is no other: not the segments a little aside, not another epoch's noise.
+    # The tolerance distinguishes other shifts of the segments and another epoch's noise.
     assert (freely_shifted - from_audio[0]).abs().max() > 0.01
     assert (from_audio[1] - from_audio[0]).abs().max() > 0.01
 
@@ -101,9 +101,9 @@ def test_validation_items_equal_those_of_the_audio(module):
     audio, store = StemDataModule(config_with()).valid, StemDataModule(config_with(), latents="latents").valid
     assert len(store) == len(audio) == 4
     for index in range(4):
-        heard, stored = audio[0, index], store[0, index]
-        assert (stored["name"], stored["index"], stored["epoch"]) == (heard["name"], index, 0)
-        posterior = module.model.vae.encode(module.model.mel(heard["waveform"][None]))
+        item, stored = audio[0, index], store[0, index]
+        assert (stored["name"], stored["index"], stored["epoch"]) == (item["name"], index, 0)
+        posterior = module.model.vae.encode(module.model.mel(item["waveform"][None]))
         torch.testing.assert_close(stored["mean"].float(), posterior.mean[0], rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(stored["std"].float(), posterior.std[0], rtol=1e-3, atol=1e-4)
 
@@ -165,7 +165,7 @@ def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trai
         pytest.param("train/Groove*2/latents.npy", marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_started_again_ends_the_same(store_copy, pattern):
+def test_encoding_killed_and_restarted_gives_the_same_store(store_copy, pattern):
     command = [sys.executable, str(ROOT / "prepare_data.py"), *map(str, MAKE), "killed"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     killed = store_copy / "killed"
@@ -179,6 +179,6 @@ def test_killed_and_started_again_ends_the_same(store_copy, pattern):
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
-def test_other_commands_read_audio_whatever_the_key_says(store_copy):
+def test_other_commands_read_audio_even_if_latents_are_set(store_copy):
     data = StemDataModule(config_with(FROM_STORE))
     assert data.valid[0, 0]["waveform"].shape == (len(STEMS), SMALL_AUDIO.segment_samples)

@@ -94,7 +94,7 @@ def test_key_in_the_text_of_readme_is_a_key_of_the_configuration(item):
         load_config([], [item])
 
 
-def test_misspelt_key_would_be_found():
+def test_misspelt_key_is_found():
     assert looks_like_a_key("traner.devices=8")
     assert "traner.devices" not in config_keys()
     assert looks_like_a_key("data.params.path.stem")

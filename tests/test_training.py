@@ -84,7 +84,7 @@ def test_first_stage_learns(vae_run):
     assert distance[-1] < 0.85 * distance[0]
 
 
-def test_a_run_leaves_what_it_promises(train, tmp_path):
+def test_run_writes_checkpoints_logs_and_samples(train, tmp_path):
     train("trainer.max_steps=5")
     folder = tmp_path / "runs" / "synctrack"
     rates = logged(folder, "train/learning_rate")
@@ -110,7 +110,7 @@ def unbroken(grooves, vae_run) -> Path:
 
 @pytest.mark.parametrize("stop", [5, 6])
 def test_stopped_and_resumed_equals_never_stopped(train, tmp_path, unbroken, stop):
-    """Stops in the middle of an epoch, and at its end behind a validation."""
+    """Stops in the middle of an epoch, and at its end after a validation."""
     train("run_dir=broken", f"trainer.max_steps={stop}")
     train("run_dir=broken", "trainer.max_steps=8", "trainer.resume=last")
     for name in ("train/loss", "train/learning_rate", "val/loss", "val/loss_ema"):
@@ -118,17 +118,17 @@ def test_stopped_and_resumed_equals_never_stopped(train, tmp_path, unbroken, sto
     assert max(difference.max() for difference in differences(unbroken, tmp_path / "broken")) == 0
 
 
-def test_two_devices_train_as_one_with_the_double_batch(train, tmp_path, unbroken):
+def test_two_devices_train_as_one_with_twice_the_batch(train, tmp_path, unbroken):
     train("run_dir=two", "trainer.max_steps=8", "trainer.devices=2", "data.params.batch_size=1")
     assert logged(tmp_path / "two", "val/loss_ema") == pytest.approx(logged(unbroken, "val/loss_ema"), rel=1e-4)
-    # Adam makes a step of any gradient, so a rounding error where it is next to nothing can show as a share of a step.
+    # Adam normalises gradients, so a rounding error in a tiny gradient can be a considerable share of a step.
     apart = differences(unbroken, tmp_path / "two")
     assert max(difference.max() for difference in apart) < 1e-3
     assert torch.cat([difference.flatten() for difference in apart]).mean() < 1e-5
 
 
-def test_validations_are_comparable(train, tmp_path):
-    """With a learning rate of next to nothing, every validation gives the same loss: noise and times are fixed."""
+def test_validations_use_the_same_noise(train, tmp_path):
+    """With a learning rate near zero, every validation gives the same loss: noise and time steps are fixed."""
     train("trainer.max_steps=6", "model.params.base_learning_rate=1e-12")
     losses = list(logged(tmp_path / "runs" / "synctrack", "val/loss").values())
     assert len(losses) == 2
@@ -140,7 +140,7 @@ def test_a_run_is_not_overwritten(train):
     result = train("trainer.max_steps=1", check=False)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == (
-        "error: runs/synctrack: holds a run already; set trainer.resume=last to go on or another run_dir"
+        "error: runs/synctrack: holds a run already; set trainer.resume=last to resume it, or another run_dir"
     )
 
 
@@ -163,10 +163,10 @@ def test_a_run_is_not_overwritten(train):
 )
 def test_wrong_input_is_one_line_and_status_2(fail, grooves, vae_run, tmp_path, keys, message):
     (tmp_path / "empty").mkdir()
-    track = tmp_path / "uneven" / "Song"
-    track.mkdir(parents=True)
+    song = tmp_path / "uneven" / "Song"
+    song.mkdir(parents=True)
     for i, stem in enumerate(STEMS):
-        soundfile.write(track / f"{stem}.wav", torch.zeros(20_000 + 100 * i).numpy(), SMALL_AUDIO.sample_rate)
+        soundfile.write(song / f"{stem}.wav", torch.zeros(20_000 + 100 * i).numpy(), SMALL_AUDIO.sample_rate)
     vae = f"model.params.vae_ckpt_path={vae_run / 'checkpoints' / 'last.ckpt'}"
     line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *data_keys(grooves), vae, *keys)
     assert message in line

@@ -1,4 +1,4 @@
-"""Wrong input, said once: every command answers it with one clear line and exit status 2."""
+"""Errors in the user's input: every command reports them in one line and exits with status 2."""
 
 import errno
 import os
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# What a library says where the user's disk, not the program, is at fault.
+# Error numbers for which the user's disk, not the program, is at fault.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class InputError(Exception):
-    """Something the user can put right: names the file or key, what is wrong with it and what to do."""
+    """An error that the user can correct; the message names the file or key, what is wrong and what to do."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def run_command(main: Callable[[], None]) -> None:
         say(f"error: {' '.join(str(error).split())}")
         sys.exit(2)
     except BrokenPipeError:
-        # The reader of our output, such as head, has had enough; what is still to be flushed goes nowhere.
+        # The reader of our output, such as head, has closed the pipe; the rest is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -48,6 +48,6 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line of its own on stderr, also where a progress bar stands on the present one."""
+    """Print on a new line of stderr, also if a progress bar occupies the current one."""
     bars = getattr(sys.modules["tqdm"].tqdm, "_instances", ()) if "tqdm" in sys.modules else ()
     print("\n" if bars else "", line, sep="", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The manifest of an output folder: which settings its content was made with, so that no two are ever mixed."""
+"""The manifest of an output folder: the settings that its content was created with, so that no two are mixed."""
 
 import json
 from collections.abc import Callable
@@ -22,8 +22,8 @@ def claim(
 
     Args:
         folder: where files will be written.
-        settings: all that decides their content, as JSON.
-        remedy: what the user can do where the folder cannot be used.
+        settings: everything that determines their content, as JSON.
+        remedy: what the user can do if the folder cannot be used.
         key: the manifest's entry that holds the settings.
         describe: how to list the differences of two settings.
 

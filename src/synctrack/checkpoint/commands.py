@@ -1,8 +1,8 @@
 """python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] [--half] | diff FILE CONFIG [CONFIG ...]
 
 Our format is a safetensors file under our names, with kind, model configuration, stems and step in its metadata
-under `synctrack`. A file in the published names is a torch file of the layout its authors use. Optimiser states and
-other things of a trainer are in neither.
+under `synctrack`. A file in the published names is a torch file in the layout of its authors. Neither holds optimiser
+states or other state of a trainer.
 """
 
 import argparse
@@ -43,15 +43,15 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.che
     parser = argparse.ArgumentParser(prog=prog, description="Inspect and convert weights.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for run, text in (
-        (inspect, "say what a checkpoint is and what of it would be used"),
+        (inspect, "print what a checkpoint is and which parts of it would be used"),
         (convert, "write it as .safetensors (our format) or .ckpt (published names)"),
-        (diff, "list what keeps it from fitting a configuration; exit status 1 if anything does"),
+        (diff, "list differences from a configuration; exit status 1 if there are any"),
     ):
         command = commands.add_parser(run.__name__, help=text, description=text)
         command.add_argument("path", metavar="file", help="a checkpoint of any kind")
         command.set_defaults(run=run)
     small = "of a published file, keep only what generation and training start from"
-    half = "in our format, halve the file: float16, which is widened again when it is read"
+    half = "in our format, store float16, which is converted to float32 when it is read"
     commands.choices["convert"].add_argument("out", help="where to write; its suffix decides the format")
     commands.choices["convert"].add_argument("--small", action="store_true", help=small)
     commands.choices["convert"].add_argument("--half", action="store_true", help=half)
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.che
 
 
 def inspect(path: str) -> None:
-    """Print what a checkpoint is, what is used of it and what is not.
+    """Print what a checkpoint is, and which of its tensors are used.
 
     Raises:
         InputError: it is not a checkpoint, or does not fit its own (published files: the published) configuration.
@@ -74,7 +74,7 @@ def inspect(path: str) -> None:
     print(f"sha256  {sha256(path)}")
     modules = shapes_of(config, len(stems))
     weights = match(file, modules)
-    print(f"tracks  {', '.join(stems)}")
+    print(f"stems   {', '.join(stems)}")
     if file.kind == "synctrack":
         print(f"told    {config.conditioning.description}")
     rows = defaultdict(list)
@@ -90,7 +90,7 @@ def inspect(path: str) -> None:
 
 
 def diff(path: str, config: list[str]) -> bool:
-    """Print, line by line, what keeps a checkpoint from fitting a configuration -> whether anything does."""
+    """Print the differences of a checkpoint from a configuration, one a line -> whether there are any."""
     resolved = config_of(config, [])
     params, stems = resolved.model.params, tuple(resolved.data.params.path.stems)
     file = read_file(path)
@@ -163,7 +163,7 @@ def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules)
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
-    # Both formats write what lies behind a view, or refuse it; safetensors also refuses memory shared by two names.
+    # torch.save stores the whole storage of a view; safetensors refuses views and memory shared by two names.
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
@@ -172,5 +172,5 @@ def _write(out: Path, save: Callable[[Path], None]) -> None:
         try:
             save(temporary)
         except (SafetensorError, RuntimeError) as error:
-            # What both say of a full disk.
+            # Both raise these when the disk is full.
             raise OSError(str(error)) from error

@@ -1,7 +1,7 @@
-"""How the published weights name what ours name otherwise: the only place that knows.
+"""Map between our names of the weights and the published ones: the only module that knows the published names.
 
 Each map is a list of `Entry`, one for each tensor of our module, in the order of its state dict. It is derived from
-the module itself, so that it holds for every size. Prefixes and strictness are `matching.py`'s.
+the module itself, so that it is right for every size. Prefixes and strictness are handled in `matching.py`.
 """
 
 import re
@@ -142,7 +142,7 @@ def vae_map(vae: VAE) -> list[Entry]:
 
 
 def _vae_side(side: str, module: nn.Sequential, levels: list[str]) -> dict[str, str]:
-    """Walk our flat list of layers along the published tree of levels: blocks, then a change of resolution."""
+    """Map our flat list of layers to the published tree of levels: blocks, then a change of resolution."""
     last = len(module) - 1
     middle = next(i for i, layer in enumerate(module) if isinstance(layer, MidAttention))
     names = {"0": "conv_in", f"{last - 2}": "norm_out", f"{last}": "conv_out"}
@@ -178,22 +178,22 @@ def vocoder_map(vocoder: HiFiGAN, weight_norm: bool = False) -> list[Entry]:
 
 
 def new_modules(unet: UNet) -> str:
-    """Which modules of the U-Net MusicLDM has not, each with the number of its tensors as published."""
+    """The modules of the U-Net that MusicLDM does not have, each with the number of its published tensors."""
     new: Counter[str] = Counter()
     for entry in unet_map(unet):
         if is_new_in_synctrack(entry.ours):
             new[re.match(r"prior|.*block\.\w+", entry.ours)[0]] += len(entry.published)
     listed = ", ".join(f"{module} ({count})" for module, count in new.items())
-    return f"{new.total()} keys of the U-Net that MusicLDM has not: {listed}"
+    return f"{new.total()} keys of the U-Net that MusicLDM does not have: {listed}"
 
 
 def _at(ours: str, published: str, table: dict[str, str]) -> dict[str, str]:
-    """`table` one level down on both sides."""
+    """`table` with a prefix to both names."""
     return {f"{ours}.{name}": f"{published}.{other}".replace(" ", f" {published}.") for name, other in table.items()}
 
 
 def _entries(module: nn.Module, names: dict[str, str], image: bool = False) -> list[Entry]:
-    """One entry for each tensor; `names` has the tensor itself or its layer."""
+    """One entry for each tensor; `names` maps the tensor itself or its layer."""
     entries = []
     for key, like in module.state_dict().items():
         layer, _, leaf = key.rpartition(".")

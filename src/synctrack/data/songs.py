@@ -35,7 +35,7 @@ class SongFolder:
 
 
 class LeftOutError(Exception):
-    """A song that the data set does without; its arguments are the kind, and a line that names it and says why."""
+    """A song is left out of the data set; the arguments are the kind of reason, and one line that explains it."""
 
 
 @dataclass
@@ -139,7 +139,7 @@ def _read_song_folder(name: str, folder: Path, index: AudioIndex, rules: SongRul
     if max(info.seconds for info in infos.values()) - shortest > tolerance:
         listed = ", ".join(f"{stem} {info.seconds:.4f} s" for stem, info in infos.items())
         raise InputError(f"{folder}: its stems differ in length ({listed}); cut or pad them to one length")
-    samples = min(info.frames_at(rules.audio.sample_rate) for info in infos.values())
+    samples = min(info.num_samples_at(rules.audio.sample_rate) for info in infos.values())
     if samples < rules.audio.segment_samples:
         raise LeftOutError("too short", f"{folder}: {shortest:.2f} s, a segment has {rules.audio.segment_seconds:g} s")
     if shortest >= rules.max_seconds:

@@ -52,7 +52,7 @@ class StemTree:
         It follows from the stems' files, so that any process can tell it.
         """
         *stems, _ = self.files(name)
-        rows = [read_audio(file, 0, audio_info(file).frames, self.sample_rate) for file in stems]
+        rows = [read_audio(file, 0, audio_info(file).num_samples, self.sample_rate) for file in stems]
         return peak_gain([np.sum(rows, axis=0)])
 
 

@@ -1,6 +1,6 @@
 """Procedural songs with known beats: random tempo, meter, key, chords, patterns and swing, played by all stems.
 
-Every stem keeps to the one beat grid, so that a set of them holds what a synchronised model has to learn.
+All stems follow one beat grid, so that a data set of them teaches a model to synchronise its stems.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class _Note(NamedTuple):
 
 
 class _Song:
-    """What all players share: the beat grid, the meter, the chords and the seed of each player."""
+    """What all stems share: the beat grid, the meter, the chords and the seed of each stem."""
 
     def __init__(self, seed: int, seconds: float, meters: Sequence[int], drift: float, bpm: Sequence[float]):
         rng = np.random.default_rng(item_seed(seed, 0))
@@ -142,7 +142,7 @@ def write_grooves(
 ) -> SongReport:
     """Write `songs` grooves as stem folders: a 16-bit WAV for each stem, and beats.json.
 
-    Song i depends on (seed, i) and the other arguments alone; what is complete is kept (see `write_songs`).
+    Song i depends on (seed, i) and the other arguments alone; complete songs are kept (see `write_songs`).
 
     Raises:
         InputError: as `render_groove` and `write_songs`, or no songs.
@@ -232,9 +232,9 @@ def _pitched_notes(stem: str, song: _Song, rng: np.random.Generator) -> list[_No
             melody = int(np.clip(melody + rng.integers(-2, 3), 0, 9))
             pitches = _pitches(stem, song, bar, pattern[step], melody)
             velocity = rng.uniform(0.8, 1.0) * (1.0 if step % STEPS_PER_BEAT == 0 else 0.8)
-            spread = STRUM_SECONDS if pattern[step] in "DU" else 0.0
+            strum = STRUM_SECONDS if pattern[step] in "DU" else 0.0
             start, length = song.beat(bar, step), (following - step) / STEPS_PER_BEAT
-            notes += [_Note(start, length, pitch, velocity, n * spread) for n, pitch in enumerate(pitches)]
+            notes += [_Note(start, length, pitch, velocity, n * strum) for n, pitch in enumerate(pitches)]
     return notes
 
 
