@@ -1,5 +1,6 @@
 """The package as it is installed: what a wheel holds and declares, and that nothing heavy is imported early."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from synctrack.errors import EXTRAS, InputError, needs_extra
 
 pytestmark = pytest.mark.medium
 
@@ -85,9 +88,15 @@ def test_importing_synctrack_imports_only_the_standard_library():
 
 @pytest.mark.parametrize(
     "module",
-    ["synctrack.pipeline", "synctrack.metrics.scores", "synctrack.checkpoint.commands", "synctrack.generation.clips"],
+    [
+        "synctrack.pipeline",
+        "synctrack.metrics.scores",
+        "synctrack.checkpoint.commands",
+        "synctrack.generation.clips",
+        "synctrack.data.latents.encoding",
+    ],
 )
-def test_generating_and_scoring_need_no_optional_package(module):
+def test_generating_scoring_and_encoding_need_no_optional_package(module):
     optional = ("pytorch_lightning", "mido", "huggingface_hub", "tensorboard", "madmom")
     result = run_python(f"for name in {optional}: sys.modules[name] = None\nimport {module}")
     assert result.returncode == 0, result.stderr
@@ -98,7 +107,6 @@ def test_generating_and_scoring_need_no_optional_package(module):
     [
         (["train", "config/synctrack_train.yaml"], "train"),
         (["evaluate", "ckpt/demo/synctrack.safetensors"], "train"),
-        (["data", "latents", "--config", "config/synctrack_train.yaml", "--out", "x"], "train"),
         (["data", "midi", "--midi", "x", "--out", "x"], "midi"),
     ],
 )
@@ -117,6 +125,22 @@ def test_missing_extra_is_one_line_that_names_it(arguments, extra):
     assert result.returncode == 2, result.stderr
     assert f"synctrack[{extra}]" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_modules_of_extras_are_those_of_the_project():
+    def module_of(requirement: str) -> str:
+        return re.match(r"[\w-]+", requirement)[0].removesuffix("-prebuilt").replace("-", "_")
+
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {extra: tuple(map(module_of, needed)) for extra, needed in extras.items()} == EXTRAS
+
+
+def test_missing_module_of_no_extra_is_reported_as_itself(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    message = r"^training: needs scipy, which is not installed"
+    with pytest.raises(InputError, match=message) as refused, needs_extra("train", "training"):
+        import scipy.signal  # noqa: F401
+    assert "synctrack[" not in str(refused.value)
 
 
 @pytest.mark.parametrize("command", ["generate", "score", "data", "train", "evaluate", "checkpoint", ""])

@@ -10,20 +10,40 @@ from contextlib import contextmanager
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+EXTRAS = {
+    "train": ("pytorch_lightning", "tensorboard"),
+    "midi": ("mido",),
+    "madmom": ("madmom",),
+    "beat-this": ("beat_this",),
+    "hub": ("huggingface_hub",),
+}
+"""Extra of pyproject.toml -> the modules that it installs."""
+
+
 class InputError(Exception):
     """An error that the user can correct; the message names the file or key, what is wrong and what to do."""
 
 
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Import optional packages inside; a missing one becomes an `InputError` that names the extra to install."""
+    """Import optional packages inside this context.
+
+    Args:
+        extra: a key of `EXTRAS`.
+        what: the feature that needs it, for the message.
+
+    Raises:
+        InputError: a module is missing; if it belongs to the extra, the message names the extra to install.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or str(error)).partition(".")[0]
         if package == "synctrack":
             raise
-        raise InputError(f"{what}: needs {package}; pip install 'synctrack[{extra}]'") from error
+        if package in EXTRAS[extra]:
+            raise InputError(f"{what}: needs {package}; pip install 'synctrack[{extra}]'") from error
+        raise InputError(f"{what}: needs {package}, which is not installed; install synctrack again") from error
 
 
 def run_command(main: Callable[[], None]) -> None:

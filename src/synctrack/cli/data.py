@@ -1,6 +1,7 @@
 """The commands that make data sets: `synctrack data COMMAND`, or `python prepare_data.py COMMAND`."""
 
 import argparse
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
-from synctrack.errors import needs_extra
 from synctrack.metrics.beats.song_beats import track_songs
 from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
 
@@ -95,12 +95,10 @@ def _add_latents(parser: argparse.ArgumentParser) -> None:
 
 
 def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
-    # Here and not above: Lightning takes seconds to import, and the other commands need none.
-    with needs_extra("train", "data latents"):
-        from synctrack.data.latents.encoding import write_latents
-        from synctrack.training.trainer import start_logging
+    # Imported here, since the networks take seconds to import and the other commands need none.
+    from synctrack.data.latents.encoding import write_latents
 
-    start_logging()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     return write_latents(config_of(config, overrides), out, offsets)
 
 
