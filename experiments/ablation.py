@@ -165,7 +165,9 @@ def claim(out: Path, settings: dict[str, Any]) -> None:
     path = out / "settings.json"
     if not path.is_file():
         write_json(path, settings)
-    elif changed := changes(json.loads(path.read_text()), settings):
+        return
+    changed = changes(json.loads(path.read_text()), settings)
+    if changed:
         raise InputError(f"{out}: holds an ablation with other settings ({changed}); choose another --out")
 
 

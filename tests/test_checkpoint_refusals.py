@@ -121,7 +121,8 @@ def test_truncated_files_are_refused_in_one_line(tmp_path, monkeypatch, share, s
     monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
     path = saved_file(tmp_path, "vae")
     if suffix == "safetensors":
-        convert(path, path := tmp_path / "vae.safetensors")
+        convert(path, tmp_path / "vae.safetensors")
+        path = tmp_path / "vae.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(InputError) as error:

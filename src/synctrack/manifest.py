@@ -1,5 +1,6 @@
 """The manifest of an output folder: the settings that its content was created with, so that no two are mixed."""
 
+import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,17 @@ from synctrack.errors import InputError
 from synctrack.files import changes, write_json
 
 MANIFEST = "manifest.json"
+
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """The versions of those of these packages that are installed, by name."""
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def claim(

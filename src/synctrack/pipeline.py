@@ -8,7 +8,6 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
-import importlib.metadata
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from synctrack.devices import resolve_device
 from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.song import Song
+from synctrack.manifest import installed_versions
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.seeding import GENERATION, item_generator
 
@@ -262,7 +262,6 @@ class SyncTrack:
                 f"{self.checkpoint.path}: gives samples that are not numbers; use float32 or another checkpoint"
             )
         seed, clip = key
-        packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
         info = {
             "seed": seed,
             "clip": clip,
@@ -270,7 +269,7 @@ class SyncTrack:
             "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
             "precision": self.precision,
             "device": self.device.type,
-            "versions": packages,
+            "versions": installed_versions("torch", "numpy"),
         }
         stems = dict(zip(self.stems, waveform.numpy(), strict=True))
         return Song(stems, self.sample_rate, info).within_peak()

@@ -136,7 +136,8 @@ def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
     except Exception as error:
         # A damaged pickle can raise any exception; the file is at fault in each case.
         reason = "is truncated, damaged or not a checkpoint"
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found:
             reason = f"refused, nothing was executed: it holds Python objects ({found[1]}), which can run code"
         raise InputError(f"{path}: {reason}; download or create another, see ckpt/README.md") from error
     if not isinstance(content, dict):
@@ -145,7 +146,8 @@ def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
     tensors = content.get("generator", content.get("state_dict", content))
     if not isinstance(tensors, dict) or not tensors:
         raise InputError(f"{path}: is not a checkpoint (its state_dict is empty or missing)")
-    if strange := [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]:
+    strange = [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]
+    if strange:
         raise InputError(f"{path}: is not a checkpoint; these entries are not named tensors: {', '.join(strange)}")
     known = [what for begins, what in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors)]
     if not known:

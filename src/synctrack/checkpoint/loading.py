@@ -80,7 +80,8 @@ def load_for_evaluation(
     """
     file = read_without_vocoder(path, vocoder_path)
     _require_synctrack(file)
-    if different := differing_keys(file, model.config, model.stems, vocoder_path):
+    different = differing_keys(file, model.config, model.stems, vocoder_path)
+    if different:
         remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
     weights = match(file, shapes_of(model.config, len(model.stems)))

@@ -105,7 +105,8 @@ def match(file: CheckpointFile, modules: Modules) -> Weights:
     Raises:
         InputError: names every tensor that is missing, unknown, or of another shape or type, as the file names it.
     """
-    if problems := differences(file, modules):
+    problems = differences(file, modules)
+    if problems:
         listed = "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items())
         raise InputError(f"{file.path}: {file.description} does not fit the model: {listed}")
     return Weights(file, _present(file, modules))

@@ -149,7 +149,8 @@ def _read_song_folder(name: str, folder: Path, index: AudioIndex, rules: SongRul
 
 
 def _stem_file(folder: Path, stem: str) -> Path | None:
-    files = [file for suffix in STEM_SUFFIXES if (file := folder / f"{stem}{suffix}").is_file()]
+    candidates = [folder / f"{stem}{suffix}" for suffix in STEM_SUFFIXES]
+    files = [file for file in candidates if file.is_file()]
     if len(files) > 1:
         raise InputError(f"{folder}: holds {stem} twice ({', '.join(f.name for f in files)}); remove one")
     return files[0] if files else None

@@ -45,7 +45,9 @@ def train(clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat)
         InputError: a stem is silent in all clips.
     """
     active = [(features(wave, audio), i) for clip in clips for i, wave in enumerate(clip) if not _is_silent(wave)]
-    if inactive := [stem for i, stem in enumerate(stems) if i not in {label for _, label in active}]:
+    labels = {label for _, label in active}
+    inactive = [stem for i, stem in enumerate(stems) if i not in labels]
+    if inactive:
         raise InputError(f"training data: {', '.join(inactive)} is silent in all clips; name other data or stems")
     # Generated stems can be far from all data; then no single band may decide alone.
     bound = FunctionTransformer(np.clip, kw_args={"a_min": -REACH, "a_max": REACH})

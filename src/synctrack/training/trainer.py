@@ -148,7 +148,8 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
         raise InputError(
             f"trainer.resume: {path} is not a checkpoint of such a training run; name it as a ckpt_path instead"
         )
-    if different := differing_keys(file, config.model.params, tuple(config.data.params.path.stems)):
+    different = differing_keys(file, config.model.params, tuple(config.data.params.path.stems))
+    if different:
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
     return path
 

@@ -205,7 +205,11 @@ def _drum_notes(song: _Song, rng: np.random.Generator) -> list[_Note]:
             pattern = DRUMS[song.meter][rng.integers(len(DRUMS[song.meter]))]
             notes.append(_Note(song.beat(bar, 0), RING, "crash", 0.4))
         # Every fourth bar ends in a fill of one beat, every section in one of two.
-        filled = STEPS_PER_BEAT * (2 if bar % SECTION_BARS == SECTION_BARS - 1 else bar % 4 == 3)
+        filled = 0
+        if bar % SECTION_BARS == SECTION_BARS - 1:
+            filled = 2 * STEPS_PER_BEAT
+        elif bar % 4 == 3:
+            filled = STEPS_PER_BEAT
         kept = STEPS_PER_BEAT * song.meter - filled
         for drum, line in pattern.items():
             level = {"hat": 0.3, "open": 0.35}.get(drum, 1.0)

@@ -9,9 +9,24 @@ from synctrack.errors import InputError
 StemMap = dict[str, tuple[str, ...]]
 
 # In the order of the programs, eight to a family; drums have a channel of their own.
-_NAMES = """Piano, Chromatic Percussion, Organ, Guitar, Bass, Strings, Strings (continued), Brass, Reed, Pipe,
-Synth Lead, Synth Pad, Synth Effects, Ethnic, Percussive, Sound Effects"""
-FAMILIES = tuple(name.strip() for name in _NAMES.split(","))
+FAMILIES = (
+    "Piano",
+    "Chromatic Percussion",
+    "Organ",
+    "Guitar",
+    "Bass",
+    "Strings",
+    "Strings (continued)",
+    "Brass",
+    "Reed",
+    "Pipe",
+    "Synth Lead",
+    "Synth Pad",
+    "Synth Effects",
+    "Ethnic",
+    "Percussive",
+    "Sound Effects",
+)
 DRUMS = "Drums"
 FOUR_STEMS: StemMap = {"bass": ("Bass",), "drums": (DRUMS,), "guitar": ("Guitar",), "piano": ("Piano",)}
 
