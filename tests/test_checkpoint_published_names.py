@@ -3,10 +3,8 @@
 import pytest
 import torch
 
+from helpers import published_files as small
 from helpers.golden import fixture_keys, published_keys
-from helpers.published_files import (
-    new_model,
-)
 from synctrack.checkpoint.files import PUBLISHED_CONFIG, CheckpointFile
 from synctrack.checkpoint.matching import differences, entries_of, ignored_as, shapes_of
 from synctrack.checkpoint.published import is_new_in_synctrack, new_modules, unet_map
@@ -39,7 +37,7 @@ def test_exactly_the_published_list_is_new_in_synctrack(full_modules):
 
 
 def test_small_unet_has_the_published_names():
-    unet = new_model()[0].unet
+    unet = small.new_model()[0].unet
     shapes = {
         name: list(tensor.shape)
         for entry in unet_map(unet)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import synctrack
 from synctrack.errors import EXTRAS, InputError, needs_extra
 
 pytestmark = pytest.mark.medium
@@ -60,6 +61,7 @@ def test_wheel_holds_one_top_level_name_every_module_and_the_demo(wheel):
 def test_wheel_declares_dependencies_extras_licence_and_command(wheel):
     (metadata,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
     text = wheel.read(metadata).decode()
+    assert f"Version: {synctrack.__version__}\n" in text
     for line in ("Requires-Dist: torch>=2.5", "License-Expression: Apache-2.0", "Provides-Extra: train"):
         assert line in text
     for extra in ("train", "midi", "madmom", "beat-this", "hub"):
