@@ -24,6 +24,7 @@ from synctrack.training.first_stage.vocoder_module import VocoderModule
 pytestmark = pytest.mark.medium
 
 STEPS, START = 8, 2
+QUICK = ("trainer.validation_every_n_steps=2", "validation.clips=0")
 KINDS = ("vae", "vocoder")
 
 
@@ -217,7 +218,7 @@ def test_vae_training_starts_from_weights(runs, grooves, tmp_path):
 
 def test_vocoder_with_inverse_fourier_transform_trains_and_is_exported(runs, grooves, tmp_path):
     ends = "model.params.vocoder.hifigan={upsample_rates: [8, 5], upsample_kernel_sizes: [16, 16], istft_hop: 4}"
-    train(tmp_path, "vocoder", grooves, "run_dir=short", "trainer.max_steps=8", "validation.clips=0", ends)
+    train(tmp_path, "vocoder", grooves, "run_dir=short", *QUICK, "trainer.max_steps=4", ends)
     distances = values(tmp_path / "short", "val/mel_l1")
     assert distances[1] < distances[0]
     convert(tmp_path / "short" / "checkpoints" / "last.ckpt", tmp_path / "short.safetensors")

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from helpers.commands import ROOT, run_in, wait_for
+from helpers.commands import ROOT, run_here, run_in, wait_for
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, OFFSETS, TRAIN_CONFIG, config_with, contents
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken
 from synctrack.audio.mel import LogMel
@@ -113,9 +114,9 @@ def logged(run_dir: Path, name: str) -> dict[int, float]:
     return {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
 
 
-def train(folder: Path, *keys: str) -> Path:
-    """Run training in `folder`; gives the run's folder."""
-    run_in(folder, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys)
+def train(folder: Path, *keys: str, run: Callable = run_in) -> Path:
+    """Run training in `folder`, by `run_in` or `run_here`; gives the run's folder."""
+    run(folder, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys)
     return folder / "runs" / "synctrack"
 
 
@@ -144,16 +145,16 @@ def test_scale_factor_from_the_store_is_that_from_audio(trained, module):
 
 
 @pytest.mark.parametrize(
-    "keys",
+    ("keys", "run"),
     [
-        ["data.params.num_workers=0"],
-        pytest.param(["trainer.devices=2", "data.params.batch_size=1"], marks=pytest.mark.slow),
+        (["data.params.num_workers=0"], run_here),
+        pytest.param(["trainer.devices=2", "data.params.batch_size=1"], run_in, marks=pytest.mark.slow),
     ],
 )
-def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trained, store_copy, keys):
-    run = train(store_copy, FROM_STORE, *keys)
-    assert len(logged(run, "val/loss")) == 1
-    assert logged(run, "val/loss") == pytest.approx(logged(trained, "val/loss"), rel=1e-5)
+def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trained, store_copy, keys, run):
+    folder = train(store_copy, FROM_STORE, *keys, run=run)
+    assert len(logged(folder, "val/loss")) == 1
+    assert logged(folder, "val/loss") == pytest.approx(logged(trained, "val/loss"), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_encoding_killed_and_restarted_gives_the_same_store(store_copy, pattern)
         os.kill(process.pid, signal.SIGKILL)
     assert contents(killed) != contents(store_copy / "latents"), "killed too late to tell anything"
     kept = {file: file.stat().st_mtime_ns for file in killed.glob("*/Groove*/*")}
-    run_in(store_copy, "prepare_data.py", *MAKE, "killed")
+    run_here(store_copy, "prepare_data.py", *MAKE, "killed")
     assert contents(killed) == contents(store_copy / "latents")
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 

@@ -1,6 +1,7 @@
 """README is true: its keys, files, commands, options and Python exist; its examples of Python run."""
 
 import dataclasses
+import functools
 import re
 import shlex
 import subprocess
@@ -51,11 +52,17 @@ def help_of(words: list[str]) -> str:
     """The help of the program, and sub-command, that a command line calls."""
     if words[0] == "synctrack":
         depth = 3 if words[1] in ("data", "checkpoint") else 2
-        call = [sys.executable, "-m", "synctrack.cli.main", *words[1:depth]]
-    else:
-        call = [sys.executable, words[1], *([words[2]] if words[1] == "prepare_data.py" else [])]
+        return printed_help("-m", "synctrack.cli.main", *words[1:depth])
+    return printed_help(words[1], *([words[2]] if words[1] == "prepare_data.py" else []))
+
+
+@functools.cache
+def printed_help(*program: str) -> str:
+    """What a program prints with --help."""
     environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"}
-    result = subprocess.run([*call, "--help"], cwd=ROOT, capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        [sys.executable, *program, "--help"], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
