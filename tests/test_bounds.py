@@ -32,12 +32,12 @@ SECTIONS = {
 }
 NAN, INF = math.nan, math.inf
 WRONG = {
-    int: [0, -1, 10**9, NAN, INF, -INF],
-    float: [-1.0, 1e12, NAN, INF, -INF],
+    int: [0, -1, 10**9, INF, -INF, NAN],
+    float: [-1.0, 1e12, INF, -INF, NAN],
     str: ["nonsense", ""],
-    list[int]: [[], [0], [-2], [1, 10**9], [1, NAN], [INF], [1] * 100],
-    int | None: [0, -1, 10**9, NAN, INF],
-    float | None: [0.0, -1.0, 1e12, NAN, INF],
+    list[int]: [[], [0], [-2], [1, 10**9], [INF], [1] * 100, [1, NAN]],
+    int | None: [0, -1, 10**9, INF, NAN],
+    float | None: [0.0, -1.0, 1e12, INF, NAN],
     list[str]: [["nonsense"], ["click", "click"], [""]],
 }
 """Type of a key -> values that no key of this type accepts."""
@@ -58,6 +58,9 @@ def cases() -> list[tuple[str, str, object]]:
 CASES = cases()
 IDS = [f"{section}.{key}={value if len(str(value)) < 20 else 'long list'}" for section, key, value in CASES]
 
+ONE_EACH = list({case[:2]: case for case in CASES}.values())
+"""One case for each key, for the tests that read files."""
+
 
 def test_every_type_of_key_has_wrong_values():
     kinds = {item.type for schema in SECTIONS.values() for item in dataclasses.fields(schema)}
@@ -72,7 +75,7 @@ def test_value_out_of_bounds_is_refused_in_python(section, key, value):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("section", "key", "value"), CASES, ids=IDS)
+@pytest.mark.parametrize(("section", "key", "value"), ONE_EACH)
 def test_value_out_of_bounds_is_refused_in_the_configuration(section, key, value):
     text = str(value).replace("nan", ".nan").replace("inf", ".inf")
     with pytest.raises(InputError, match=rf"model\.params\.{section}\.{key}") as refused:
@@ -80,19 +83,14 @@ def test_value_out_of_bounds_is_refused_in_the_configuration(section, key, value
     assert "\n" not in str(refused.value)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("headers")
-
-
-@pytest.mark.parametrize(("section", "key", "value"), CASES, ids=IDS)
-def test_value_out_of_bounds_in_a_files_header_is_one_line_that_names_the_file(folder, section, key, value):
+@pytest.mark.parametrize(("section", "key", "value"), ONE_EACH)
+def test_value_out_of_bounds_in_a_files_header_is_one_line_that_names_the_file(tmp_path, section, key, value):
     header = model_header("vae", ModelConfig(), ["bass", "drums"])
     entry = header["config"]
     for part in section.split("."):
         entry = entry.setdefault(part, {})
     entry[key] = value
-    path = folder / "x.safetensors"
+    path = tmp_path / "x.safetensors"
     save_file({"vae.x": torch.zeros(1)}, path, {HEADER: json.dumps(header)})
     with pytest.raises(InputError, match="its stored configuration is not valid in this version") as refused:
         read_file(path).stored_model()
