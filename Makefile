@@ -34,14 +34,14 @@ demo: $(INSTALLED)
 	@echo "the data set is in runs/demo/data/test. Steered songs are in runs/demo/tempo (96 BPM), runs/demo/piano_for_drums,"
 	@echo "runs/demo/twenty_seconds and runs/demo/loop. The training's run is runs/demo/synctrack."
 
-# Makes ckpt/demo anew; ckpt/demo/README.md says what it needs and how long it takes.
+# Trains the weights in ckpt/demo again; see ckpt/demo/README.md for requirements and duration.
 demo-weights: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh ckpt/demo/make.sh
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
 
-# Under a minute and a half: what takes seconds is left out.
+# Under a minute and a half, without the tests that take seconds each.
 test-fast: .venv/.installed-dev
 	$(BIN)/python -m pytest -m 'not slow and not medium'
 

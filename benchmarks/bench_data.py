@@ -1,11 +1,11 @@
-"""Songs per second of the ways that data take to the U-Net, and seconds per training step with each, in one run.
+"""Songs per second of each data path to the U-Net, and seconds per training step with each, measured in one run.
 
     python benchmarks/bench_data.py [--full] [--device cpu|cuda] [--songs N] [--repeats 3] [--json FILE]
 
 `published` does what the published code does, with our modules: mels by the loader on the CPU, of the stems and of
 their mix, and five VAE encodings for each song and step. `audio` is training from audio, `latents` from a store that
-`prepare_data.py latents` makes first. The data are grooves, the VAE is untrained; the loader runs in the training
-process, so that all of its time counts, and the files are in the system's cache.
+`prepare_data.py latents` creates first. The data are grooves, the VAE is untrained; the loader runs in the training
+process, so that all of its time is measured, and the files are in the system's cache.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def measure(files: list[Path], device: str, songs: int, repeats: int) -> list[di
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(prepare(Path(folder), files, device, songs), device)
         rows = [{"data": way, "songs": songs} for way in bench.datasets]
-        # The ways take turns, so that a busy spell of the machine does not fall on one of them alone.
+        # The paths alternate, so that a temporary load of the machine does not affect one of them alone.
         for _ in range(repeats):
             for row in rows:
                 for part in (bench.load, bench.encode, bench.step):

@@ -4,7 +4,7 @@ Both run as commands, start-up included, on stems that the benchmark makes itsel
 hour for 80 songs, and its time is a sum over files; so it is measured on --plain_songs of them and its time per file
 is scaled up, its start-up is not. score.py runs on all songs with an empty beat cache, once with its machine code
 still to be compiled (the first run after installation) and once without. The ratio of processor seconds, which other
-work on the machine does not disturb, stands in brackets: what it lacks of the other is the second processor's share.
+work on the machine does not affect, is in brackets; its difference to the first ratio is due to the second processor.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def make_stems(folder: Path, songs: int, sample_rate: int) -> None:
             soundfile.write(path, samples, sample_rate)
 
 
-def score_plainly(folder: Path, metric: str) -> None:
+def score_baseline(folder: Path, metric: str) -> None:
     """One metric in protocol `paper` with madmom's own processors; prints the value and the seconds of the loop."""
     from synctrack.metrics.beats.madmom.models import import_madmom
 
@@ -80,7 +80,7 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
     return time.perf_counter() - begin, processor_seconds() - busy, done.stdout
 
 
-def time_plain_way(folder: Path, plain_songs: int, songs: int) -> tuple[float, float]:
+def time_baseline(folder: Path, plain_songs: int, songs: int) -> tuple[float, float]:
     """Seconds and processor seconds that the baseline takes for `songs` songs, from `plain_songs` in `folder`."""
     total = total_busy = 0.0
     for metric in METRICS:
@@ -95,8 +95,8 @@ def time_plain_way(folder: Path, plain_songs: int, songs: int) -> tuple[float, f
     return total, total_busy
 
 
-def print_stages(folder: Path) -> None:
-    """Print the share of each of the tracker's stages, one file after the other in one thread."""
+def print_shares(folder: Path) -> None:
+    """Print the share of time of each step of the tracker, one file after the other in one thread."""
     from threadpoolctl import threadpool_limits
 
     from synctrack.metrics.beats.madmom.dbn import decode_beats
@@ -134,13 +134,13 @@ def main() -> None:
     parser.add_argument("--plain", nargs=2, metavar=("FOLDER", "METRIC"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.plain:
-        score_plainly(Path(arguments.plain[0]), arguments.plain[1])
+        score_baseline(Path(arguments.plain[0]), arguments.plain[1])
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder, few = Path(temporary) / "stems", Path(temporary) / "few"
         make_stems(folder, arguments.songs, arguments.sample_rate)
         make_stems(few, arguments.plain_songs, arguments.sample_rate)
-        plain, plain_busy = time_plain_way(few, arguments.plain_songs, arguments.songs)
+        plain, plain_busy = time_baseline(few, arguments.plain_songs, arguments.songs)
         command = [sys.executable, str(SCORE), "--folder", str(folder)]
         caches = {"SYNCTRACK_CACHE": f"{temporary}/first", "NUMBA_CACHE_DIR": f"{temporary}/numba"}
         for title, changes in (
@@ -152,7 +152,7 @@ def main() -> None:
             ratio = plain_busy / busy if busy else float("nan")
             print(f"score.py, {title}: {seconds:.1f} s, {plain / seconds:.0f} times as fast ({ratio:.0f})")
         print(printed)
-        print_stages(few)
+        print_shares(few)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What samplers and numbers of steps are worth: rhythm and sound of the demo's clips against the data, and seconds.
+"""Quality and speed of samplers and numbers of steps: rhythm and sound of the demo's clips against the data.
 
     python benchmarks/bench_samplers.py [--clips 32] [--steps 5 8 10 20 50 200] [--model demo] [--out FOLDER]
 

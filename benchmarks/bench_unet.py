@@ -69,7 +69,7 @@ def measure(work: str, precision: str, device: str, songs: int, repeats: int, sc
         optimizer.step()
 
     seconds = best_seconds(step, repeats, device)
-    # Before what follows, which is no part of the work.
+    # Before the FLOP counter, which is not part of the measured work.
     memory = torch.cuda.max_memory_allocated() if device == "cuda" else peak_resident_bytes()
     with FlopCounterMode(display=False) as counter:
         step()

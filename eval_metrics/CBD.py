@@ -1,9 +1,9 @@
-"""Cross-track beat deviation (CBD): how far apart the paired beats of a song's stems lie. Lower is better.
+"""Cross-stem beat deviation (CBD): how far apart the paired beats of a song's stems lie. Lower is better.
 
 Each stem in turn is the reference, each other one the target. A reference beat r_i is paired with the nearest
 target beat t (the earlier of two equally near), if r_i - p/2 <= t < r_i + n/2, with p and n the reference's
-inter-beat intervals before and after it (at the ends the only one stands for both). Its error is |t - r_i| / (p/2)
-for an early t, or |t - r_i| / (n/2): 0 is together, 1 is half a beat apart.
+inter-beat intervals before and after it (at the ends there is only one, which is used for both). Its error is
+|t - r_i| / (p/2) for an early t, or |t - r_i| / (n/2): 0 is together, 1 is half a beat apart.
 
     reference = mean (standard deviation, median) of the errors, pooled over its targets
     song      = mean over its references,      CBD = mean over songs

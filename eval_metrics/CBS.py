@@ -1,4 +1,4 @@
-"""Cross-track beat synchronisation (CBS): how often the stems of a song have their beats together. Higher is better.
+"""Cross-stem beat synchronisation (CBS): how often the stems of a song have their beats together. Higher is better.
 
     song = mean over the windows in which any stem has a beat of (stems with a beat in the window / stems with a beat)
     CBS  = mean over songs

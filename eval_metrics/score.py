@@ -1,4 +1,4 @@
-"""All three metrics at once, with the beats of every stem found once and kept.
+"""All three metrics at once; the beats of each file are tracked once and cached.
 
 IRS: how steady each stem's beat is (lower is better). CBS: how often the stems have their beats together (higher is
 better). CBD: how far apart paired beats lie, in half beats (lower is better). See IRS.py, CBS.py and CBD.py.

@@ -3,11 +3,11 @@
     python experiments/ablation.py --config config/synctrack_train.yaml config/demo.yaml [more.yaml ...] [key=value ...]
         --steps N --clips M [--out runs/ablation]
 
-Trains four models from nothing by train_synctrack.py, with the same steps, data and seed, each in its folder of --out,
-and generates M clips with each by eval_synctrack.py, where config/synctrack_eval.yaml stands for the first file. A
-command that was stopped resumes. Prints a table of the rhythm metrics with their 95 % intervals, of the
-share of stems that sound like their track (stem_identity.py) and of the validation loss, and below it the paper's
-numbers. The table is also in ablation.md, and everything, the chance level of each model among it, in ablation.json.
+Trains four randomly initialised models with train_synctrack.py, with the same steps, data and seed, each in its own
+folder below --out, and generates M clips with each by eval_synctrack.py, where config/synctrack_eval.yaml replaces the
+first file. A command that was stopped resumes when it is run again. Prints a table of the rhythm metrics with their
+95 % intervals, of the share of stems that are classified correctly (stem_identity.py) and of the validation loss, and
+below it the paper's numbers. The table is also in ablation.md; all results, including chance levels, in ablation.json.
 """
 
 import argparse
@@ -47,25 +47,25 @@ PAPER = {
 }
 """FAD, IRS and CBS of the paper; ~ marks what is known to that precision only."""
 NOTES = """\
-In brackets: 95 % interval over clips. data: the segments beside which the clips were made. chance: their stems,
-re-paired at random so that no two come from one clip. stems named: share of stems that a classifier trained on the
-training data takes for their track; without the prior nothing tells the tracks apart, so that their order is chance.
-silent: stems without sound, which the rhythm metrics leave out."""
+In brackets: 95 % interval over clips. data: the segments of the test set. chance: their stems, re-paired at random so
+that no two come from one clip. stems named: share of stems that a classifier trained on the training data classifies
+correctly; without the prior nothing distinguishes the stems, so that their order is random. silent: silent stems, which
+the rhythm metrics leave out."""
 PAPER_NOTES = """\
 The paper's own ablation, for comparison of the order alone: full-size model, 320 000 steps, Slakh2100, protocol `paper`
 (~ marks rounded values). Levels do not compare with those above."""
 
 
 def run_script(script: str, files: Sequence[object], pairs: Sequence[str]) -> None:
-    """Run train_synctrack.py or eval_synctrack.py; what it says goes where our own output goes."""
+    """Run train_synctrack.py or eval_synctrack.py; its output is printed."""
     command = [sys.executable, ROOT / script, "--config", *files, *pairs]
     status = subprocess.run([str(part) for part in command], check=False).returncode
     if status:
-        raise InputError(f"{script} ended with status {status}; what it said stands above. Run this again to go on")
+        raise InputError(f"{script} ended with status {status}, see its output above; run this command again to resume")
 
 
 def clips_are_complete(folder: Path, steps: int, clips: int) -> bool:
-    """Whether a model's clips are there, all that were asked for, from weights of so many steps."""
+    """Whether all requested clips of a model exist, generated with the weights of this number of steps."""
     path = folder / "generated" / "manifest.json"
     if not path.is_file():
         return False
@@ -76,7 +76,7 @@ def clips_are_complete(folder: Path, steps: int, clips: int) -> bool:
 
 
 def make_clips(folder: Path, overlay: list[Path], arguments: argparse.Namespace) -> None:
-    """Train a model in `folder` and generate its clips, as far as that is not done."""
+    """Train a model in `folder` and generate its clips, except for what is complete."""
     if clips_are_complete(folder, arguments.steps, arguments.clips):
         return
     files, pairs = arguments.files, arguments.pairs
@@ -92,7 +92,7 @@ def make_clips(folder: Path, overlay: list[Path], arguments: argparse.Namespace)
 
 
 def last_logged(folder: Path, name: str) -> float | None:
-    """The last value of `name` in a run's CSV logs, over all of its parts."""
+    """The last value of `name` in a run's CSV logs; a resumed run has several."""
     values = {}
     for file in folder.glob("csv/version_*/metrics.csv"):
         with file.open(newline="") as lines:
@@ -126,7 +126,7 @@ def cell(value: float | None, interval: Sequence[float | None] = (None,), form: 
 
 
 def table(rows: dict[str, Any]) -> str:
-    """What `score` gave as a table, with a row for chance."""
+    """The result of `score` as a table, with a row for chance."""
     names = [(protocol, metric) for protocol in PROTOCOLS for metric in METRICS.values()]
     lines = [["", *(f"{title} {protocol}" for protocol in PROTOCOLS for title in METRICS)]]
     lines[0] += ["stems named ↑", "silent", "val/loss_ema"]
@@ -155,17 +155,19 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 def describe(rows: dict[str, Any], steps: int) -> str:
     """The content of ablation.md."""
     clips = rows["data"]["counts"]["songs"]
-    title = f"Each model trained from nothing for {steps} steps, {clips} clips."
+    title = f"Each model trained for {steps} steps from random weights; {clips} clips."
     paper = aligned([["", "FAD ↓", "IRS ↓", "CBS ↑"], *([name, *values] for name, values in PAPER.items())])
     return "\n\n".join([title, table(rows), NOTES, PAPER_NOTES, paper]) + "\n"
 
 
 def claim(out: Path, settings: dict[str, Any]) -> None:
-    """Make sure that what `out` holds was made with these settings, or write them there."""
+    """Check that the content of `out` was created with these settings, or write them there."""
     path = out / "settings.json"
     if not path.is_file():
         write_json(path, settings)
-    elif changed := changes(json.loads(path.read_text()), settings):
+        return
+    changed = changes(json.loads(path.read_text()), settings)
+    if changed:
         raise InputError(f"{out}: holds an ablation with other settings ({changed}); choose another --out")
 
 

@@ -1,12 +1,12 @@
-"""What the metrics hear: grooves of known beats with faults of known size, scored by all three in both protocols.
+"""What the metrics detect: grooves with known beats and faults of known size, scored by all three in both protocols.
 
     delay   every stem of a song is late by its own random time, up to the size (seconds)
     jitter  every beat of a stem is moved by normal noise whose standard deviation is the size (seconds)
     drift   every stem runs fast or slow by its own share of the tempo, up to the size; its clock is the groove's at 0 s
 
 Each fault is applied to the audio, through the tracker, and to the known beats, without one (protocol `truth`). Writes
-calibration.csv and calibration.png, and prints from which size on each metric differs from size 0 in the direction of
-worse, beyond the spread over songs (paired bootstrap of the mean difference, 95 %).
+calibration.csv and calibration.png, and prints from which size on each metric is significantly worse than at size 0
+(95 % paired bootstrap interval over songs of the mean difference).
 """
 
 import argparse
@@ -38,18 +38,18 @@ SIZES = {
     "drift": (0.0, 0.005, 0.01, 0.02, 0.05, 0.1),
 }
 ROUNDING = 1e-9
-# Metric → the per-song value that it is the mean of, and the sign of worse.
+# Metric → the per-song value that it is the mean of, and the sign of a change for the worse.
 METRICS = {"IRS": ("interval_std", 1), "CBS": ("beat_ratio", -1), "CBD": ("error", 1)}
 
 
 def time_map(fault: str, size: float, beats: np.ndarray, generator: np.random.Generator) -> Callable:
-    """Where the moments of a groove come to lie: a function from old to new times, seconds, ascending.
+    """The time map of a fault: an increasing function from times of the groove to new times, in seconds.
 
     Args:
         fault: one of SIZES.
         size: of the fault.
         beats: (n,) the groove's beat times, which jitter moves one by one.
-        generator: decides this stem's share.
+        generator: draws this stem's fault.
     """
     if fault == "delay":
         late = generator.uniform(0, size)
@@ -57,11 +57,11 @@ def time_map(fault: str, size: float, beats: np.ndarray, generator: np.random.Ge
     if fault == "drift":
         rate = 1 + generator.uniform(-size, size)
         return lambda times: times * rate
-    # Beats may not change places: each moves by at most 45 % of its way to the next.
+    # Beats must not change their order: each moves by at most 45 % of the interval to the next.
     reach = 0.45 * np.diff(beats).min()
     shifts = np.clip(generator.normal(0, size, len(beats)), -reach, reach)
-    # Smoothly from beat to beat, since a sudden change of speed, and so of pitch, is an onset to the tracker. Before
-    # the first beat and after the last, the shift stays as it is there.
+    # Smooth between beats, since the tracker detects a sudden change of speed, and thus of pitch, as an onset. Before
+    # the first and after the last beat the shift is constant.
     knots = np.r_[beats[0] - SECONDS, beats, beats[-1] + SECONDS]
     return PchipInterpolator(knots, knots + np.r_[shifts[0], shifts, shifts[-1]])
 
@@ -99,7 +99,7 @@ def song_values(scores: dict, metric: str) -> np.ndarray:
 
 
 def calibrate(songs: int) -> list[dict]:
-    """One row for each fault, size, protocol and metric: score, and lowest and highest plausible worsening."""
+    """One row for each fault, size, protocol and metric: score, and 95 % interval of how much worse it is."""
     seconds = SECONDS + MARGIN
     grooves = [render_groove(seed, seconds, SAMPLE_RATE) for seed in tqdm(range(songs), desc="grooves", disable=None)]
     tracker, rows, unharmed = make_tracker("madmom"), [], {}
@@ -121,7 +121,7 @@ def calibrate(songs: int) -> list[dict]:
     return rows
 
 
-def first_heard(rows: list[dict]) -> list[str]:
+def first_detected(rows: list[dict]) -> list[str]:
     """A line for each fault, protocol and metric: the smallest size from which on it is always detected."""
     lines = []
     for key in dict.fromkeys((row["fault"], row["protocol"], row["metric"]) for row in rows):
@@ -166,11 +166,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="folder (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.songs < 2:
-        raise InputError(f"--songs {arguments.songs}: two or more are needed for a spread")
+        raise InputError(f"--songs {arguments.songs}: two or more are needed for an interval")
     rows = calibrate(arguments.songs)
     write_csv(arguments.out / "calibration.csv", rows)
     write_figure(arguments.out / "calibration.png", rows)
-    print("\n".join(first_heard(rows)))
+    print("\n".join(first_detected(rows)))
     print(f"written: {arguments.out / 'calibration.csv'}, {arguments.out / 'calibration.png'}")
 
 

@@ -1,13 +1,13 @@
-"""How much of the music the first stages keep: mel distance and beats of what comes back, on songs held back.
+"""Reconstruction quality of the first stages on held-out songs: mel distance and beats of the reconstructions.
 
     python experiments/first_stages.py --config config/synctrack_train.yaml config/demo.yaml \\
         data.params.path.valid_data=FOLDER [--clips 64] [--json FILE]
 
-Takes segments spread evenly over `valid_data` through VAE and vocoder, whose weights `model.params.vae_ckpt_path` and
+Passes evenly spaced segments of `valid_data` through VAE and vocoder, whose weights `model.params.vae_ckpt_path` and
 `vocoder_ckpt_path` name, and prints for each stem the L1 distance of log-mels (natural logarithm) after the VAE
-alone, after the vocoder alone and after both, once over the stems that sound and once over silent ones too, and the
+alone, after the vocoder alone and after both, once over the active stems and once over silent ones too, and the
 F-measure of the beats (madmom's, mir_eval within 70 ms, nothing trimmed) of each drum stem after both against the
-original's. Segments without two beats in the original's drums do not count for the beats.
+original's. Segments with fewer than two beats in the original's drums are left out of the F-measure.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from synctrack.metrics.summary import SILENCE_PEAK
 from synctrack.models.latent_diffusion import build_vocoder
 from synctrack.models.vae import VAE
 
-WAYS = ("vae", "vocoder", "both")
+PARTS = ("vae", "vocoder", "both")
 TOLERANCE = 0.07  # seconds
 DRUMS = "drums"
 
@@ -51,21 +51,21 @@ class FirstStages:
 
     @torch.no_grad()
     def measure(self, waveform: torch.Tensor) -> tuple[dict[str, np.ndarray], torch.Tensor]:
-        """Waveforms (s, n) -> for each of WAYS the mel distance of each stem (s,), and the waveforms after both."""
+        """Waveforms (s, n) -> for each of PARTS the mel distance of each stem (s,), and the waveforms after both."""
         mel = self.mel(waveform)[None]
         through_vae = self.vae.decode(self.vae.encode(mel).mean)
         waves = {"vocoder": self.vocoder(mel), "both": self.vocoder(through_vae)}
         mels = {"vae": through_vae} | {
-            way: self.mel(wave[..., : waveform.shape[-1]].clamp(-1, 1)) for way, wave in waves.items()
+            part: self.mel(wave[..., : waveform.shape[-1]].clamp(-1, 1)) for part, wave in waves.items()
         }
-        distances = {way: (mels[way] - mel).abs().mean(dim=(0, 2, 3)).numpy() for way in WAYS}
+        distances = {part: (mels[part] - mel).abs().mean(dim=(0, 2, 3)).numpy() for part in PARTS}
         return distances, waves["both"][0, :, : waveform.shape[-1]]
 
 
-def beat_agreement(original: np.ndarray, made: np.ndarray, sample_rate: int, folder: Path) -> float | None:
-    """F-measure of the beats of `made` (n,) against those of `original`; None where that has less than two."""
+def beat_agreement(original: np.ndarray, reconstructed: np.ndarray, sample_rate: int, folder: Path) -> float | None:
+    """F-measure of the beats of `reconstructed` (n,) against those of `original`; None if that has less than two."""
     found = []
-    for name, wave in (("original", original), ("made", made)):
+    for name, wave in (("original", original), ("reconstructed", reconstructed)):
         path = folder / f"{name}.wav"
         write_wav(path, wave, sample_rate)
         found.append(MadmomTracker().track_file(path).beats["corrected"])
@@ -73,35 +73,36 @@ def beat_agreement(original: np.ndarray, made: np.ndarray, sample_rate: int, fol
 
 
 def measure(config: Config, clips: int) -> dict[str, Any]:
-    """Mel distances by way and stem, and drum beats, over at most `clips` segments."""
+    """Mel distances by part and stem, and drum beats, over at most `clips` segments."""
     paths, params = config.data.params, config.model.params
     stems = paths.path.stems
     data = StemDataset(
         paths.path.valid_data, stems, params.audio, shift=False, seed=0,
         missing_stem=paths.missing_stem, max_seconds=paths.max_seconds,
     )  # fmt: skip
-    stages, distances, sounding, beats = FirstStages(config), [], [], []
+    stages, distances, activity, beats = FirstStages(config), [], [], []
+    drums = stems.index(DRUMS) if DRUMS in stems else None
     chosen = np.linspace(0, len(data) - 1, min(clips, len(data))).round().astype(int)
     with tempfile.TemporaryDirectory() as folder:
         for index in tqdm(chosen, "segments"):
             waveform = data[0, index]["waveform"]
-            of_segment, made = stages.measure(waveform)
-            distances.append([of_segment[way] for way in WAYS])
-            sounding.append((waveform.abs().amax(dim=-1) >= SILENCE_PEAK).numpy())
-            if DRUMS in stems and sounding[-1][drums := stems.index(DRUMS)]:
-                original, made = waveform[drums].numpy(), made[drums].numpy()
-                beats.append(beat_agreement(original, made, params.audio.sample_rate, Path(folder)))
-    heard = np.stack(sounding)
-    by_way = dict(zip(WAYS, np.stack(distances).transpose(1, 0, 2), strict=True))
+            of_segment, reconstructed = stages.measure(waveform)
+            distances.append([of_segment[part] for part in PARTS])
+            activity.append((waveform.abs().amax(dim=-1) >= SILENCE_PEAK).numpy())
+            if drums is not None and activity[-1][drums]:
+                original, reconstruction = waveform[drums].numpy(), reconstructed[drums].numpy()
+                beats.append(beat_agreement(original, reconstruction, params.audio.sample_rate, Path(folder)))
+    active = np.stack(activity)
+    by_part = dict(zip(PARTS, np.stack(distances).transpose(1, 0, 2), strict=True))
     agreement = [value for value in beats if value is not None]
     return {
         "segments": len(chosen),
-        "mel_l1": {way: float(value[heard].mean()) for way, value in by_way.items()},
-        "mel_l1_with_silence": {way: float(value.mean()) for way, value in by_way.items()},
+        "mel_l1": {part: float(value[active].mean()) for part, value in by_part.items()},
+        "mel_l1_with_silence": {part: float(value.mean()) for part, value in by_part.items()},
         "mel_l1_by_stem": {
-            stem: {way: float(value[heard[:, i], i].mean()) for way, value in by_way.items()}
+            stem: {part: float(value[active[:, i], i].mean()) for part, value in by_part.items()}
             for i, stem in enumerate(stems)
-            if heard[:, i].any()
+            if active[:, i].any()
         },
         "drum_beats": {
             "segments": len(agreement),
@@ -114,8 +115,8 @@ def measure(config: Config, clips: int) -> dict[str, Any]:
 def report(result: dict[str, Any]) -> str:
     """The result as an aligned table and a line on the beats."""
     rows = result["mel_l1_by_stem"] | {"all": result["mel_l1"], "with silence": result["mel_l1_with_silence"]}
-    lines = ["".join(cell.rjust(14) for cell in ("mel L1 after", *WAYS))]
-    lines += ["".join([name.rjust(14), *(f"{row[way]:14.3f}" for way in WAYS)]) for name, row in rows.items()]
+    lines = ["".join(cell.rjust(14) for cell in ("mel L1 after", *PARTS))]
+    lines += ["".join([name.rjust(14), *(f"{row[part]:14.3f}" for part in PARTS)]) for name, row in rows.items()]
     beats = result["drum_beats"]
     if beats["segments"]:
         share = f"{beats['share_of_segments_at_0.9']:.0%} of the segments at 0.9 or more"

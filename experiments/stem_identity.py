@@ -1,12 +1,13 @@
-"""Do generated stems sound like the tracks they stand for? A small classifier, trained on data, names each stem.
+"""Do generated stems sound like their instruments? A small classifier, trained on data, assigns each stem to one.
 
     python experiments/stem_identity.py --data TRAIN --held-back TEST --folder GENERATED [--json FILE]
         [--stems bass drums guitar piano]
 
 TRAIN and TEST are data sets (<song>/<stem>.wav), GENERATED is what eval_synctrack.py writes (stem_0/, stem_1/ ...);
-either form may stand for the other. Prints the share of stems that are named rightly, of TEST, which says how far the
-classifier can be trusted, and of GENERATED; and which tracks were taken for which. It is a logistic regression on mean,
-spread and movement of each mel band, whatever the loudness. A silent stem counts as named wrongly.
+both forms are accepted for each. Prints the share of stems that are classified correctly, in TEST, which shows how far
+the classifier can be trusted, and in GENERATED, each with its confusion matrix. The classifier is a logistic regression
+on mean, standard deviation and mean absolute difference in time of each mel band, invariant to loudness. A silent stem
+counts as misclassified.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from synctrack.files import write_json
 from synctrack.metrics.beats.folders import find_stems
 from synctrack.metrics.stem_identity import report, share, train
 
-MAX_SEGMENTS = 1000  # of a data set, spread over it evenly
+MAX_SEGMENTS = 1000  # of a data set, evenly spaced
 
 
 def _is_tree(folder: Any) -> bool:
@@ -40,7 +41,7 @@ def clip_format(folder: str | Path) -> AudioFormat:
         return AudioFormat()
     info = audio_info(next(iter(find_stems(Path(folder))["stem_0"].values())))
     rate = min(info.sample_rate, AudioFormat.sample_rate)
-    return AudioFormat(rate, f_max=rate / 2, frames=info.frames_at(rate) // AudioFormat.hop_length)
+    return AudioFormat(rate, f_max=rate / 2, frames=info.num_samples_at(rate) // AudioFormat.hop_length)
 
 
 def read_clips(folder: str | Path | Sequence[str], stems: Sequence[str], audio: AudioFormat) -> Iterator[np.ndarray]:
@@ -62,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for folder, use in {"data": "to learn from", "held-back": "data to test on", "folder": "generated stems"}.items():
         parser.add_argument(f"--{folder}", required=True, help=use)
-    parser.add_argument("--stems", nargs="+", default=DEFAULT_STEMS, help="the tracks, in order (default: %(default)s)")
+    parser.add_argument("--stems", nargs="+", default=DEFAULT_STEMS, help="the stems, in order (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     arguments = parser.parse_args()
     stems, audio = arguments.stems, clip_format(arguments.folder)

@@ -1,6 +1,8 @@
 """Fixtures of several test files; their plain functions are in `helpers`."""
 
+import contextlib
 import functools
+import io
 import runpy
 import shutil
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.commands import ROOT, run_in
+from helpers.commands import ROOT, run_here, run_in
 from helpers.latent_store import MAKE, save_vae
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken, small_config
 from synctrack.data.sources.grooves import write_grooves
@@ -65,13 +67,15 @@ def latent_store(grooves: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("latents")
     shutil.copytree(grooves, folder / "data")
     save_vae(folder / "vae.ckpt", seed=0)
-    assert run_in(folder, "prepare_data.py", *MAKE, "latents").stdout == "4 songs\n"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        run_here(folder, "prepare_data.py", *MAKE, "latents")
+    assert printed.getvalue() == "4 songs\n"
     return folder
 
 
 @pytest.fixture
 def store_copy(latent_store, tmp_path, monkeypatch) -> Path:
-    """A copy of it, to spoil; the working folder."""
+    """A copy of `latent_store` that a test may change; the working folder."""
     shutil.copytree(latent_store, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -24,7 +24,7 @@ AUDIO = AudioFormat(frames=512)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Grooves to learn from in `train`, others in `test`, and those of `test` as a generated tree in `clips`."""
+    """Grooves for training in `train`, others in `test`, and those of `test` as stem folders in `clips`."""
     folder = tmp_path_factory.mktemp("stems")
     write_grooves(folder / "train", 8, 2.1 * AUDIO.segment_seconds, AUDIO.sample_rate, seed=0, workers=0)
     write_grooves(folder / "test", 6, 1.1 * AUDIO.segment_seconds, AUDIO.sample_rate, seed=1, workers=0)
@@ -54,7 +54,7 @@ def test_gain_does_not_change_the_features(data):
             np.testing.assert_allclose(features(np.float32(gain) * wave, AUDIO), plain, atol=1e-3)
 
 
-def test_held_back_stems_are_named(classifier, data):
+def test_held_out_stems_are_classified_correctly(classifier, data):
     result = named(classifier, read(data / "test"))
     assert result["share"] >= 0.9
     assert result["clips"] == 6
@@ -62,7 +62,7 @@ def test_held_back_stems_are_named(classifier, data):
     assert np.sum(result["confusion"], axis=1).tolist() == 4 * [6]
 
 
-def test_a_tree_of_clips_is_read_as_the_data_it_was_made_of(classifier, data):
+def test_clips_read_from_stem_folders_equal_their_data(classifier, data):
     assert stem_identity.clip_format(data / "clips") == AUDIO
     assert stem_identity.clip_format(data / "test") == AudioFormat()
     np.testing.assert_allclose(np.stack(read(data / "clips")), np.stack(read(data / "test")), atol=2**-15)
@@ -76,7 +76,7 @@ def test_faint_noise_does_not_decide(classifier, data):
     assert named(classifier, noisy)["share"] >= 0.9
 
 
-def test_stems_under_other_names_are_wrong(classifier, data):
+def test_permuted_stems_are_misclassified(classifier, data):
     right = named(classifier, read(data / "test"))["stems"]
     swapped = named(classifier, [clip[[1, 0, 2, 3]] for clip in read(data / "test")])
     assert swapped["stems"]["bass"] <= 0.1
@@ -85,7 +85,7 @@ def test_stems_under_other_names_are_wrong(classifier, data):
     assert named(classifier, [np.roll(clip, 1, axis=0) for clip in read(data / "test")])["share"] <= 0.1
 
 
-def test_silence_is_wrong_and_noise_gets_one_name(classifier):
+def test_silence_is_misclassified_and_noise_is_assigned_to_one_stem(classifier):
     samples = AUDIO.segment_samples
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 4, samples)).astype(np.float32)
     assert named(classifier, noise)["share"] == pytest.approx(0.25)
@@ -99,7 +99,7 @@ def test_silence_is_wrong_and_noise_gets_one_name(classifier):
 def test_the_command_prints_both_shares(data, tmp_path):
     folders = ["--data", data / "train", "--held-back", data / "test", "--folder", data / "clips"]
     printed = run_in(tmp_path, "experiments/stem_identity.py", *folders, "--json", "named.json").stdout
-    assert printed.count("named rightly, chance 25%; 6 clips x 4 stems, 0 silent") == 2
+    assert printed.count("classified correctly, chance 25%; 6 clips x 4 stems, 0 silent") == 2
     results = json.loads((tmp_path / "named.json").read_text())
     assert list(results) == ["held-back data", "generated"]
     assert results["generated"]["share"] >= 0.9
@@ -113,8 +113,8 @@ def test_wrong_folders_are_named(data, fail):
     assert line == "error: gone: is not a folder; name one of generated stems, or a data set"
 
 
-def made_up(irs: float | None) -> dict:
-    """A row of scores; IRS and its interval are given, the rest is the same in each."""
+def example_row(irs: float | None) -> dict:
+    """A row of scores; IRS and its interval are given, all other values are fixed."""
     values = {"avg_interval_std": irs, "mean_beat_ratio": 0.5, "avg_error": 0.2}
     values["interval_95"] = {"avg_interval_std": [irs and irs / 2, irs and irs * 2]}
     values["interval_95"] |= {"mean_beat_ratio": (0.4, 0.6), "avg_error": (0.1, 0.3)}
@@ -123,9 +123,9 @@ def made_up(irs: float | None) -> dict:
     return {"protocols": {"paper": values, "corrected": values}, "stems_named": share, "val_loss_ema": None}
 
 
-def test_table_lines_up_and_shows_what_there_is():
-    rows = {"full": made_up(0.1) | {"val_loss_ema": 0.12345}, "without global attention": made_up(None)}
-    lines = ablation.table(rows | {"data": made_up(0.05)}).splitlines()
+def test_table_is_aligned_and_shows_all_values():
+    rows = {"full": example_row(0.1) | {"val_loss_ema": 0.12345}, "without global attention": example_row(None)}
+    lines = ablation.table(rows | {"data": example_row(0.05)}).splitlines()
     assert len({len(line) for line in lines}) == 1
     heading, _, full, without, data, chance = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     assert heading[1:5] == ["IRS ↓ paper", "CBS ↑ paper", "CBD ↓ paper", "IRS ↓ corrected"]
@@ -136,7 +136,7 @@ def test_table_lines_up_and_shows_what_there_is():
     assert chance == ["chance", "-", "0.410", "-", "-", "0.410", "-", "25%", "-", "-"]
 
 
-def test_the_last_logged_value_is_that_of_the_last_part(tmp_path):
+def test_last_logged_value_is_that_of_the_resumed_run(tmp_path):
     for part, rows in enumerate(["1,0.5,\n3,,0.9\n", "5,0.4,\n7,,0.7\n8,0.3,\n"]):
         log = tmp_path / "csv" / f"version_{part}" / "metrics.csv"
         log.parent.mkdir(parents=True)
@@ -146,7 +146,7 @@ def test_the_last_logged_value_is_that_of_the_last_part(tmp_path):
 
 
 @pytest.mark.slow
-def test_four_small_models_are_trained_scored_and_not_made_twice(grooves, tmp_path, monkeypatch):
+def test_four_small_models_are_trained_and_scored_once(grooves, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
     paths = [f"data.params.path.{split}_data={grooves / split}" for split in ("train", "valid")]
     first_stage = ["run_dir=vae", "trainer.max_steps=2", "trainer.validation_every_n_steps=2"]

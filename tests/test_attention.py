@@ -1,4 +1,4 @@
-"""What each attention can and cannot see, and what each switch takes away."""
+"""Which tokens each attention reaches, and which parameters each switch removes."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ from synctrack.models.unet import UNet, UNetConfig
 
 B, S, T, F, C = 2, 3, 4, 5, 32
 SOURCE = (1, 2, 3, 1)
-"""Song, track, time and frequency of the token that is changed."""
+"""Song, stem, time and frequency of the token that is changed."""
 
 
 def reached(module: torch.nn.Module) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_switch_removes_exactly_its_parameters(switch, parts):
     assert full - ablated == {name for name in full if any(part in f".{name}" for part in parts)}
 
 
-def test_scope_has_the_same_weights_but_another_effect():
+def test_scopes_have_the_same_weights_and_different_outputs():
     torch.manual_seed(0)
     frame = awaken(UNet(small_config().unet, len(STEMS), 4))
     other = UNet(small_config(time_attention_scope="bin").unet, len(STEMS), 4)
@@ -124,7 +124,7 @@ def test_gradient_checkpointing_changes_no_gradient():
         torch.testing.assert_close(plain, recomputed)
 
 
-def test_attention_pattern_from_outside_needs_one_line(monkeypatch):
+def test_new_attention_pattern_needs_one_line(monkeypatch):
     # Each position attends to the same frequency of all stems at all times.
     monkeypatch.setitem(TIME_ATTENTION_SCOPES, "band", "(b f) (s t)")
     config = UNetConfig(32, [1, 2], 1, [2], 32, time_attention_scope="band")

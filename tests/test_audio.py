@@ -90,13 +90,13 @@ def test_end_of_file_is_padded_by_rounding_only(tmp_path):
         read_audio(path, 16000, 100, 16000)
 
 
-def test_info_counts_frames_at_another_rate(tmp_path):
+def test_info_counts_samples_at_another_rate(tmp_path):
     path = tmp_path / "noise.flac"
     soundfile.write(path, _noise(44100, 2), 44100)
     info = audio_info(path)
     assert info == (44100, 132300)
     assert info.seconds == 3.0
-    assert info.frames_at(16000) == 48000
+    assert info.num_samples_at(16000) == 48000
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
@@ -119,11 +119,11 @@ def test_wav_of_undeclared_length_is_read(tmp_path):
     position = content.index(b"data") + 4
     content[position : position + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
-    assert audio_info(path).frames == 16000
+    assert audio_info(path).num_samples == 16000
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no audio", b"RIFF\x00\x00\x00\x00WAVE"])
-def test_files_that_are_no_audio_are_refused(tmp_path, content):
+def test_files_that_are_not_audio_are_refused(tmp_path, content):
     path = tmp_path / "text.wav"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"text\.wav: is not a readable audio"):
@@ -139,7 +139,7 @@ def test_empty_and_missing_files_are_refused(tmp_path):
         read_audio(tmp_path / "missing.wav", 0, 1, 16000)
 
 
-def test_samples_that_are_no_numbers_are_refused(tmp_path):
+def test_samples_that_are_not_finite_are_refused(tmp_path):
     path = tmp_path / "nan.wav"
     wave = _noise(16000, 1, seconds=1.0)
     wave[8000] = np.nan

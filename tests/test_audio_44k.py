@@ -1,4 +1,4 @@
-"""The 44.1 kHz configuration: it builds at full size, and at small size every stage trains on the one before."""
+"""The 44.1 kHz configuration: it builds at full size, and VAE, vocoder and U-Net train one after the other."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_full_size_builds_after_each_main_file(file):
     config = load_config([CONFIG / file, OVERLAY])
     params = config.model.params
     assert (params.audio.sample_rate, params.audio.segment_seconds) == (44_100, 10.24)
-    # Nothing that the main files name speaks 44.1 kHz.
+    # No weights of the main files are for 44.1 kHz.
     assert [params.ckpt_path, params.vae_ckpt_path, params.vocoder_ckpt_path] == [None, None, None]
     if file == "vae_train.yaml":
         assert params.vocoder.kind == "griffin_lim"
@@ -72,7 +72,7 @@ def test_mels_reach_up_to_half_the_sample_rate():
         assert mel(wave)[40:60].mean(dim=0).argmax().item() == np.abs(centres - tone).argmin()
 
 
-def test_all_stages_train_and_give_audio(songs, tmp_path):
+def test_vae_vocoder_and_unet_train_and_generate_audio(songs, tmp_path):
     data = [f"data.params.path.{part}_data={songs}" for part in ("train", "valid")]
     weights = {kind: f"model.params.{kind}_ckpt_path={kind}.safetensors" for kind in ("vae", "vocoder")}
 

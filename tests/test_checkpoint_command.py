@@ -6,12 +6,7 @@ import sys
 import pytest
 import torch
 
-from helpers.published_files import (
-    CONFIG,
-    PARAMS,
-    published_tensors,
-    saved_file,
-)
+from helpers import published_files as small
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import main
 from synctrack.config import save_config
@@ -23,7 +18,7 @@ pytestmark = pytest.mark.medium
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run `python -m synctrack.checkpoint …` in this process -> (exit status, stdout, stderr)."""
-    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
+    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", small.PARAMS)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["checkpoint", *map(str, arguments)])
@@ -38,7 +33,7 @@ def command(monkeypatch, capsys):
 
 
 def test_inspect_says_what_a_file_is(tmp_path, command):
-    status, out, _ = command("inspect", saved_file(tmp_path, "musicldm"))
+    status, out, _ = command("inspect", small.saved_file(tmp_path, "musicldm"))
     assert status == 0
     assert "MusicLDM checkpoint (published names, step 320000)" in out
     assert checkpoint.sha256(tmp_path / "musicldm.ckpt") in out
@@ -46,17 +41,17 @@ def test_inspect_says_what_a_file_is(tmp_path, command):
     assert "newly initialised: 81 keys of the U-Net" in out
 
 
-def test_convert_and_back_on_the_command_line(tmp_path, command):
-    source, ours, back = saved_file(tmp_path, "vocoder"), tmp_path / "v.safetensors", tmp_path / "back.ckpt"
+def test_conversion_round_trip_on_the_command_line(tmp_path, command):
+    source, ours, back = small.saved_file(tmp_path, "vocoder"), tmp_path / "v.safetensors", tmp_path / "back.ckpt"
     assert command("convert", source, ours)[0] == 0
     assert "HiFi-GAN checkpoint (our names)" in command("inspect", ours)[1]
     assert command("convert", ours, back)[0] == 0
-    assert set(torch.load(back)["generator"]) == set(published_tensors("vocoder"))
+    assert set(torch.load(back)["generator"]) == set(small.published_tensors("vocoder"))
 
 
 def test_diff_lists_what_does_not_fit(tmp_path, command):
-    save_config(CONFIG, tmp_path / "config.yaml")
-    path = saved_file(tmp_path, "synctrack")
+    save_config(small.CONFIG, tmp_path / "config.yaml")
+    path = small.saved_file(tmp_path, "synctrack")
     assert command("diff", path, tmp_path / "config.yaml")[:2] == (
         0,
         f"{path}: SyncTrack checkpoint (published names, step 320000) fits\n",

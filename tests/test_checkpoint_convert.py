@@ -5,73 +5,62 @@ import dataclasses
 import pytest
 import torch
 
-from helpers.published_files import (
-    CONTAINERS,
-    PARAMS,
-    STEP,
-    new_model,
-    published_tensors,
-    same,
-    save_published,
-    saved_file,
-    state,
-    training_checkpoint,
-)
+from helpers import published_files as small
 from synctrack.checkpoint import loading as checkpoint
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.files import read_file
 from synctrack.errors import InputError
 from synctrack.training.initialise import initialise
 
-KINDS = tuple(CONTAINERS)
+KINDS = tuple(small.CONTAINERS)
 
 
 def convert_small(monkeypatch):
-    """Published files without a header are of the published size; here the small model stands for it."""
-    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", PARAMS)
+    """Use the small model as the configuration of published files, which have no header."""
+    monkeypatch.setattr("synctrack.checkpoint.files.PUBLISHED_CONFIG", small.PARAMS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("kind", KINDS)
 def test_published_to_ours_and_back_is_the_same(tmp_path, monkeypatch, kind, dtype):
     convert_small(monkeypatch)
-    tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in published_tensors(kind).items()}
-    convert(save_published(tmp_path / "a.ckpt", kind, tensors), tmp_path / "b.safetensors")
+    tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in small.published_tensors(kind).items()}
+    convert(small.save_published(tmp_path / "a.ckpt", kind, tensors), tmp_path / "b.safetensors")
     convert(tmp_path / "b.safetensors", tmp_path / "c.ckpt")
     back = torch.load(tmp_path / "c.ckpt", weights_only=True)
-    assert same(back[CONTAINERS[kind]], tensors)
-    assert back.get("global_step") == (STEP if kind in ("synctrack", "musicldm") else None)
+    assert small.same(back[small.CONTAINERS[kind]], tensors)
+    assert back.get("global_step") == (small.STEP if kind in ("synctrack", "musicldm") else None)
 
 
 def test_converted_file_gives_the_same_model(tmp_path, monkeypatch):
     convert_small(monkeypatch)
-    source = saved_file(tmp_path, "synctrack")
+    source = small.saved_file(tmp_path, "synctrack")
     models = []
-    for out, small in ((None, False), ("whole.safetensors", False), ("small.safetensors", True)):
+    for out, keep_less in ((None, False), ("whole.safetensors", False), ("small.safetensors", True)):
         if out:
-            convert(source, tmp_path / out, small)
-        model, _ = new_model()
+            convert(source, tmp_path / out, small=keep_less)
+        model, _ = small.new_model()
         checkpoint.load_for_evaluation(model, tmp_path / out if out else source)
-        models.append(state(model))
-    assert same(models[0], models[1])
-    assert same(models[0], models[2])
+        models.append(small.state(model))
+    assert small.same(models[0], models[1])
+    assert small.same(models[0], models[2])
 
 
 def test_our_training_checkpoint_in_published_names(tmp_path):
-    trained, trained_ema, path = training_checkpoint(tmp_path / "last.ckpt")
+    trained, trained_ema, path = small.training_checkpoint(tmp_path / "last.ckpt")
     convert(path, tmp_path / "published.ckpt")
     file = read_file(tmp_path / "published.ckpt")
     assert file.published
-    assert set(file.tensors) <= set(published_tensors("synctrack"))
+    assert set(file.tensors) <= set(small.published_tensors("synctrack"))
     assert file.tensors["model_ema.num_updates"].dtype == torch.int32
-    model, ema = new_model()
-    initialise(model, ema, dataclasses.replace(PARAMS, ckpt_path=str(tmp_path / "published.ckpt")))
-    assert same(state(model), state(trained))
-    assert same(state(ema), state(trained_ema))
+    model, ema = small.new_model()
+    initialise(model, ema, dataclasses.replace(small.PARAMS, ckpt_path=str(tmp_path / "published.ckpt")))
+    assert small.same(small.state(model), small.state(trained))
+    assert small.same(small.state(ema), small.state(trained_ema))
 
 
-def test_averages_stand_for_the_unet_where_a_file_has_no_other(tmp_path):
-    _, ema, path = training_checkpoint(tmp_path / "last.ckpt")
+def test_ema_weights_are_exported_as_unet_weights_if_a_file_has_no_others(tmp_path):
+    _, ema, path = small.training_checkpoint(tmp_path / "last.ckpt")
     convert(path, tmp_path / "small.safetensors")
     convert(tmp_path / "small.safetensors", tmp_path / "published.ckpt")
     raw = read_file(tmp_path / "published.ckpt").tensors["model.diffusion_model.input_blocks.0.0.weight"]
@@ -80,7 +69,7 @@ def test_averages_stand_for_the_unet_where_a_file_has_no_other(tmp_path):
 
 def test_conversion_without_effect_or_format_is_refused(tmp_path, monkeypatch):
     convert_small(monkeypatch)
-    source = saved_file(tmp_path, "vae")
+    source = small.saved_file(tmp_path, "vae")
     with pytest.raises(InputError, match="has the published names already"):
         convert(source, tmp_path / "again.ckpt")
     with pytest.raises(InputError, match=r"name a \.safetensors file"):

@@ -1,4 +1,4 @@
-"""Checkpoints at their full size: memory while loading, and the whole published file there and back."""
+"""Checkpoints at full size: memory while loading, and a round trip of the published file."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers import published_files as small
 from helpers.golden import Golden, published_keys, tensor_noise
-from helpers.published_files import same, save_published, weight
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.loading import load_vae
 from synctrack.models.vae import VAE, VAEConfig
@@ -56,7 +56,7 @@ def peak_of_loading(what: str, path: Path) -> float:
 
 def full_tensors(kind: str, prefix: str = "") -> dict[str, torch.Tensor]:
     """A published file of full size, filled by name."""
-    tensors = {name: weight(prefix + name, shape).to(dtype) for name, shape, dtype in published_keys(kind)}
+    tensors = {name: small.weight(prefix + name, shape).to(dtype) for name, shape, dtype in published_keys(kind)}
     if kind == "synctrack":
         tensors["scale_factor"] = torch.tensor(0.37)
     return tensors
@@ -70,13 +70,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_memory_of_loading_the_full_vae(folder):
-    assert peak_of_loading("vae", save_published(folder / "vae.ckpt", "vae", full_tensors("vae"))) < 1.3
+    assert peak_of_loading("vae", small.save_published(folder / "vae.ckpt", "vae", full_tensors("vae"))) < 1.3
 
 
 @pytest.mark.slow
 def test_output_of_the_full_vae_file(folder):
     vae = VAE(VAEConfig())
-    load_vae(vae, save_published(folder / "vae.ckpt", "vae", full_tensors("vae", "first_stage_model.")))
+    load_vae(vae, small.save_published(folder / "vae.ckpt", "vae", full_tensors("vae", "first_stage_model.")))
     with torch.inference_mode():
         logvar = vae.encode(tensor_noise("vae.mel", (1, 1, 1024, 64), -5, 2)).logvar
     assert Golden("vae").error("logvar", logvar) < 1e-5
@@ -85,10 +85,10 @@ def test_output_of_the_full_vae_file(folder):
 @pytest.mark.slow
 def test_memory_and_round_trip_of_the_full_file(folder):
     tensors = full_tensors("synctrack")
-    path = save_published(folder / "full.ckpt", "synctrack", tensors)
+    path = small.save_published(folder / "full.ckpt", "synctrack", tensors)
     assert peak_of_loading("evaluation", path) < 1.3
     assert peak_of_loading("training", path) < 1.3
     convert(path, folder / "full.safetensors")
     convert(folder / "full.safetensors", folder / "back.ckpt")
-    assert same(torch.load(folder / "back.ckpt", weights_only=True, mmap=True)["state_dict"], tensors)
+    assert small.same(torch.load(folder / "back.ckpt", weights_only=True, mmap=True)["state_dict"], tensors)
     assert peak_of_loading("evaluation", folder / "full.safetensors") < 1.3

@@ -3,10 +3,8 @@
 import pytest
 import torch
 
+from helpers import published_files as small
 from helpers.golden import fixture_keys, published_keys
-from helpers.published_files import (
-    new_model,
-)
 from synctrack.checkpoint.files import PUBLISHED_CONFIG, CheckpointFile
 from synctrack.checkpoint.matching import differences, entries_of, ignored_as, shapes_of
 from synctrack.checkpoint.published import is_new_in_synctrack, new_modules, unet_map
@@ -34,12 +32,12 @@ def test_exactly_the_published_list_is_new_in_synctrack(full_modules):
     new = {n for entry in unet_map(full_modules.unet) if is_new_in_synctrack(entry.ours) for n in entry.published}
     assert new == {name for name, *_ in fixture_keys("new_in_synctrack")}
     summary = new_modules(full_modules.unet)
-    assert summary.startswith("309 keys of the U-Net that MusicLDM has not: prior (5), ")
+    assert summary.startswith("309 keys of the U-Net that MusicLDM does not have: prior (5), ")
     assert "up.8.attention.block.time (12)" in summary
 
 
 def test_small_unet_has_the_published_names():
-    unet = new_model()[0].unet
+    unet = small.new_model()[0].unet
     shapes = {
         name: list(tensor.shape)
         for entry in unet_map(unet)

@@ -104,7 +104,7 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["model.params.audio.frames=1000"], "model.params.audio.frames: 1000 is not a multiple of 32"),
         (
             ["model.params.unet.model_channels=100"],
-            "model.params.unet.channel_mult: 100 channels are not a multiple of the 32",
+            "model.params.unet.model_channels: 100 is not a positive multiple of 32",
         ),
         (["validation.steps=1001"], "validation.steps: 1001 is not between 1 and 1000"),
         (["validation.eta=nan"], "validation.eta: nan is not a finite number"),

@@ -101,7 +101,7 @@ def test_shift_depends_on_seed_epoch_and_index_alone(tmp_path):
     assert [other[0, index]["name"] for index in range(len(other))] != names[0]
 
 
-def test_shifts_spread_over_half_a_segment_each_way(tmp_path):
+def test_shifts_cover_half_a_segment_in_both_directions(tmp_path):
     write_song_folder(tmp_path / "song", seconds=3.2)
     dataset = _dataset(tmp_path, shift=True)
     starts = [float(dataset[epoch, 2]["name"].rpartition("_")[2]) for epoch in range(400)]
@@ -202,7 +202,7 @@ def test_second_scan_opens_no_unchanged_file(tmp_path, monkeypatch):
     assert {segment.song.samples for segment in changed.segments} == {32000, 40000}
 
 
-def test_damaged_index_is_made_anew(tmp_path, caplog):
+def test_damaged_index_is_rebuilt(tmp_path, caplog):
     write_song_folder(tmp_path / "song")
     segments = _dataset(tmp_path).segments
     index = tmp_path / audio_index.INDEX_NAME
@@ -213,7 +213,7 @@ def test_damaged_index_is_made_anew(tmp_path, caplog):
     assert index.read_bytes() == whole
 
 
-def test_folder_without_room_for_the_index_is_read_all_the_same(tmp_path, caplog):
+def test_folder_where_the_index_cannot_be_written_is_read(tmp_path, caplog):
     write_song_folder(tmp_path / "song")
     (tmp_path / audio_index.INDEX_NAME / "in the way").mkdir(parents=True)
     assert len(_dataset(tmp_path)) == 3

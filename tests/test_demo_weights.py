@@ -33,7 +33,7 @@ def test_files_are_small_and_in_half_precision():
             assert {file.get_slice(name).get_dtype() for name in file.keys()} <= {"F16", "I64", "I32"}  # noqa: SIM118
 
 
-def test_the_whole_model_holds_the_first_stages_beside_it(monkeypatch):
+def test_whole_model_contains_the_separate_first_stages(monkeypatch):
     monkeypatch.chdir(ROOT)
     config = load_config(CONFIG)
     model = LatentDiffusion(config.model.params, STEMS)
@@ -57,18 +57,18 @@ def grooves(tmp_path_factory):
     return folder
 
 
-def test_first_stages_keep_grooves(grooves):
+def test_first_stages_reconstruct_grooves(grooves):
     keys = [f"data.params.path.valid_data={grooves / 'test'}"]
     keys += [f"model.params.{kind}_ckpt_path={FILES[kind]}" for kind in ("vae", "vocoder")]
-    result = first_stages.measure(load_config(CONFIG, keys), clips=8)
+    result = first_stages.measure(load_config(CONFIG, keys), clips=4)
     assert result["mel_l1"]["vae"] < 0.35
     assert result["mel_l1"]["vocoder"] < 0.4
-    assert result["drum_beats"]["segments"] == 8
+    assert result["drum_beats"]["segments"] == 4
     assert result["drum_beats"]["f_measure"] >= 0.9
 
 
 @pytest.mark.slow
-def test_generated_clips_sound_like_their_tracks_and_keep_together(grooves, tmp_path):
+def test_generated_stems_sound_like_their_instruments_and_are_synchronised(grooves, tmp_path):
     files = [ROOT / "config" / name for name in ("synctrack_eval.yaml", "demo.yaml", "demo_eval.yaml")]
     keys = [f"data.params.path.valid_data={grooves / 'test'}", f"model.params.ckpt_path={FILES['synctrack']}"]
     out = tmp_path / "clips"
@@ -79,9 +79,9 @@ def test_generated_clips_sound_like_their_tracks_and_keep_together(grooves, tmp_
     named = share(classifier, stem_identity.read_clips(out, STEMS, audio), STEMS, audio)
     assert named["share"] >= 0.9
     scores = json.loads((tmp_path / "scores.json").read_text())
-    made, data = (content["protocols"]["corrected"] for content in (scores, scores["reference"]))
-    floor = made["chance_floor"]["mean_beat_ratio"]
-    assert made["mean_beat_ratio"] >= floor + 0.5 * (data["mean_beat_ratio"] - floor)
+    generated, data = (content["protocols"]["corrected"] for content in (scores, scores["reference"]))
+    floor = generated["chance_floor"]["mean_beat_ratio"]
+    assert generated["mean_beat_ratio"] >= floor + 0.5 * (data["mean_beat_ratio"] - floor)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Discriminators and their losses against the published architectures and numbers worked out by hand."""
+"""Discriminators and their losses against the published architectures and values computed by hand."""
 
 import math
 from types import SimpleNamespace
@@ -73,23 +73,23 @@ def small_waves() -> WaveDiscriminator:
         (feature_distance, 2.5 + 2.125 + 3 + 1),
     ],
 )
-def test_losses_of_pairs_by_hand(loss, expected):
+def test_losses_of_pairs_equal_values_by_hand(loss, expected):
     assert loss(REAL, FAKE).item() == pytest.approx(expected)
 
 
-def test_losses_of_what_is_made_by_hand():
+def test_generator_losses_equal_values_by_hand():
     assert hinge_generator(FAKE).item() == pytest.approx(0.875 - 0)
     assert least_squares_generator(FAKE).item() == pytest.approx((9 + 0.5625) / 2 + 1)
 
 
-def test_features_teach_what_is_made_and_not_what_is_real():
+def test_feature_distance_has_gradients_for_generated_features_alone():
     real, fake = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
     feature_distance([[real, real]], [[fake, fake]]).backward()
     assert real.grad is None
     torch.testing.assert_close(fake.grad, torch.full((3,), -2 / 3))
 
 
-def test_adaptive_weight_is_the_ratio_of_gradients_by_hand():
+def test_adaptive_weight_is_the_ratio_of_gradient_norms():
     """Of outputs w h: the L1 distance to y has gradient mean(sign(w h - y) h), -mean(a w h) has -mean(a h)."""
     last, h = nn.Parameter(torch.tensor([2.0])), torch.tensor([1.0, -3.0, 0.5])
     target, slope = torch.tensor([1.0, 1.0, 5.0]), torch.tensor([0.1, 0.2, 0.3])
@@ -101,11 +101,11 @@ def test_adaptive_weight_is_the_ratio_of_gradients_by_hand():
     assert adaptive_weight(10 * distance, convincing, last).item() == pytest.approx(10 * weight.item())
     assert adaptive_weight(distance, 0 * convincing, last).item() == 1e4
     (distance + weight * convincing).backward()
-    # Both pull the same way here, and as hard.
+    # Both gradients have the same sign here, and the same norm.
     assert last.grad.item() == pytest.approx(2 * 3.5 / 3, rel=2e-3)
 
 
-def test_frozen_judges_pass_gradients_on_and_learn_nothing():
+def test_frozen_discriminators_pass_gradients_and_get_none():
     discriminators, wave = small_waves(), torch.randn(1, 1, 400, requires_grad=True)
     with frozen(discriminators):
         least_squares_generator(discriminators(wave)).backward()
@@ -116,7 +116,7 @@ def test_frozen_judges_pass_gradients_on_and_learn_nothing():
     assert all(p.requires_grad for p in discriminators.parameters())
 
 
-def test_unheard_judges_get_a_zero_gradient():
+def test_inactive_discriminators_get_a_zero_gradient():
     discriminators = small_waves()
     loss = FirstStageModule.inactive_loss(SimpleNamespace(discriminator=discriminators))
     loss.backward()
@@ -158,22 +158,22 @@ def test_wave_features_have_the_published_lengths(samples):
         samples = samples // 2 + 1
 
 
-def test_a_period_is_judged_by_its_own_samples():
+def test_period_discriminator_sees_every_period_th_sample():
     discriminators, wave = small_waves(), torch.randn(1, 1, 300, requires_grad=True)
     logits = discriminators(wave)[1][-1]
     logits[..., 1].sum().backward()
-    heard = wave.grad[0, 0].nonzero().flatten()
-    assert set(heard.tolist()) == set(range(1, 300, 3))
+    used = wave.grad[0, 0].nonzero().flatten()
+    assert set(used.tolist()) == set(range(1, 300, 3))
 
 
-def test_the_next_scale_hears_averages_of_four_samples_every_second():
+def test_next_scale_is_average_pooled_by_two():
     discriminators, wave = small_waves().eval(), torch.randn(1, 1, 300)
     padded = F.pad(wave, (2, 2))
-    averages = padded.unfold(-1, 4, 2).mean(-1)
-    torch.testing.assert_close(discriminators(wave)[3][-1], discriminators.scales[1](averages)[-1])
+    pooled = padded.unfold(-1, 4, 2).mean(-1)
+    torch.testing.assert_close(discriminators(wave)[3][-1], discriminators.scales[1](pooled)[-1])
 
 
-def test_the_first_scale_alone_is_bounded_by_its_spectral_norm():
+def test_only_the_first_scale_has_spectral_norm():
     discriminators = small_waves()
     for _ in range(20):
         discriminators.scales[0](torch.zeros(1, 1, 64))
@@ -182,7 +182,7 @@ def test_the_first_scale_alone_is_bounded_by_its_spectral_norm():
     assert max(abs(norm - 1) for norm in second) > 0.3
 
 
-def test_norms_of_weights_are_taken_outside_autocast(monkeypatch):
+def test_weight_norms_are_computed_outside_autocast(monkeypatch):
     """On GPUs autocast would give the spectral norm vectors of different types."""
     seen, forward = [], parametrizations._SpectralNorm.forward
 
@@ -201,7 +201,7 @@ def test_norms_of_weights_are_taken_outside_autocast(monkeypatch):
     assert {features[0].dtype for features in outputs} == {torch.bfloat16}
 
 
-def test_a_verdict_depends_on_no_neighbour():
+def test_logits_do_not_depend_on_other_items():
     torch.manual_seed(0)
     patches, waves = PatchDiscriminator(channels=16), small_waves().eval()
     for discriminators, items in ((patches, torch.randn(3, 2, 40, 32) - 5), (waves, 0.1 * torch.randn(3, 2, 400))):
@@ -218,9 +218,9 @@ def test_a_verdict_depends_on_no_neighbour():
         torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_a_patch_is_seventy_frames_and_bins():
+def test_receptive_field_of_a_patch_is_seventy_frames_and_bins():
     discriminator = PatchDiscriminator(channels=16)
-    # Norms spread each value over the whole image.
+    # Normalisation makes each output depend on the whole image.
     discriminator.norms = nn.ModuleList(nn.Identity() for _ in discriminator.norms)
     mel = torch.randn(1, 1, 128, 136, requires_grad=True)
     [[*_, logits]] = discriminator(mel)
@@ -244,7 +244,7 @@ def module() -> VAEModule:
     return VAEModule(load_config([ROOT / "config" / "vae_train.yaml"], [*SMALL_KEYS, *keys]))
 
 
-def test_gradients_of_judges_take_nothing_from_the_first_stage(module):
+def test_discriminator_gradients_are_clipped_separately(module):
     optimizer = module.configure_optimizers()["optimizer"]
     discriminators = list(module.discriminator.parameters())
     learnt = list(module.vae.parameters())
@@ -260,7 +260,7 @@ def test_gradients_of_judges_take_nothing_from_the_first_stage(module):
     assert all((p.grad == 1e-9).all() for p in learnt)
 
 
-def test_cosine_falls_to_nothing_at_the_last_step(module):
+def test_cosine_schedule_is_zero_at_the_last_step(module):
     (rate, _) = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas
     assert [rate(step) for step in (0, 2, 5, 10, 11)] == pytest.approx(
         [1, (1 + math.cos(0.2 * math.pi)) / 2, 0.5, 0, 0]

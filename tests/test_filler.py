@@ -29,11 +29,11 @@ def test_filler_gives_published_values(values, first, total, squares):
     np.testing.assert_allclose([flat[0], flat.sum(), (flat**2).sum()], [first, total, squares], rtol=1e-9)
 
 
-def test_switcher_reverses_the_tracks():
+def test_switcher_reverses_the_stems():
     assert fill("switcher", (4, 4)).tolist() == [[0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
 
 
-def test_what_is_no_weight_is_refused():
+def test_names_that_are_not_weights_are_refused():
     with pytest.raises(KeyError, match="betas"):
         fill("betas", (1000,))
 

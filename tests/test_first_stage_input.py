@@ -10,9 +10,9 @@ pytestmark = pytest.mark.medium
 
 
 @pytest.fixture(scope="module")
-def judged(grooves, tmp_path_factory):
-    """The run folder of a VAE of one step, judged from the first on."""
-    folder = tmp_path_factory.mktemp("judged")
+def adversarial_run(grooves, tmp_path_factory):
+    """The run folder of one training step of a VAE with an active discriminator."""
+    folder = tmp_path_factory.mktemp("adversarial")
     train(folder, "vae", grooves, "run_dir=vae", "trainer.max_steps=1", "first_stage.discriminator_start=0")
     return folder / "vae"
 
@@ -58,12 +58,12 @@ def judged(grooves, tmp_path_factory):
         ("vae", ["data.params.path.train_data=null"], "data.params.path.train_data: is not set"),
     ],
 )
-def test_wrong_input(fail, grooves, kind, keys, message):
+def test_wrong_input_is_one_line_that_names_the_key(fail, grooves, kind, keys, message):
     assert message in fail("train_first_stage.py", *arguments(kind, grooves, *keys))
 
 
-def test_a_vae_run_is_no_vocoder_run(fail, grooves, judged):
-    path = judged / "checkpoints" / "last.ckpt"
+def test_vae_run_is_refused_as_vocoder_run(fail, grooves, adversarial_run):
+    path = adversarial_run / "checkpoints" / "last.ckpt"
     line = fail("train_first_stage.py", *arguments("vocoder", grooves, f"trainer.resume={path}"))
     assert f"{path} is not a checkpoint of such a training run" in line
     line = fail("train_first_stage.py", *arguments("vocoder", grooves, f"model.params.vocoder_ckpt_path={path}"))
@@ -71,23 +71,26 @@ def test_a_vae_run_is_no_vocoder_run(fail, grooves, judged):
 
 
 @pytest.mark.parametrize("key", ["first_stage.discriminator_start=null", "first_stage.patch_channels=32"])
-def test_a_run_goes_on_with_its_own_judges(fail, grooves, judged, key):
-    keys = [f"trainer.resume={judged / 'checkpoints' / 'last.ckpt'}", "trainer.max_steps=5", key]
+def test_run_resumes_with_its_own_discriminators_only(fail, grooves, adversarial_run, key):
+    keys = [f"trainer.resume={adversarial_run / 'checkpoints' / 'last.ckpt'}", "trainer.max_steps=5", key]
     line = fail("train_first_stage.py", *arguments("vae", grooves, *keys))
     assert "trainer.resume: the run has another discriminator, or none" in line
     assert "model.params.vae_ckpt_path" in line
 
 
-def test_weights_of_other_mels_are_refused(fail, grooves, judged):
-    keys = [f"model.params.vae_ckpt_path={judged / 'checkpoints' / 'last.ckpt'}", "model.params.audio.f_max=3000"]
+def test_weights_of_other_mels_are_refused(fail, grooves, adversarial_run):
+    keys = [
+        f"model.params.vae_ckpt_path={adversarial_run / 'checkpoints' / 'last.ckpt'}",
+        "model.params.audio.f_max=3000",
+    ]
     line = fail("train_first_stage.py", *arguments("vocoder", grooves, *keys))
     assert "its vae was trained on other mels" in line
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vae", "vocoder"])
-def test_two_devices_train_alike_and_wait_for_no_unheard_judge(grooves, tmp_path, kind):
-    """Before judges are heard the losses are those of one device with the double batch; behind it they are numbers."""
+def test_two_devices_train_as_one_and_need_no_active_discriminator(grooves, tmp_path, kind):
+    """Losses equal those of one device with twice the batch until discriminators are active; then they are finite."""
     steps = ["trainer.max_steps=4", "trainer.validation_every_n_steps=2"]
     one = arguments(kind, grooves, *steps, "run_dir=one")
     two = arguments(kind, grooves, *steps, "run_dir=two", "trainer.devices=2", "data.params.batch_size=1")

@@ -1,4 +1,4 @@
-"""The training of VAE and vocoder as a user runs it: losses, judges, resuming, precision, samples and export."""
+"""The training of VAE and vocoder as a user runs it: losses, discriminators, resuming, precision, samples, export."""
 
 import math
 from pathlib import Path
@@ -24,12 +24,13 @@ from synctrack.training.first_stage.vocoder_module import VocoderModule
 pytestmark = pytest.mark.medium
 
 STEPS, START = 8, 2
+QUICK = ("trainer.validation_every_n_steps=2", "validation.clips=0")
 KINDS = ("vae", "vocoder")
 
 
 @pytest.fixture(scope="module")
 def runs(grooves, tmp_path_factory) -> Path:
-    """A folder with the run folders `vae` and `vocoder` of eight steps each, judged from the third on."""
+    """A folder with the run folders `vae` and `vocoder`: eight steps, discriminators active from the third on."""
     folder = tmp_path_factory.mktemp("first_stages")
     for kind in KINDS:
         train(folder, kind, grooves, f"run_dir={kind}", f"trainer.max_steps={STEPS}")
@@ -52,13 +53,13 @@ def songs(folder: Path, start: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_judged_first_stage_learns(runs, kind):
+def test_first_stage_with_discriminators_learns(runs, kind):
     run = logged(runs / kind)
     assert all(math.isfinite(value) for value in run.values())
     assert values(runs / kind, "val/mel_l1")[-1] < 0.95 * values(runs / kind, "val/mel_l1")[0]
-    judged = [step for name, step in sorted(run) if name == "train/discriminator"]
-    assert judged == list(range(START, STEPS))
-    # Judges that say 0 to everything have a loss of 1, and four of them of least squares one of 4.
+    active = [step for name, step in sorted(run) if name == "train/discriminator"]
+    assert active == list(range(START, STEPS))
+    # With logits of 0 the hinge loss is 1, and the least-squares loss of four discriminators is 4.
     assert values(runs / kind, "train/discriminator")[-1] < {"vae": 1.0, "vocoder": 4.0}[kind]
 
 
@@ -78,16 +79,18 @@ def test_loss_is_the_sum_of_what_is_logged(runs, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_judges_do_not_age_before_they_are_heard(runs, kind):
+def test_discriminators_are_not_updated_while_inactive(runs, kind):
     (optimizer,) = last(runs / kind)["optimizer_states"]
-    learnt, judges = ({int(optimizer["state"][i]["step"]) for i in g["params"]} for g in optimizer["param_groups"])
-    assert learnt == {STEPS}
-    assert judges == {STEPS - START}
+    first_stage, discriminators = (
+        {int(optimizer["state"][i]["step"]) for i in g["params"]} for g in optimizer["param_groups"]
+    )
+    assert first_stage == {STEPS}
+    assert discriminators == {STEPS - START}
 
 
 @pytest.mark.parametrize(("kind", "stop"), [("vae", 5), ("vocoder", 6)])
 def test_stopped_and_resumed_equals_never_stopped(runs, grooves, tmp_path, kind, stop):
-    """Stops in the middle of an epoch, and at its end; the judges go on as well."""
+    """Stops in the middle of an epoch, and at its end; the discriminators resume as well."""
     train(tmp_path, kind, grooves, "run_dir=broken", f"trainer.max_steps={stop}")
     train(tmp_path, kind, grooves, "run_dir=broken", f"trainer.max_steps={STEPS}", "trainer.resume=last")
     assert logged(tmp_path / "broken") == logged(runs / kind)
@@ -137,7 +140,7 @@ def test_validation_writes_original_and_reconstruction(runs, grooves, kind):
         assert [path.name for path in (folder / version).glob("*.png")] == [f"{name}.png"]
 
 
-def test_distance_of_mels_is_that_of_the_vocoder_as_generation_loads_it(runs, grooves):
+def test_logged_mel_distance_is_that_of_the_loaded_vocoder(runs, grooves):
     """Over all segments, from the checkpoint alone; the reconstruction on the disk is of the same vocoder."""
     vocoder, mel = vocoder_of(runs / "vocoder" / "checkpoints" / "last.ckpt"), LogMel(SMALL_AUDIO)
     samples = SMALL_AUDIO.segment_samples
@@ -152,7 +155,7 @@ def test_distance_of_mels_is_that_of_the_vocoder_as_generation_loads_it(runs, gr
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_exported_vocoder_is_folded_and_sounds_the_same(runs, grooves, tmp_path, half):
+def test_exported_vocoder_is_folded_and_gives_the_same_output(runs, grooves, tmp_path, half):
     trained, out = runs / "vocoder" / "checkpoints" / "last.ckpt", tmp_path / "vocoder.safetensors"
     convert(trained, out, half=half)
     module = VocoderModule(small_config("vocoder"))
@@ -166,7 +169,7 @@ def test_exported_vocoder_is_folded_and_sounds_the_same(runs, grooves, tmp_path,
     made = vocoder_of(out)(mel)
     torch.testing.assert_close(made, expected, atol=2e-3 if half else 1e-6, rtol=0)
     assert (made - vocoder_of(trained)(mel)).abs().max() <= (2e-3 if half else 0)
-    # One weight and one bias of each layer, and nothing of the judges.
+    # One weight and one bias of each layer, and nothing of the discriminators.
     assert len(split) == len(list(vocoder_of(out).parameters())) / 2
     size = sum(parameter.numel() for parameter in vocoder_of(out).parameters())
     assert out.stat().st_size == pytest.approx((2 if half else 4) * size, abs=12_000)
@@ -183,7 +186,7 @@ def test_exported_vae_is_the_trained_one(runs, tmp_path, half):
             assert torch.equal(vae.state_dict()[name.removeprefix("vae.")], expected)
 
 
-def test_fine_tuning_hears_the_mels_of_the_vae(runs, grooves, tmp_path):
+def test_fine_tuning_uses_the_mels_of_the_vae(runs, grooves, tmp_path):
     vae_path, vocoder_path = (runs / kind / "checkpoints" / "last.ckpt" for kind in KINDS)
     start, tune = f"model.params.vocoder_ckpt_path={vocoder_path}", f"model.params.vae_ckpt_path={vae_path}"
     still = ["trainer.max_steps=1", "first_stage.learning_rate=0", start]
@@ -198,23 +201,24 @@ def test_fine_tuning_hears_the_mels_of_the_vae(runs, grooves, tmp_path):
     load_vae(vae, vae_path)
     module = VocoderModule(small_config("vocoder", start, tune))
     with torch.no_grad():
-        heard = vae.decode(vae.encode(mel).mean)
-        torch.testing.assert_close(vocoder(heard), vocoder_of(vocoder_path)(heard), atol=1e-6, rtol=0)
+        reconstructed = vae.decode(vae.encode(mel).mean)
+        expected = vocoder(reconstructed)
+        torch.testing.assert_close(expected, vocoder_of(vocoder_path)(reconstructed), atol=1e-6, rtol=0)
         made = module.reconstruct(songs(grooves / "valid"), [])
-        torch.testing.assert_close(made, vocoder(heard)[..., : SMALL_AUDIO.segment_samples], atol=1e-5, rtol=0)
+        torch.testing.assert_close(made, expected[..., : SMALL_AUDIO.segment_samples], atol=1e-5, rtol=0)
     assert {name.partition(".")[0] for name, _ in module.named_parameters()} == {"vocoder", "discriminator"}
 
 
-def test_a_vae_trains_on_from_weights(runs, grooves, tmp_path):
+def test_vae_training_starts_from_weights(runs, grooves, tmp_path):
     weights = f"model.params.vae_ckpt_path={runs / 'vae' / 'checkpoints' / 'last.ckpt'}"
     train(tmp_path, "vae", grooves, "run_dir=further", "trainer.max_steps=4", "first_stage.learning_rate=0", weights)
     before, after = values(runs / "vae", "val/mel_l1")[-1], values(tmp_path / "further", "val/mel_l1")[-1]
     assert after == pytest.approx(before, rel=1e-5)
 
 
-def test_a_vocoder_that_ends_in_a_spectrum_trains_and_is_exported(runs, grooves, tmp_path):
+def test_vocoder_with_inverse_fourier_transform_trains_and_is_exported(runs, grooves, tmp_path):
     ends = "model.params.vocoder.hifigan={upsample_rates: [8, 5], upsample_kernel_sizes: [16, 16], istft_hop: 4}"
-    train(tmp_path, "vocoder", grooves, "run_dir=short", "trainer.max_steps=8", "validation.clips=0", ends)
+    train(tmp_path, "vocoder", grooves, "run_dir=short", *QUICK, "trainer.max_steps=4", ends)
     distances = values(tmp_path / "short", "val/mel_l1")
     assert distances[1] < distances[0]
     convert(tmp_path / "short" / "checkpoints" / "last.ckpt", tmp_path / "short.safetensors")
@@ -228,10 +232,10 @@ def test_a_vocoder_that_ends_in_a_spectrum_trains_and_is_exported(runs, grooves,
     np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
-def test_judges_are_made_for_runs_that_hear_them():
-    for start, steps, heard in [("null", 10, False), (10, 10, False), (10, 11, True), (0, 1, True), (10, -1, True)]:
+def test_runs_create_discriminators_only_if_they_become_active():
+    for start, steps, active in [("null", 10, False), (10, 10, False), (10, 11, True), (0, 1, True), (10, -1, True)]:
         keys = [f"first_stage.discriminator_start={start}", f"trainer.max_steps={steps}"]
-        assert uses_discriminator(small_config("vae", *keys)) is heard
+        assert uses_discriminator(small_config("vae", *keys)) is active
 
 
 def test_shipped_files_are_the_published_first_stages():

@@ -43,8 +43,8 @@ def test_full_size_trains_and_samples_a_step():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vae", "vocoder"])
-def test_full_size_first_stage_trains_with_its_judges(grooves, tmp_path, kind):
-    """The published networks on parts of a second, the judges heard from the second step on."""
+def test_full_size_first_stage_trains_with_its_discriminators(grooves, tmp_path, kind):
+    """The published networks on parts of a second, with active discriminators from the second step on."""
     data = [f"data.params.path.{part}_data={grooves / part}" for part in ("train", "valid")]
     keys = ["model.params.audio.frames=64", "data.params.batch_size=1", "data.params.num_workers=0", "run_dir=full"]
     keys += ["trainer={accelerator: cpu, devices: 1, max_steps: 3, log_every_n_steps: 1, limit_val_batches: 0}"]

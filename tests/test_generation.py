@@ -1,7 +1,10 @@
-"""eval_synctrack.py as a user runs it: the same clips however they are made, and nothing made twice or half."""
+"""eval_synctrack.py as a user runs it: clips are reproducible, and nothing is generated twice or incomplete."""
 
 import importlib.metadata
 import json
+import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +12,12 @@ import pytest
 import soundfile
 import torch
 
-from helpers.commands import ROOT, run_in
+from helpers.commands import ROOT, run_here, run_in
 from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, small_config
 from synctrack.checkpoint.loading import header
 from synctrack.config import load_config
 from synctrack.data.dataset import StemDataset
-from synctrack.generation.clips import _versions
+from synctrack.manifest import installed_versions
 from synctrack.training.synctrack_module import SyncTrackModule
 
 pytestmark = pytest.mark.medium
@@ -32,11 +35,11 @@ def folder(grooves, tmp_path_factory) -> Path:
     torch.manual_seed(0)
     module = SyncTrackModule(config)
     awaken(module.ema.module)
-    # Weights of this size keep random stages from blowing up small differences.
+    # A scale at which the random networks do not amplify small differences.
     module.model.scale_factor.fill_(4.0)
     saved = {"state_dict": module.state_dict(), "global_step": 7, "synctrack": header("synctrack", config)}
     torch.save(saved, folder / "random.ckpt")
-    evaluate(folder, grooves, "evaluation.out=out")
+    run_in(folder, "eval_synctrack.py", "--config", EVAL_CONFIG, *keys(grooves), "evaluation.out=out")
     return folder
 
 
@@ -47,8 +50,9 @@ def keys(grooves: Path) -> list[str]:
     return [*SMALL_KEYS, *data, checkpoint, "evaluation.steps=3"]
 
 
-def evaluate(folder: Path, grooves: Path, *more: str):
-    return run_in(folder, "eval_synctrack.py", "--config", EVAL_CONFIG, *keys(grooves), *more)
+def evaluate(folder: Path, grooves: Path, *more: str, run: Callable = run_here) -> None:
+    """Evaluate once more, without the scores."""
+    run(folder, "eval_synctrack.py", "--config", EVAL_CONFIG, *keys(grooves), "evaluation.score=false", *more)
 
 
 def clips(out: Path) -> dict[str, np.ndarray]:
@@ -90,12 +94,16 @@ def test_clips_differ_from_each_other(folder):
     assert np.abs(waveforms[0] - waveforms[1]).mean() > 0.1 * np.abs(waveforms[0]).mean()
 
 
-@pytest.mark.parametrize(
-    "how", [["data.params.batch_size=1"], ["trainer.devices=2", "data.params.batch_size=1"]], ids=["single", "devices"]
-)
-def test_the_same_clips_for_any_batch_size_and_number_of_devices(folder, grooves, tmp_path, how):
-    evaluate(folder, grooves, f"evaluation.out={tmp_path / 'other'}", *how)
+@pytest.mark.parametrize(("devices", "run"), [(1, run_here), (2, run_in)], ids=["single", "devices"])
+def test_clips_are_the_same_for_any_batch_size_and_number_of_devices(folder, grooves, tmp_path, devices, run):
+    how = [f"trainer.devices={devices}", "data.params.batch_size=1"]
+    evaluate(folder, grooves, f"evaluation.out={tmp_path / 'other'}", *how, run=run)
     assert_same_clips(folder / "out", tmp_path / "other")
+
+
+def test_scores_of_clips_and_targets_are_written(folder):
+    scores = json.loads((folder / "out" / "scores.json").read_text())
+    assert scores["counts"]["songs"] == scores["reference"]["counts"]["songs"] == 4
 
 
 def test_manifest_says_how_the_clips_were_made(folder):
@@ -127,15 +135,15 @@ def test_clips_of_another_sampler_go_to_another_folder(folder, grooves, fail, tm
     assert "different settings (sampler)" in line
 
 
-def test_a_second_run_makes_only_what_is_missing(folder, grooves, tmp_path):
-    out = tmp_path / "out"
-    evaluate(folder, grooves, f"evaluation.out={out}")
+def test_second_run_generates_only_missing_clips(folder, grooves, tmp_path, caplog):
+    out = shutil.copytree(folder / "out", tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav")}
     lost = out / "stem_2" / "Groove00000_from_0001.28.wav"
     lost.unlink()
-    result = evaluate(folder, grooves, f"evaluation.out={out}")
-    assert "4 clips" in result.stderr
-    assert "3 of them there already" in result.stderr
+    with caplog.at_level(logging.INFO):
+        evaluate(folder, grooves, f"evaluation.out={out}")
+    assert "4 clips" in caplog.text
+    assert "3 of them there already" in caplog.text
     remade = {path for path in out.rglob("*.wav") if path.stat().st_mtime_ns != before[path]}
     assert {path.name for path in remade} == {lost.name}
     assert_same_clips(folder / "out", out)
@@ -178,4 +186,4 @@ def test_versions_leave_out_what_is_not_installed(monkeypatch):
         return installed(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert set(_versions()) == {"synctrack", "torch", "numpy"}
+    assert set(installed_versions("torch", "pytorch_lightning", "numpy")) == {"torch", "numpy"}

@@ -43,17 +43,17 @@ def unet() -> UNet:
 
 
 @pytest.mark.parametrize("t", [0, 500, 999])
-def test_unet(unet, t):
+def test_unet_equals_golden(unet, t):
     noise = unet(tensor_noise("unet.x.b1", (1, NUM_STEMS, *LATENT)), torch.tensor([t]))
     assert Golden("unet_tiny").error(f"out_b1_t{t}", noise) < UNET_ATOL
 
 
-def test_unet_on_two_songs_gives_those_of_each_alone(unet):
+def test_unet_on_two_songs_equals_each_alone(unet):
     noise = unet(tensor_noise("unet.x.b2", (2, NUM_STEMS, *LATENT)), torch.tensor([500, 17]))
     assert Golden("unet_tiny").error("out_b2_alone", noise) < UNET_ATOL
 
 
-def test_unet_would_show_the_other_scope():
+def test_unet_with_the_other_scope_does_not_equal_golden():
     """The fixture is fine enough to tell the two time-specific attentions apart."""
     other = UNet(UNetConfig(**vars(TINY) | {"time_attention_scope": "frame"}), NUM_STEMS, LATENT[0])
     fill_by_name(other, unet_map(other), PUBLISHED_UNET)
@@ -65,7 +65,7 @@ BLOCKS = {"A": (64, 16, 8, 4), "B": (128, 32, 16, 2)}
 """Channels, head channels, time steps and frequencies of the two golden blocks."""
 
 
-def track_transformer(size: str) -> nn.Module:
+def golden_transformer(size: str) -> nn.Module:
     channels, head_channels, _, _ = BLOCKS[size]
     config = UNetConfig(
         model_channels=channels,
@@ -99,8 +99,8 @@ def block_input(size: str, songs: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", BLOCKS)
-def test_every_step_of_the_transformer_block(size):
-    module = track_transformer(size)
+def test_every_step_of_the_transformer_block_equals_golden(size):
+    module = golden_transformer(size)
     seen = {}
 
     def keep(name: str, submodule: nn.Module) -> None:
@@ -135,8 +135,8 @@ def test_every_step_of_the_transformer_block(size):
 
 @pytest.mark.parametrize("size", BLOCKS)
 @pytest.mark.parametrize("songs", [2, 3])
-def test_transformer_block_on_several_songs_gives_those_of_each_alone(size, songs):
-    out = track_transformer(size)(block_input(size, songs))
+def test_transformer_block_on_several_songs_equals_each_alone(size, songs):
+    out = golden_transformer(size)(block_input(size, songs))
     assert Golden("block").error(f"15_out_each_song_alone_{size}_b{songs}", out) < BLOCK_ATOL
 
 
@@ -147,7 +147,7 @@ def vae() -> VAE:
         return fill_by_name(vae, vae_map(vae), PUBLISHED_VAE)
 
 
-def test_vae_encoder(vae):
+def test_vae_encoder_equals_golden(vae):
     raw = []
     handle = vae.encoder.register_forward_hook(lambda _, __, output: raw.append(output))
     posterior = vae.encode(tensor_noise("vae.mel", (1, 1, 1024, 64), -5, 2))
@@ -159,24 +159,24 @@ def test_vae_encoder(vae):
     assert golden.error("std", posterior.std) < VAE_ATOL
 
 
-def test_vae_decoder(vae):
+def test_vae_decoder_equals_golden(vae):
     mel = vae.decode(tensor_noise("vae.z", (1, 1, *LATENT)))
     assert Golden("vae").error("dec", mel) < VAE_ATOL
 
 
 @pytest.mark.slow
-def test_vae_there_and_back(vae):
+def test_vae_reconstruction_equals_golden(vae):
     mel = vae.decode(vae.encode(tensor_noise("vae.mel", (1, 1, 1024, 64), -5, 2)).mean)
     assert Golden("vae").error("dec_of_mean", mel) < VAE_ATOL
 
 
-def test_vae_attention(vae):
+def test_vae_attention_equals_golden(vae):
     attention = next(layer for layer in vae.decoder if isinstance(layer, MidAttention))
     out = attention(tensor_noise("vae.mid", (1, 1, 512, 16, 8)))
     assert Golden("vae").error("mid_attn", out) < VAE_ATOL
 
 
-def test_vocoder_from_weights_with_weight_norm():
+def test_vocoder_from_weights_with_weight_norm_equals_golden():
     vocoder = HiFiGAN(HiFiGANConfig(), AudioFormat()).eval()
     tensors = {name: torch.from_numpy(fill(name, shape, "hifigan.")) for name, shape, _ in published_keys("vocoder")}
     file = CheckpointFile(Path("hifigan-ckpt.ckpt"), "vocoder", True, tensors, None, None)
@@ -195,7 +195,7 @@ def test_vocoder_from_weights_with_weight_norm():
     assert max(errors.values()) < VOCODER_ATOL, errors
 
 
-def test_instrument_prior_and_time_embedding(unet):
+def test_instrument_prior_and_time_embedding_equal_golden(unet):
     golden = Golden("instrument_prior")
     prior = unet.prior
     assert golden.error("switcher", prior.one_hot) == 0
@@ -217,7 +217,7 @@ def test_instrument_prior_and_time_embedding(unet):
     assert golden.error("tiny_switch_emb", unet.embed(t)[0, :, 128:]) < 1e-6
 
 
-def test_parameters_of_every_part():
+def test_number_of_parameters_of_every_part():
     with torch.device("meta"):
         unet, vae = UNet(UNetConfig(), NUM_STEMS, LATENT[0]), VAE(VAEConfig())
         vocoder = HiFiGAN(HiFiGANConfig(), AudioFormat())

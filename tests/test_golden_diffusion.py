@@ -1,4 +1,4 @@
-"""Schedule, sampler, forward process and average: against the published ones, diffusers and their closed forms."""
+"""Schedule, sampler, forward process and EMA: against the published ones, diffusers and their closed forms."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def diffusion() -> Diffusion:
     return Diffusion(DiffusionConfig())
 
 
-def test_noise_schedule(diffusion):
+def test_noise_schedule_equals_golden(diffusion):
     golden = Golden("schedule")
     assert golden.error("betas", diffusion.betas) < 1e-8
     assert golden.error("alphas_cumprod", diffusion.alphas_cumprod) == 0
@@ -39,7 +39,7 @@ def test_noise_schedule(diffusion):
 
 @pytest.mark.parametrize("steps", [5, 20, 200])
 @pytest.mark.parametrize("eta", [0, 1])
-def test_ddim_schedule(diffusion, steps, eta):
+def test_ddim_schedule_equals_golden(diffusion, steps, eta):
     golden = Golden("schedule")
     schedule = sampling_steps(diffusion.alphas_cumprod, steps)[::-1]
     name = f"S{steps}_eta{eta}"
@@ -50,7 +50,7 @@ def test_ddim_schedule(diffusion, steps, eta):
 
 
 @pytest.mark.parametrize("eta", [pytest.param(0, marks=pytest.mark.slow), 1])
-def test_ddim_trajectory_of_the_small_unet(diffusion, eta):
+def test_ddim_trajectory_of_the_small_unet_equals_golden(diffusion, eta):
     unet = UNet(TINY, 4, 8)
     noises = iter([tensor_noise(f"ddim.noise.{i}", SHAPE) for i in range(5)])
     visited = []
@@ -110,7 +110,7 @@ def test_schedule_equals_diffusers(diffusion):
     torch.testing.assert_close(diffusion.alphas_cumprod, reference.alphas_cumprod, rtol=2e-5, atol=0)
 
 
-def test_forward_process_closed_form(diffusion):
+def test_forward_process_equals_closed_form(diffusion):
     t = np.array([0, 1, 250, 500, 999])
     clean, noise = named_noise("q.x", (5, 2, 3, 4)), named_noise("q.noise", (5, 2, 3, 4))
     betas = np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2
@@ -127,7 +127,7 @@ def test_forward_process_uses_the_published_coefficients(diffusion):
     assert golden.error("sqrt_one_minus_alphas_cumprod", diffusion.q_sample(nothing, t, one)) < 1e-6
 
 
-def test_what_the_unet_is_to_say():
+def test_training_target_is_the_noise_or_the_velocity():
     """The noise, or the velocity as diffusers has it."""
     t = torch.tensor([0, 250, 999])
     clean, noise = torch.from_numpy(named_noise("v.x", (3, 4, 5))), torch.from_numpy(named_noise("v.noise", (3, 4, 5)))
@@ -143,7 +143,7 @@ def test_another_prediction_is_refused():
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_a_unet_that_is_right_takes_all_noise_away(prediction):
+def test_perfect_prediction_removes_all_noise(prediction):
     diffusion = Diffusion(DiffusionConfig(prediction=prediction))
     clean = torch.from_numpy(named_noise("v.x", (2, 4, 5)))
 
@@ -154,7 +154,7 @@ def test_a_unet_that_is_right_takes_all_noise_away(prediction):
 
     start, generator = torch.from_numpy(named_noise("v.start", (2, 4, 5))), torch.Generator().manual_seed(0)
     made = sample_by_ddim(diffusion, predict, start, lambda: torch.randn(2, 4, 5, generator=generator), 50, 1.0)
-    # The sampler ends at the first noise level of training, not at none (as published).
+    # The sampler ends at the first noise level of training, not at zero noise (as published).
     kept = diffusion.alphas_cumprod[0].sqrt()
     assert (made - kept * clean).std() < 1.5 * (1 - kept**2).sqrt()
 
@@ -168,20 +168,21 @@ def test_loss_is_the_mean_of_squares_of_each_item():
 
 
 @pytest.mark.parametrize("start", [0, 200_000])
-def test_average_follows_plain_numpy(start):
-    """From zero, where the decay rises, and late, where it stays at its bound."""
+def test_ema_weights_equal_plain_numpy(start):
+    """From zero, during the warm-up of the decay, and late, where the decay is at its bound."""
     module = nn.Linear(5, 7)
     ema = EMA(module, decay=0.9999)
     ema.num_updates.fill_(start)
-    average = [parameter.detach().numpy().copy() for parameter in module.parameters()]
+    expected = [parameter.detach().numpy().copy() for parameter in module.parameters()]
     for i in range(40):
-        weights = [named_noise(f"ema.{i}.{j}", a.shape) for j, a in enumerate(average)]
+        weights = [named_noise(f"ema.{i}.{j}", value.shape) for j, value in enumerate(expected)]
         for parameter, values in zip(module.parameters(), weights, strict=True):
             parameter.data = torch.from_numpy(values)
         ema.update(module)
         n = start + i + 1
         decay = min(np.float32(0.9999), np.float32(1 + n) / np.float32(10 + n))
-        average = [a - (np.float32(1) - decay) * (a - w) for a, w in zip(average, weights, strict=True)]
+        pairs = zip(expected, weights, strict=True)
+        expected = [value - (np.float32(1) - decay) * (value - weight) for value, weight in pairs]
     assert ema.num_updates.item() == start + 40
-    for ours, expected in zip(ema.module.parameters(), average, strict=True):
-        np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-5, atol=1e-6)
+    for ours, value in zip(ema.module.parameters(), expected, strict=True):
+        np.testing.assert_allclose(ours.numpy(), value, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Grooves: the same for the same seed, in time with the beats they state, in tune, below full scale, fast."""
+"""Grooves: deterministic for a seed, in time with their stated beats, in tune, below full scale, and fast."""
 
 import time
 
@@ -37,7 +37,7 @@ def test_seed_decides_everything():
     assert (first.bpm, first.key) != (other.bpm, other.key)
 
 
-def test_a_track_is_the_same_in_any_company():
+def test_stem_is_the_same_whichever_others_play():
     four, two, six = (render_groove(5, 8.0, 16000, stems) for stems in (DEFAULT_STEMS, ("piano", "bass"), STEMS))
     assert set(six.stems) == {"bass", "drums", "guitar", "piano", "strings", "lead"}
     for other in (two, six):
@@ -46,7 +46,7 @@ def test_a_track_is_the_same_in_any_company():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_drums_are_struck_on_the_beats(seed):
+def test_drums_have_onsets_on_the_beats(seed):
     groove = render_groove(seed, 20.0, 16000, stems=["drums"], drift=0.04)
     drums = groove.stems["drums"]
     assert _struck(drums, groove.beats) > 0.9
@@ -56,7 +56,7 @@ def test_drums_are_struck_on_the_beats(seed):
 
 
 def _changed(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> float:
-    """How unlike (0 to 1) the spectra of the 64 ms before and after each of `times` are, on average."""
+    """Mean cosine distance (0 to 1) of the spectra of the 64 ms before and after each of `times`."""
     width = 1024 * sample_rate // 16000
     unlike = []
     for at in np.round(times * sample_rate).astype(int):
@@ -67,7 +67,7 @@ def _changed(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> f
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_all_tracks_begin_their_bars_together(stem):
+def test_all_stems_begin_their_bars_together(stem):
     groove = render_groove(3, 20.0, 16000, stems=[stem])
     wave = groove.stems[stem]
     late = groove.downbeats + 1 / 8 * 60 / groove.bpm
@@ -110,7 +110,7 @@ def test_swing_delays_the_second_eighth():
     assert _struck(groove.stems["drums"], groove.beats + 0.5 * beat) < 0.2
 
 
-def test_nothing_clips_alone_or_mixed():
+def test_stems_and_mix_do_not_clip():
     for seed in range(3):
         stems = render_groove(seed, 10.0, 16000, STEMS).stems
         assert max(np.abs(wave).max() for wave in [*stems.values(), sum(stems.values())]) == pytest.approx(
@@ -124,8 +124,8 @@ def test_nothing_clips_alone_or_mixed():
 def test_voices_are_in_tune(instrument, pitch, rate):
     wave = tone(instrument, pitch, rate)
     assert np.abs(wave).max() == pytest.approx(1.0)
-    heard = librosa.yin(wave[: rate // 2], fmin=60, fmax=700, sr=rate, frame_length=4096)
-    assert np.median(heard) == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=0.012)
+    pitches = librosa.yin(wave[: rate // 2], fmin=60, fmax=700, sr=rate, frame_length=4096)
+    assert np.median(pitches) == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=0.012)
 
 
 def test_patterns_fill_their_bars():
@@ -156,19 +156,19 @@ def test_rendering_takes_less_than_a_thirtieth_of_real_time(rate):
         ({"sample_rate": 4000}, "8000 Hz or more"),
     ],
 )
-def test_impossible_grooves_are_refused(arguments, message):
+def test_grooves_out_of_bounds_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         render_groove(**{"seed": 0, "seconds": 5.0, "sample_rate": 16000} | arguments)
 
 
 @pytest.mark.slow
-def test_a_beat_tracker_hears_the_beats(tmp_path):
+def test_beat_tracker_detects_the_beats(tmp_path):
     """Half and double tempo are a tracker's usual mistakes, hence the mean over some songs."""
     tracker, scores = MadmomTracker(), []
     for seed in range(6):
         groove = render_groove(seed, 20.0, 16000)
         for name, wave in (("drums", groove.stems["drums"]), ("mix", sum(groove.stems.values()))):
             write_wav(tmp_path / f"{name}.wav", wave, 16000)
-            heard = tracker.track_file(tmp_path / f"{name}.wav").beats["corrected"]
-            scores.append(mir_eval.beat.f_measure(groove.beats, heard))
+            detected = tracker.track_file(tmp_path / f"{name}.wav").beats["corrected"]
+            scores.append(mir_eval.beat.f_measure(groove.beats, detected))
     assert np.mean(scores) > 0.9

@@ -1,4 +1,4 @@
-"""The house: sizes of files, one package, and docstring examples that run."""
+"""Conventions of the source: sizes of files, one package, and docstring examples that run."""
 
 import doctest
 import importlib

@@ -83,7 +83,7 @@ def save_broken_vae() -> None:
         (["--out", "data"], "data/train: was created with different settings ("),
     ],
 )
-def test_what_cannot_be_encoded_is_one_line_and_status_2(fail, store_copy, keys, message):
+def test_wrong_input_of_encoding_is_one_line_and_status_2(fail, store_copy, keys, message):
     assert message in fail("prepare_data.py", "latents", "--config", TRAIN_CONFIG, *KEYS, *keys)
     assert not Path("new").exists()
 
@@ -94,18 +94,18 @@ def test_numbers_that_float16_cannot_hold_are_refused(fail, store_copy):
     assert sorted(contents(Path("new"))) == ["train", "train/manifest.json"]
 
 
-def test_too_little_room_is_said_before_anything_is_encoded(fail, store_copy, monkeypatch):
+def test_too_little_disk_space_is_reported_before_encoding(fail, store_copy, monkeypatch):
     usage = shutil.disk_usage(store_copy)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2_000_000))
     stored = sum(file.stat().st_size for file in store_copy.glob("latents/*/*/*.npy")) - 4 * 128
     assert f"new: needs {stored / 1e9:.1f} GB more, 0.0 GB are free" in fail("prepare_data.py", *MAKE, "new")
     assert not Path("new").exists()
-    # What is there needs no more room.
+    # Complete songs need no more space.
     monkeypatch.setattr(sys, "argv", ["prepare_data.py", *map(str, MAKE), "latents"])
     runpy.run_path(str(ROOT / "prepare_data.py"), run_name="__main__")
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_track(fail, store_copy):
+def test_full_disk_is_one_line_and_leaves_no_song(fail, store_copy):
     """A limit on file sizes stands for the full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from helpers.commands import ROOT, run_in, wait_for
+from helpers.commands import ROOT, run_here, run_in, wait_for
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, OFFSETS, TRAIN_CONFIG, config_with, contents
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken
 from synctrack.audio.mel import LogMel
@@ -77,14 +78,14 @@ def losses(module: SyncTrackModule, data: StemDataModule, epoch: int = 0) -> tor
         return module.model.loss(module.latent(batch, generators), generators)
 
 
-def test_loss_equals_that_from_audio(module, monkeypatch):
+def test_loss_from_the_store_equals_that_from_audio(module, monkeypatch):
     audio = StemDataModule(config_with())
     freely_shifted = losses(module, audio)
     audio.train.offsets = OFFSETS
     from_audio = [losses(module, audio, epoch) for epoch in range(3)]
 
     def fail(*_: object) -> None:
-        raise AssertionError("the audio's way was taken")
+        raise AssertionError("audio was read or encoded")
 
     monkeypatch.setattr(VAE, "encode", fail)
     monkeypatch.setattr(LogMel, "forward", fail)
@@ -92,7 +93,7 @@ def test_loss_equals_that_from_audio(module, monkeypatch):
     store = StemDataModule(config_with(), latents="latents")
     for epoch in range(3):
         torch.testing.assert_close(losses(module, store, epoch), from_audio[epoch], atol=1e-4, rtol=0)
-    # So near is no other: not the segments a little aside, not another epoch's noise.
+    # The tolerance distinguishes other shifts of the segments and another epoch's noise.
     assert (freely_shifted - from_audio[0]).abs().max() > 0.01
     assert (from_audio[1] - from_audio[0]).abs().max() > 0.01
 
@@ -101,9 +102,9 @@ def test_validation_items_equal_those_of_the_audio(module):
     audio, store = StemDataModule(config_with()).valid, StemDataModule(config_with(), latents="latents").valid
     assert len(store) == len(audio) == 4
     for index in range(4):
-        heard, stored = audio[0, index], store[0, index]
-        assert (stored["name"], stored["index"], stored["epoch"]) == (heard["name"], index, 0)
-        posterior = module.model.vae.encode(module.model.mel(heard["waveform"][None]))
+        item, stored = audio[0, index], store[0, index]
+        assert (stored["name"], stored["index"], stored["epoch"]) == (item["name"], index, 0)
+        posterior = module.model.vae.encode(module.model.mel(item["waveform"][None]))
         torch.testing.assert_close(stored["mean"].float(), posterior.mean[0], rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(stored["std"].float(), posterior.std[0], rtol=1e-3, atol=1e-4)
 
@@ -113,9 +114,9 @@ def logged(run_dir: Path, name: str) -> dict[int, float]:
     return {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
 
 
-def train(folder: Path, *keys: str) -> Path:
-    """Run training in `folder`; gives the run's folder."""
-    run_in(folder, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys)
+def train(folder: Path, *keys: str, run: Callable = run_in) -> Path:
+    """Run training in `folder`, by `run_in` or `run_here`; gives the run's folder."""
+    run(folder, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys)
     return folder / "runs" / "synctrack"
 
 
@@ -144,16 +145,16 @@ def test_scale_factor_from_the_store_is_that_from_audio(trained, module):
 
 
 @pytest.mark.parametrize(
-    "keys",
+    ("keys", "run"),
     [
-        ["data.params.num_workers=0"],
-        pytest.param(["trainer.devices=2", "data.params.batch_size=1"], marks=pytest.mark.slow),
+        (["data.params.num_workers=0"], run_here),
+        pytest.param(["trainer.devices=2", "data.params.batch_size=1"], run_in, marks=pytest.mark.slow),
     ],
 )
-def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trained, store_copy, keys):
-    run = train(store_copy, FROM_STORE, *keys)
-    assert len(logged(run, "val/loss")) == 1
-    assert logged(run, "val/loss") == pytest.approx(logged(trained, "val/loss"), rel=1e-5)
+def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trained, store_copy, keys, run):
+    folder = train(store_copy, FROM_STORE, *keys, run=run)
+    assert len(logged(folder, "val/loss")) == 1
+    assert logged(folder, "val/loss") == pytest.approx(logged(trained, "val/loss"), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_training_is_the_same_without_audio_and_for_any_workers_and_devices(trai
         pytest.param("train/Groove*2/latents.npy", marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_started_again_ends_the_same(store_copy, pattern):
+def test_encoding_killed_and_restarted_gives_the_same_store(store_copy, pattern):
     command = [sys.executable, str(ROOT / "prepare_data.py"), *map(str, MAKE), "killed"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     killed = store_copy / "killed"
@@ -174,11 +175,11 @@ def test_killed_and_started_again_ends_the_same(store_copy, pattern):
         os.kill(process.pid, signal.SIGKILL)
     assert contents(killed) != contents(store_copy / "latents"), "killed too late to tell anything"
     kept = {file: file.stat().st_mtime_ns for file in killed.glob("*/Groove*/*")}
-    run_in(store_copy, "prepare_data.py", *MAKE, "killed")
+    run_here(store_copy, "prepare_data.py", *MAKE, "killed")
     assert contents(killed) == contents(store_copy / "latents")
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
 
 
-def test_other_commands_read_audio_whatever_the_key_says(store_copy):
+def test_other_commands_read_audio_even_if_latents_are_set(store_copy):
     data = StemDataModule(config_with(FROM_STORE))
     assert data.valid[0, 0]["waveform"].shape == (len(STEMS), SMALL_AUDIO.segment_samples)

@@ -43,7 +43,7 @@ def click_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stems(click_stems: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy that a test may change."""
     return Path(shutil.copytree(click_stems, tmp_path / "stems"))
 
 
@@ -105,7 +105,7 @@ def test_score_writes_everything_and_can_read_it_again(stems, run, tmp_path):
     assert again.stdout.splitlines()[:9] == first.stdout.splitlines()[:9]
 
 
-def test_beats_are_kept_by_content_and_not_without_cache(stems, cache):
+def test_beats_are_cached_by_content_and_not_without_cache(stems, cache):
     first = score_folder(stems, protocol="corrected", cache=False)
     assert not cache.exists()
     assert score_folder(stems, protocol="corrected") == first
@@ -117,7 +117,7 @@ def test_beats_are_kept_by_content_and_not_without_cache(stems, cache):
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.json")} == kept
 
 
-def test_a_changed_cache_entry_is_what_is_scored(stems, cache):
+def test_changed_cache_entry_is_used(stems, cache):
     score_folder(stems, protocol="corrected")
     for entry in cache.rglob("*.json"):
         kept = json.loads(entry.read_text())

@@ -1,4 +1,4 @@
-"""IRS, CBS and CBD against values worked out by hand and against the definitions spelled out in loops."""
+"""IRS, CBS and CBD against values computed by hand and against their definitions written as loops."""
 
 import numpy as np
 import pytest
@@ -13,23 +13,23 @@ DURATION = 31.0
 EMPTY = np.empty(0)
 
 
-def one_song(*tracks: np.ndarray) -> dict[str, list[np.ndarray]]:
-    return {"song": list(tracks)}
+def one_song(*stems: np.ndarray) -> dict[str, list[np.ndarray]]:
+    return {"song": list(stems)}
 
 
-def synchrony(*tracks: np.ndarray, window_size: float = 0.15) -> float:
-    return cbs(one_song(*tracks), {"song": DURATION}, window_size).mean_beat_ratio
+def synchrony(*stems: np.ndarray, window_size: float = 0.15) -> float:
+    return cbs(one_song(*stems), {"song": DURATION}, window_size).mean_beat_ratio
 
 
-def random_tracks(seed: int) -> list[np.ndarray]:
-    """Four tracks of jittered beats at unrelated tempi; some of them empty or of one beat."""
+def random_stems(seed: int) -> list[np.ndarray]:
+    """Beats of four stems, jittered and at unrelated tempi; some have none or one."""
     generator = np.random.default_rng(seed)
-    tracks = []
+    stems = []
     for _ in range(4):
         beats = np.arange(generator.uniform(0, 1), DURATION - 1, generator.uniform(0.25, 1.5))
         beats = np.unique(np.round(np.abs(beats + generator.normal(0, 0.05, len(beats))), 2))
-        tracks.append(beats[: generator.choice([0, 1, 2, 100])])
-    return tracks
+        stems.append(beats[: generator.choice([0, 1, 2, 100])])
+    return stems
 
 
 def test_steady_beats_have_no_irregularity():
@@ -62,10 +62,10 @@ def test_no_beats_anywhere_score_nothing():
     assert result.songs == {}
 
 
-@pytest.mark.parametrize("tracks", [2, 3, 4])
-def test_stems_in_perfect_time_score_best(tracks):
-    assert synchrony(*[STEADY] * tracks) == 1
-    result = cbd(one_song(*[STEADY] * tracks))
+@pytest.mark.parametrize("num_stems", [2, 3, 4])
+def test_stems_in_perfect_time_score_best(num_stems):
+    assert synchrony(*[STEADY] * num_stems) == 1
+    result = cbd(one_song(*[STEADY] * num_stems))
     assert (result.avg_error, result.avg_std_error, result.avg_median_error, result.coverage) == (0, 0, 0, 1)
 
 
@@ -129,7 +129,7 @@ def test_deviation_of_an_offset_is_its_share_of_half_an_interval():
 def test_deviation_takes_the_interval_of_the_side_on_which_the_target_lies():
     reference, target = np.array([0.0, 1.0, 3.0]), np.array([0.8, 3.5])
     # 0.0: nearest 0.8 lies beyond 0.5. 1.0: 0.8 is 0.2 early, half the interval before it is 0.5. 3.0: 3.5 is late,
-    # after the last beat the only interval (2) stands for both sides. As a reference, 0.8 and 3.5 have 2.7 on each
+    # after the last beat its only interval (2) is used for both sides. As a reference, 0.8 and 3.5 have 2.7 on each
     # side: 1.0 is 0.2 late and 3.0 is 0.5 early.
     result = song_deviation([reference, target])
     assert result.error == pytest.approx(((0.2 / 0.5 + 0.5 / 1.0) / 2 + (0.2 / 1.35 + 0.5 / 1.35) / 2) / 2)
@@ -154,34 +154,34 @@ def test_errors_are_pooled_over_the_targets_of_a_reference():
 def test_deviation_of_jitter_is_the_mean_of_a_folded_normal():
     generator = np.random.default_rng(0)
     grid = INTERVAL * np.arange(20_000)
-    tracks = [grid + generator.normal(0, 0.01, len(grid)) for _ in range(2)]
-    assert song_deviation(tracks).error == pytest.approx(0.01 * np.sqrt(2) * np.sqrt(2 / np.pi) / 0.3, rel=0.02)
+    stems = [grid + generator.normal(0, 0.01, len(grid)) for _ in range(2)]
+    assert song_deviation(stems).error == pytest.approx(0.01 * np.sqrt(2) * np.sqrt(2 / np.pi) / 0.3, rel=0.02)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_of_stems_does_not_matter(seed):
-    tracks = random_tracks(seed)
-    assert synchrony(*tracks) == pytest.approx(synchrony(*tracks[::-1]), nan_ok=True)
-    assert song_deviation(tracks).error == pytest.approx(song_deviation(tracks[::-1]).error, nan_ok=True)
+    stems = random_stems(seed)
+    assert synchrony(*stems) == pytest.approx(synchrony(*stems[::-1]), nan_ok=True)
+    assert song_deviation(stems).error == pytest.approx(song_deviation(stems[::-1]).error, nan_ok=True)
 
 
-def looped_synchrony(tracks: list[np.ndarray], duration: float, w: float) -> float:
-    valid = [t for t in tracks if len(t)]
+def looped_synchrony(stems: list[np.ndarray], duration: float, w: float) -> float:
+    valid = [stem for stem in stems if len(stem)]
     if len(valid) < 2:
         return np.nan
     ratios = []
     for i in range(int(np.ceil((duration - w) / w)) + 1):
-        count = sum(any(i * w <= b < (i + 1) * w for b in t) for t in valid)
+        count = sum(any(i * w <= beat < (i + 1) * w for beat in stem) for stem in valid)
         if count:
             ratios.append(count / len(valid))
     return float(np.mean(ratios))
 
 
-def looped_deviation(tracks: list[np.ndarray]) -> tuple[float, float, float]:
+def looped_deviation(stems: list[np.ndarray]) -> tuple[float, float, float]:
     per_reference = []
-    for i, reference in enumerate(tracks):
+    for i, reference in enumerate(stems):
         pooled = []
-        for j, target in enumerate(tracks):
+        for j, target in enumerate(stems):
             if i == j or len(reference) < 2 or len(target) < 1:
                 continue
             for k, beat in enumerate(reference):
@@ -197,8 +197,8 @@ def looped_deviation(tracks: list[np.ndarray]) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_definitions_equal_their_loops(seed):
-    tracks = random_tracks(seed)
-    assert synchrony(*tracks) == pytest.approx(looped_synchrony(tracks, DURATION, 0.15), nan_ok=True)
-    result = song_deviation(tracks)
-    expected = looped_deviation(tracks)
+    stems = random_stems(seed)
+    assert synchrony(*stems) == pytest.approx(looped_synchrony(stems, DURATION, 0.15), nan_ok=True)
+    result = song_deviation(stems)
+    expected = looped_deviation(stems)
     assert (result.error, result.std_error, result.median_error) == pytest.approx(expected, nan_ok=True)

@@ -1,4 +1,4 @@
-"""What stands beside the scores: bootstrap intervals, the chance floor, counts, protocols, the optional tracker."""
+"""Beside the scores: bootstrap intervals, the chance floor, counts, protocols, the optional tracker."""
 
 import sys
 import types
@@ -49,17 +49,17 @@ def test_chance_floor_is_seeded_and_far_from_songs_in_time():
     assert 0.4 < floor["avg_error"] < 0.6
 
 
-def test_there_is_no_chance_floor_with_fewer_songs_than_stems():
+def test_chance_floor_is_nan_with_fewer_songs_than_stems():
     songs = songs_in_time(3)
     assert np.isnan(list(chance_floor(songs, dict.fromkeys(songs, 30.0), 0.15, seed=0).values())).all()
 
 
 def test_summary_of_songs_in_time():
     stems = ("bass", "drums")
-    tracks = songs_in_time(6, num_stems=2)
+    songs = songs_in_time(6, num_stems=2)
     files = {
         song: {stem: FileBeats(30.0, 0.5, {"truth": beats}) for stem, beats in zip(stems, both, strict=True)}
-        for song, both in tracks.items()
+        for song, both in songs.items()
     }
     files["song 0"]["bass"] = FileBeats(30.0, 0.0, {"truth": np.empty(0)})
     result = summarise(StemBeats(stems, files, ("truth",), "none"), "truth", 0.15, seed=0)
@@ -67,7 +67,7 @@ def test_summary_of_songs_in_time():
     assert result["avg_interval_std"] == pytest.approx(0, abs=1e-12)
     assert (result["songs_in_cbs"], result["songs_in_cbd"]) == (5, 5)
     assert result["stems"]["bass"]["silent_files"] == 1
-    assert result["songs"]["song 0"]["num_beats"] == {"bass": 0, "drums": len(tracks["song 0"][1])}
+    assert result["songs"]["song 0"]["num_beats"] == {"bass": 0, "drums": len(songs["song 0"][1])}
 
 
 def test_protocols_that_beats_lack_are_refused_only_when_asked_for():
@@ -108,8 +108,8 @@ def beat_this(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             if "broken" in checkpoint_path:
                 raise ValueError("no checkpoint")
 
-        def __call__(self, signal: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
-            loud = np.flatnonzero(np.abs(signal) > 0.3) / rate
+        def __call__(self, samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+            loud = np.flatnonzero(np.abs(samples) > 0.3) / rate
             beats = loud[np.diff(loud, prepend=-1.0) > 0.2]
             return beats, beats[::4]
 
@@ -138,7 +138,7 @@ def test_beat_this_gives_true_times_and_keeps_weights_apart(beat_this, tmp_path,
     assert beat_this == [str(weights), str(weights), "final0"]
 
 
-def test_weights_that_cannot_be_had_are_named(beat_this, tmp_path):
+def test_weights_that_are_not_available_are_named(beat_this, tmp_path):
     with pytest.raises(InputError, match=r"missing\.ckpt: no such file"):
         make_tracker("beat_this", tmp_path / "missing.ckpt")
     (tmp_path / "broken.ckpt").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""MIDI import: beats against times computed by hand, stems against a click renderer that stands for FluidSynth."""
+"""MIDI import: beats against times computed by hand, stems against a click renderer that replaces FluidSynth."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.medium
 
 @pytest.fixture
 def soundfont(tmp_path, monkeypatch) -> Path:
-    """What passes as a soundfont, with the clicker as the only fluidsynth."""
+    """A file that is accepted as a soundfont, with the clicker as the only fluidsynth."""
     path = clicking_fluidsynth(tmp_path / "bin")
     monkeypatch.setenv("PATH", str(path.parent))
     return path
@@ -101,7 +101,7 @@ def test_program_changes_move_later_notes(soundfont, tmp_path):
     assert np.abs(piano[:31000]).max() < 0.01 < np.abs(piano[31000:]).max()
 
 
-def test_what_is_no_song_is_left_out(soundfont, tmp_path):
+def test_midi_files_without_beats_are_left_out(soundfont, tmp_path):
     save_song(tmp_path / "songs" / "separate.mid", *FOUR_PARTS, kind=2)
     save_song(tmp_path / "songs" / "endless.mid", FOUR_PARTS[0], [mido.Message("note_on", time=10_000_000)])
     save_song(tmp_path / "songs" / "empty.mid", [])
@@ -124,7 +124,7 @@ def test_limit_that_is_not_a_length_is_refused(songs, soundfont, tmp_path, secon
         write_midi(songs, tmp_path / "out", soundfont, max_seconds=seconds)
 
 
-def test_what_is_missing_is_named(songs, soundfont, tmp_path, monkeypatch):
+def test_missing_programs_and_files_are_named(songs, soundfont, tmp_path, monkeypatch):
     (tmp_path / "text.sf2").write_text("this is not a soundfont")
     (tmp_path / "damaged.sf2").write_bytes(b"RIFF\0\0\0\0sfbkdamaged")
     (tmp_path / "none").mkdir()

@@ -1,5 +1,6 @@
 """The package as it is installed: what a wheel holds and declares, and that nothing heavy is imported early."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import synctrack
+from synctrack.cli.main import COMMANDS
+from synctrack.errors import EXTRAS, InputError, needs_extra
 
 pytestmark = pytest.mark.medium
 
@@ -57,6 +62,7 @@ def test_wheel_holds_one_top_level_name_every_module_and_the_demo(wheel):
 def test_wheel_declares_dependencies_extras_licence_and_command(wheel):
     (metadata,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
     text = wheel.read(metadata).decode()
+    assert f"Version: {synctrack.__version__}\n" in text
     for line in ("Requires-Dist: torch>=2.5", "License-Expression: Apache-2.0", "Provides-Extra: train"):
         assert line in text
     for extra in ("train", "midi", "madmom", "beat-this", "hub"):
@@ -83,13 +89,13 @@ def test_importing_synctrack_imports_only_the_standard_library():
     assert run_python(code).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["synctrack.pipeline", "synctrack.metrics.scores", "synctrack.checkpoint.commands", "synctrack.generation.clips"],
-)
-def test_generating_and_scoring_need_no_optional_package(module):
-    optional = ("pytorch_lightning", "mido", "huggingface_hub", "tensorboard", "madmom")
-    result = run_python(f"for name in {optional}: sys.modules[name] = None\nimport {module}")
+def test_generating_scoring_and_encoding_need_no_optional_package():
+    optional = [module for modules in EXTRAS.values() for module in modules]
+    result = run_python(
+        f"for name in {optional}: sys.modules[name] = None\n"
+        "import synctrack.pipeline, synctrack.metrics.scores, synctrack.checkpoint.commands\n"
+        "import synctrack.generation.clips, synctrack.data.latents.encoding"
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -98,7 +104,6 @@ def test_generating_and_scoring_need_no_optional_package(module):
     [
         (["train", "config/synctrack_train.yaml"], "train"),
         (["evaluate", "ckpt/demo/synctrack.safetensors"], "train"),
-        (["data", "latents", "--config", "config/synctrack_train.yaml", "--out", "x"], "train"),
         (["data", "midi", "--midi", "x", "--out", "x"], "midi"),
     ],
 )
@@ -119,19 +124,41 @@ def test_missing_extra_is_one_line_that_names_it(arguments, extra):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["generate", "score", "data", "train", "evaluate", "checkpoint", ""])
-def test_help_of_every_command_is_quick_to_import(command):
+def test_modules_of_extras_are_those_of_the_project():
+    def module_of(requirement: str) -> str:
+        return re.match(r"[\w-]+", requirement)[0].removesuffix("-prebuilt").replace("-", "_")
+
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {extra: tuple(map(module_of, needed)) for extra, needed in extras.items()} == EXTRAS
+
+
+def test_missing_module_of_no_extra_is_reported_as_itself(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    message = r"^training: needs scipy, which is not installed"
+    with pytest.raises(InputError, match=message) as refused, needs_extra("train", "training"):
+        import scipy.signal  # noqa: F401
+    assert "synctrack[" not in str(refused.value)
+
+
+def test_help_of_every_command_is_printed_and_the_quick_ones_import_no_torch():
+    """In one process: first the commands whose help must be instant, then all others."""
     code = (
-        f"sys.argv = ['synctrack', *{command.split()!r}, '--help']\n"
-        "from synctrack.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print({'torch', 'pytorch_lightning', 'librosa'} & set(sys.modules), file=sys.stderr)"
+        "from synctrack.cli.main import COMMANDS, main\n"
+        "def show(*words):\n"
+        "    sys.argv = ['synctrack', *words, '--help']\n"
+        "    try: main()\n"
+        "    except SystemExit: pass\n"
+        "quick = ('generate', 'score')\n"
+        "show()\n"
+        "for name in quick: show(name)\n"
+        "print({'torch', 'pytorch_lightning', 'librosa'} & set(sys.modules), file=sys.stderr)\n"
+        "for name in COMMANDS:\n"
+        "    if name not in quick: show(name)"
     )
     result = run_python(code)
-    assert "usage: synctrack" in result.stdout
-    if command in ("", "generate", "score"):
-        assert result.stderr.strip() == "set()"
+    for command in ("COMMAND", *COMMANDS):
+        assert f"usage: synctrack {command} " in result.stdout
+    assert result.stderr.strip() == "set()"
 
 
 def test_copied_source_tree_runs_its_own_code(tmp_path):

@@ -124,14 +124,14 @@ def test_command_writes_the_asked_format(monkeypatch, tmp_path, file_format):
     assert soundfile.info(out / "clip_000" / f"mix.{suffix}").subtype == "PCM_24"
 
 
-def test_length_is_rounded_to_the_models_frames_and_said(model, caplog):
+def test_length_is_rounded_to_the_models_frames_with_a_warning(model, caplog):
     song = model.generate(seconds=1.0, steps=1)
     assert song.seconds == pytest.approx(0.96)
     assert "1 s is rounded to 0.96 s, a multiple of 0.32 s" in caplog.text
     assert "was trained on" not in caplog.text
 
 
-def test_length_beyond_the_trained_one_works_and_is_said(model, caplog):
+def test_length_beyond_the_trained_one_works_with_a_warning(model, caplog):
     song = model.generate(seconds=7.68, steps=1)
     assert song.seconds == pytest.approx(7.68)
     assert "the model was trained on 5.12 s" in caplog.text
@@ -232,7 +232,7 @@ def test_run_folder_gives_its_last_checkpoint(tmp_path):
     assert pretrained.find_pretrained(tmp_path) == last
 
 
-def test_model_that_gives_no_numbers_is_refused(model, monkeypatch):
+def test_model_whose_output_is_not_finite_is_refused(model, monkeypatch):
     monkeypatch.setattr(model.model, "decode", lambda latent: torch.full((1, 4, 10), float("nan")))
     with pytest.raises(InputError, match="samples that are not numbers"):
         model.generate(**QUICK)

@@ -1,4 +1,4 @@
-"""prepare_data.py as users run it: a subprocess, from another folder, killed, and given wrong input."""
+"""prepare_data.py as users run it: a subprocess, from another folder, killed, and with wrong input."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from helpers.commands import wait_for
-from helpers.sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_track, save_song
+from helpers.sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_song, save_song
 from synctrack.audio.files import audio_info
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset
@@ -91,11 +91,11 @@ def test_synthetic_writes_stems_and_beats(grooves, tmp_path):
     np.testing.assert_allclose(stored, [wave[:163840] for wave in groove.stems.values()], atol=1e-4)
 
 
-def test_complete_tracks_are_kept_and_more_can_be_added(grooves, tmp_path):
+def test_complete_songs_are_kept_and_missing_ones_added(grooves, tmp_path):
     out = shutil.copytree(grooves, tmp_path / "grooves")
     for folder in list(out.glob("Groove*"))[::2]:
         shutil.rmtree(folder)
-    # As killed runs may leave behind.
+    # Files that killed runs may leave.
     (out / ".manifest-x1.json").write_text("{")
     shutil.copytree(grooves / "Groove00001", out / ".Groove00009.partial")
     stamps = {path: path.stat().st_mtime_ns for path in out.glob("Groove*/*")}
@@ -106,12 +106,12 @@ def test_complete_tracks_are_kept_and_more_can_be_added(grooves, tmp_path):
 
 @pytest.fixture
 def command(request, tmp_path, monkeypatch) -> tuple:
-    """The arguments, less --out, of a command that makes a few tracks from sources of the test's own."""
+    """The arguments, less --out, of a command that writes a few songs from sources of the test's own."""
     if request.param == "synthetic":
         return GROOVES
     if request.param == "slakh":
         for number in range(4):
-            save_slakh_track(tmp_path / "slakh" / "train" / f"Track{number}", FOUR_CLASSES)
+            save_slakh_song(tmp_path / "slakh" / "train" / f"Track{number}", FOUR_CLASSES)
         return ("slakh", "--root", tmp_path / "slakh", "--split", "train", "--workers", 2)
     soundfont = clicking_fluidsynth(tmp_path / "bin")
     monkeypatch.setenv("PATH", str(soundfont.parent))
@@ -133,7 +133,7 @@ def command(request, tmp_path, monkeypatch) -> tuple:
     ],
     indirect=["command"],
 )
-def test_killed_run_ends_the_same_when_started_again(grooves, tmp_path, command, pattern):
+def test_killed_run_gives_the_same_result_when_restarted(grooves, tmp_path, command, pattern):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     if command is GROOVES:
         whole = grooves
@@ -148,7 +148,7 @@ def test_killed_run_ends_the_same_when_started_again(grooves, tmp_path, command,
     assert _tree(killed) == _tree(whole)
 
 
-def test_workers_end_when_the_command_is_killed(tmp_path):
+def test_workers_exit_when_the_command_is_killed(tmp_path):
     process = _start(tmp_path, "synthetic", "--out", "grooves", "--songs", 500, "--seconds", 12, "--workers", 2)
     while not list((tmp_path / "grooves").glob("Groove*")):
         time.sleep(0.01)
@@ -165,8 +165,8 @@ def _no_large_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
 
-def test_failed_writes_are_one_line_and_leave_no_track(tmp_path):
-    """A limit on file sizes stands for the full disk."""
+def test_failed_writes_are_one_line_and_leave_no_song(tmp_path):
+    """A limit on file sizes simulates a full disk."""
     assert "bass.wav: cannot be written" in _refused(tmp_path, *GROOVES, "--out", "new", before=_no_large_files)
     assert list(_tree(tmp_path / "new")) == ["manifest.json"]
 
@@ -199,7 +199,7 @@ def test_killed_worker_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(("synthetic", "--songs", 1, "--tracks", "kazoo"), "stems: kazoo", marks=pytest.mark.slow),
+        pytest.param(("synthetic", "--songs", 1, "--stems", "kazoo"), "stems: kazoo", marks=pytest.mark.slow),
         pytest.param(("synthetic", "--songs", 0), "songs 0", marks=pytest.mark.slow),
         (("slakh", "--root", "nowhere"), "nowhere/train: no such folder"),
         pytest.param(("midi", "--midi", "."), "holds no MIDI file|is not installed", marks=pytest.mark.slow),

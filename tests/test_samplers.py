@@ -53,7 +53,7 @@ def test_dpmpp_equals_diffusers_under_the_same_noise(name, prediction, steps, sp
     )
     reference.set_timesteps(steps)
     ours = sampling_steps(diffusion.alphas_cumprod, steps, spacing, final)
-    # Diffusers rounds its leading time steps otherwise; the step rule is compared, at the time steps of ours.
+    # Diffusers rounds its leading time steps differently; the update rule is compared at our time steps.
     alphas = [step.alpha_cumprod for step in ours] + [ours[-1].next_alpha_cumprod]
     reference.timesteps = torch.tensor([step.t for step in ours])
     reference.sigmas = torch.tensor([math.sqrt((1 - a) / a) for a in alphas], dtype=torch.float64)
@@ -137,7 +137,7 @@ def test_more_steps_than_training_time_steps_are_refused():
         sampling_steps(Diffusion(DiffusionConfig()).alphas_cumprod, 1001)
 
 
-def test_a_sampler_from_outside_needs_one_function_and_one_row(small_model, monkeypatch):
+def test_new_sampler_needs_one_function_and_one_row(small_model, monkeypatch):
     def one_jump(denoise, x, steps, draw_noise, eta):
         x_0, _ = denoise(x, next(iter(steps)))
         return x_0

@@ -16,7 +16,7 @@ def batches(count, items=10, batch_size=2, seed=0, before=0, **devices):
     return seen
 
 
-def test_an_epoch_is_a_permutation_and_the_next_another():
+def test_each_epoch_is_another_permutation():
     epochs = batches(10)
     first, second = ([item for batch in part for item in batch] for part in (epochs[:5], epochs[5:]))
     assert sorted(first) == [(0, i) for i in range(10)]
@@ -25,11 +25,11 @@ def test_an_epoch_is_a_permutation_and_the_next_another():
 
 
 @pytest.mark.parametrize("before", [1, 4, 5, 7, 12])
-def test_resumed_order_is_the_rest_of_the_unbroken_one(before):
+def test_resumed_order_is_the_rest_of_the_uninterrupted_one(before):
     assert batches(20)[before:] == batches(20 - before, before=before)
 
 
-def test_an_epoch_cut_short_goes_on_where_it_stopped():
+def test_shortened_epoch_resumes_where_it_stopped():
     """As with trainer.limit_train_batches: iterations of two batches give the same stream."""
     seen = []
     sampler = TrainBatches(10, 2, 0, lambda: len(seen))
@@ -38,7 +38,7 @@ def test_an_epoch_cut_short_goes_on_where_it_stopped():
     assert seen == batches(12)
 
 
-def test_devices_share_the_batch_of_one():
+def test_devices_share_the_global_batch():
     one = batches(9, batch_size=4)
     ranks = [batches(9, batch_size=2, rank=rank, world_size=2) for rank in range(2)]
     for whole, first, second in zip(one, *ranks, strict=True):

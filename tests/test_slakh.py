@@ -1,4 +1,4 @@
-"""Slakh2100 trees with every trap, against sums computed directly from their FLACs."""
+"""Slakh2100 folders with every kind of fault, against sums computed directly from their FLACs."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from helpers.sources import FOUR_CLASSES, save_slakh_track
+from helpers.sources import FOUR_CLASSES, save_slakh_song
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset
 from synctrack.data.sources.instruments import FOUR_STEMS, load_stem_map
@@ -33,24 +33,22 @@ def _sum(folder: Path, names: list[str], samples: int) -> np.ndarray:
 def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("slakh")
     more = {"S04": "Guitar", "S05": "Synth Lead", "S06": "Strings (continued)", "S07": "Strings", "S08": "Bass"}
-    save_slakh_track(
-        root / "train" / "Track00001", FOUR_CLASSES | more, {"S03": 0.0}, {"S04": 2.5, "S00": 1.7}, ["S08"]
-    )
-    save_slakh_track(root / "train" / "Track00002", {"S00": "Bass", "S01": "Drums", "S02": "Piano"})
-    save_slakh_track(root / "train" / "Track00003", FOUR_CLASSES, not_rendered=["S03"])
-    save_slakh_track(root / "train" / "Track00004", FOUR_CLASSES)
+    save_slakh_song(root / "train" / "Track00001", FOUR_CLASSES | more, {"S03": 0.0}, {"S04": 2.5, "S00": 1.7}, ["S08"])
+    save_slakh_song(root / "train" / "Track00002", {"S00": "Bass", "S01": "Drums", "S02": "Piano"})
+    save_slakh_song(root / "train" / "Track00003", FOUR_CLASSES, not_rendered=["S03"])
+    save_slakh_song(root / "train" / "Track00004", FOUR_CLASSES)
     (root / "train" / "Track00004" / "stems" / "S02.flac").unlink()
-    save_slakh_track(root / "train" / "Track00005", FOUR_CLASSES)
+    save_slakh_song(root / "train" / "Track00005", FOUR_CLASSES)
     cut = root / "train" / "Track00005" / "stems" / "S01.flac"
     cut.write_bytes(cut.read_bytes()[:50000])
-    save_slakh_track(
+    save_slakh_song(
         root / "train" / "Track00006", FOUR_CLASSES | {"S04": "Drums"}, {"S01": 0.9, "S04": 0.9, "S00": 0.9}
     )
-    save_slakh_track(root / "train" / "Track00007", FOUR_CLASSES)
+    save_slakh_song(root / "train" / "Track00007", FOUR_CLASSES)
     (root / "train" / "Track00007" / "metadata.yaml").write_text("stems: [")
-    save_slakh_track(root / "train" / "omitted" / "Track00008", FOUR_CLASSES)
-    save_slakh_track(root / "omitted" / "Track00009", FOUR_CLASSES)
-    save_slakh_track(root / "test" / "Track00010", FOUR_CLASSES)
+    save_slakh_song(root / "train" / "omitted" / "Track00008", FOUR_CLASSES)
+    save_slakh_song(root / "omitted" / "Track00009", FOUR_CLASSES)
+    save_slakh_song(root / "test" / "Track00010", FOUR_CLASSES)
     return root
 
 
@@ -60,7 +58,7 @@ def made(root, tmp_path_factory):
     return out, write_slakh(root, out, splits=("train", "test"), workers=2)
 
 
-def test_whole_tracks_are_kept_and_the_rest_reported(root, made):
+def test_complete_songs_are_kept_and_the_rest_reported(root, made):
     out, report = made
     assert sorted(p.relative_to(out).as_posix() for p in out.glob("*/*/")) == [
         "test/Track00010",
@@ -111,7 +109,7 @@ def test_missing_stems_may_be_silent_and_files_flac(root, tmp_path):
     assert {segment.song.name for segment in dataset.segments} == {f"Track0000{n}" for n in (1, 2, 3, 6)}
 
 
-def test_a_map_makes_six_tracks(root, tmp_path):
+def test_stem_map_gives_six_stems(root, tmp_path):
     text = "bass: Bass\ndrums: [drums]\nguitar: [Guitar]\npiano: [Piano]\nstrings: [Strings, Strings (continued)]\n"
     (tmp_path / "six.yaml").write_text(text + "lead: [Synth Lead]\n")
     write_slakh(root, tmp_path / "out", ["train"], stem_map=tmp_path / "six.yaml", sample_rate=22050, workers=1)
@@ -129,7 +127,7 @@ def test_a_map_makes_six_tracks(root, tmp_path):
     ("text", "message"),
     [
         ("bass: [Kazoo]", r"bass: \['Kazoo'\] is unknown; choose of Piano, "),
-        ("bass: [Bass]\nlow: [Bass]", "Bass stands in more than one stem"),
+        ("bass: [Bass]\nlow: [Bass]", "Bass is in more than one stem"),
         ("bass: []", "is unknown"),
         ("- Bass", "is not a map of stems"),
         ("bass: 3", "is not a map of stems"),

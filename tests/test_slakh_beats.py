@@ -9,7 +9,7 @@ import mido
 import numpy as np
 import pytest
 
-from helpers.sources import FOUR_CLASSES, save_slakh_track, save_song
+from helpers.sources import FOUR_CLASSES, save_slakh_song, save_song
 from synctrack.data.sources.slakh import write_slakh
 
 pytestmark = pytest.mark.medium
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
     """Five songs of two seconds: with all_src.mid, files of stems, a steady tempo, a damaged file, none."""
     root = tmp_path / "slakh"
     for number in range(1, 6):
-        save_slakh_track(root / "train" / f"Track{number}", FOUR_CLASSES)
+        save_slakh_song(root / "train" / f"Track{number}", FOUR_CLASSES)
     save_song(root / "train" / "Track1" / "all_src.mid", CONDUCTOR, NOTES)
     save_song(root / "train" / "Track1" / "MIDI" / "S00.mid", NOTES)
     save_song(root / "train" / "Track2" / "MIDI" / "S00.mid", NOTES)

@@ -1,6 +1,6 @@
-# Makes the weights of this folder from nothing; `make demo-weights` runs it from the repository's root.
+# Trains the weights of this folder from scratch; `make demo-weights` runs it from the repository's root.
 # Needs fluidsynth, fluid-soundfont-gm, timgm6mb-soundfont, openttd-openmsx and planetblupi-music-midi (Debian's names).
-# Data and latents that are there are kept; a training run that is there ends it, so that none is overwritten.
+# Existing data and latents are kept; an existing training run is an error, so that none is overwritten.
 set -eu
 
 work=runs/demo_weights
@@ -8,7 +8,7 @@ openmsx=/usr/share/games/openttd/baseset/openmsx
 planetblupi=/usr/share/planetblupi/music
 timgm=/usr/share/sounds/sf2/TimGM6mb.sf2
 
-# For the first stages: grooves, and OpenMSX's songs with two soundfonts and two ways to share out the instruments.
+# For the first stages: grooves, and OpenMSX's songs with two soundfonts and two maps of instruments to stems.
 python prepare_data.py synthetic --out $work/grooves --songs 80 --seconds 41
 python prepare_data.py midi --midi $openmsx --out $work/midi --missing-stem silent
 python prepare_data.py midi --midi $openmsx --out $work/midi_tim --missing-stem silent --soundfont $timgm

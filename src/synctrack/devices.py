@@ -1,4 +1,4 @@
-"""Which device a computation runs on, by the name that a user gives."""
+"""The torch device of a name."""
 
 import torch
 
@@ -8,7 +8,7 @@ NAMES = "auto, cpu, cuda, cuda:0, cuda:1, … or mps"
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
-    """The device of a name; `auto` is the first CUDA GPU, or Apple's, or else the CPU. `gpu` is any of the first two.
+    """The device of a name; `auto` is the first CUDA GPU, else Apple's, else the CPU. `gpu` is either of the GPUs.
 
     Raises:
         InputError: the name is unknown, or this machine has no such device.

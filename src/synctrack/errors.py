@@ -1,4 +1,4 @@
-"""Wrong input, said once: every command answers it with one clear line and exit status 2."""
+"""Errors in the user's input: every command reports them in one line and exits with status 2."""
 
 import errno
 import os
@@ -6,24 +6,44 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# What a library says where the user's disk, not the program, is at fault.
+# Error numbers for which the user's disk, not the program, is at fault.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+EXTRAS = {
+    "train": ("pytorch_lightning", "tensorboard"),
+    "midi": ("mido",),
+    "madmom": ("madmom",),
+    "beat-this": ("beat_this",),
+    "hub": ("huggingface_hub",),
+}
+"""Extra of pyproject.toml -> the modules that it installs."""
+
+
 class InputError(Exception):
-    """Something the user can put right: names the file or key, what is wrong with it and what to do."""
+    """An error that the user can correct; the message names the file or key, what is wrong and what to do."""
 
 
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Import optional packages inside; a missing one becomes an `InputError` that names the extra to install."""
+    """Import optional packages inside this context.
+
+    Args:
+        extra: a key of `EXTRAS`.
+        what: the feature that needs it, for the message.
+
+    Raises:
+        InputError: a module is missing; if it belongs to the extra, the message names the extra to install.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or str(error)).partition(".")[0]
         if package == "synctrack":
             raise
-        raise InputError(f"{what}: needs {package}; pip install 'synctrack[{extra}]'") from error
+        if package in EXTRAS[extra]:
+            raise InputError(f"{what}: needs {package}; pip install 'synctrack[{extra}]'") from error
+        raise InputError(f"{what}: needs {package}, which is not installed; install synctrack again") from error
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -34,7 +54,7 @@ def run_command(main: Callable[[], None]) -> None:
         say(f"error: {' '.join(str(error).split())}")
         sys.exit(2)
     except BrokenPipeError:
-        # The reader of our output, such as head, has had enough; what is still to be flushed goes nowhere.
+        # The reader of our output, such as head, has closed the pipe; the rest is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -48,6 +68,6 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line of its own on stderr, also where a progress bar stands on the present one."""
+    """Print on a new line of stderr, also if a progress bar occupies the current one."""
     bars = getattr(sys.modules["tqdm"].tqdm, "_instances", ()) if "tqdm" in sys.modules else ()
     print("\n" if bars else "", line, sep="", file=sys.stderr)

@@ -26,7 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # mkstemp makes files private; what a user finds should have the usual permissions.
+        # mkstemp creates private files; the result should have the usual permissions.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -39,10 +39,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def changes(made: dict[str, Any], wanted: dict[str, Any]) -> str:
+def changes(before: dict[str, Any], now: dict[str, Any]) -> str:
     """The first three keys for which two sets of settings differ, with both values; empty if they are the same."""
-    keys = [key for key in made | wanted if made.get(key) != wanted.get(key)]
-    listed = [f"{key} {made.get(key)}, now {wanted.get(key)}" for key in keys[:3]]
+    keys = [key for key in before | now if before.get(key) != now.get(key)]
+    listed = [f"{key} {before.get(key)}, now {now.get(key)}" for key in keys[:3]]
     return ", ".join(listed) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 

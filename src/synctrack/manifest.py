@@ -1,5 +1,6 @@
-"""The manifest of an output folder: which settings its content was made with, so that no two are ever mixed."""
+"""The manifest of an output folder: the settings that its content was created with, so that no two are mixed."""
 
+import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,17 @@ from synctrack.errors import InputError
 from synctrack.files import changes, write_json
 
 MANIFEST = "manifest.json"
+
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """The versions of those of these packages that are installed, by name."""
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def claim(
@@ -22,8 +34,8 @@ def claim(
 
     Args:
         folder: where files will be written.
-        settings: all that decides their content, as JSON.
-        remedy: what the user can do where the folder cannot be used.
+        settings: everything that determines their content, as JSON.
+        remedy: what the user can do if the folder cannot be used.
         key: the manifest's entry that holds the settings.
         describe: how to list the differences of two settings.
 

@@ -8,7 +8,6 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
@@ -28,6 +27,7 @@ from synctrack.generation.production import Production
 from synctrack.generation.record import recorded_settings
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
+from synctrack.manifest import installed_versions
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -270,12 +270,11 @@ class SyncTrack:
 
     def _info(self, info: dict[str, Any]) -> dict[str, Any]:
         """What `song.json` says of a song that was made in this way, on this machine."""
-        packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
         made = {
             "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
             "precision": self.precision,
             "device": self.device.type,
-            "versions": packages,
+            "versions": installed_versions("torch", "numpy"),
         }
         return {**info, **made}
 

@@ -1,17 +1,17 @@
-"""Random numbers that belong to an item, so that no result depends on batch size, order or number of devices."""
+"""Random numbers per item, so that no result depends on batch size, order or number of devices."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-# Keeps the streams of random numbers apart that belong to one item.
+# Separate streams of random numbers for one item.
 TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION, GIVEN, SIGNAL = range(7)
 
 
 def item_seed(*key: int) -> int:
-    """A 63-bit seed from non-negative integers, such as (seed, epoch, index); near keys give unrelated seeds."""
-    # The length too, or a key and the same with a zero behind it would be one.
+    """A 63-bit seed from non-negative integers, such as (seed, epoch, index); similar keys give unrelated seeds."""
+    # The length is included, so that a key and the same key followed by a zero differ.
     return int(np.random.SeedSequence([len(key), *key]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -27,7 +27,7 @@ def batch_generators(batch: dict[str, Any], seed: int, stream: int, device: torc
 
 
 def draw_per_item(mean: torch.Tensor, std: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-    """Values (b, ...), float32, of normal distributions with these means and deviations: row i by generator i alone."""
+    """Sample normal distributions: values (b, ...), float32; row i is drawn from generator i alone."""
     return (mean + std * normal_per_item(generators, mean.shape[1:]).to(mean.device)).float()
 
 

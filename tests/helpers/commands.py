@@ -24,7 +24,7 @@ def run_in(folder: Path, script: str, *arguments: object, check: bool = True) ->
 
 
 def run_here(folder: Path, script: str, *arguments: object) -> None:
-    """`run_in` this process, which saves the start; with one thread, so that the same run gives the same bits."""
+    """As `run_in`, but in this process, which is faster; with one thread, so that equal runs give equal bits."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -37,10 +37,10 @@ def run_here(folder: Path, script: str, *arguments: object) -> None:
 
 
 def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
-    """Return when `folder` holds anything like `pattern`, or the process has ended."""
+    """Return when a file in `folder` matches `pattern`, or the process has ended."""
     found = False
     while process.poll() is None and not found:
-        # The process renames folders while we look into them.
+        # The process renames folders while they are listed.
         with contextlib.suppress(FileNotFoundError):
             found = next(folder.glob(pattern), None) is not None
         time.sleep(0.001)

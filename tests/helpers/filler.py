@@ -11,7 +11,7 @@ import numpy as np
 
 
 def fill(key: str, shape: tuple[int, ...], prefix: str = "") -> np.ndarray:
-    """The weight `prefix + key`, float32 of `shape`; KeyError for what is no weight (schedules, scales)."""
+    """The weight `prefix + key`, float32 of `shape`; KeyError for names that are not weights (schedules, scales)."""
     shape = tuple(shape)
     leaf = key.rpartition(".")[2]
     if leaf == "switcher":

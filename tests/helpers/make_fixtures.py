@@ -18,7 +18,7 @@ STRIDES = {"unet_tiny": 13, "block": 5, "vae": 5, "hifigan": 3, "ddim_tiny": 29,
 
 
 def wanted(file: str, array: str) -> bool:
-    """Leave out what no model of ours can show: songs mixed within a batch, one-line facts, unused buffers."""
+    """Leave out what our model does not compute: songs mixed within a batch, one-line facts, unused buffers."""
     if file == "unet_tiny":
         return array != "out_b2"
     if file == "block":

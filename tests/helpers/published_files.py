@@ -29,13 +29,13 @@ CONTAINERS = {"synctrack": "state_dict", "musicldm": "state_dict", "vae": "state
 
 
 def new_model(params: ModelParams = PARAMS, stems: tuple[str, ...] = STEMS) -> tuple[LatentDiffusion, EMA]:
-    """A model with random weights and its average."""
+    """A randomly initialised model and its EMA."""
     model = LatentDiffusion(params, stems)
     return model, EMA(model.unet, params.ema_decay)
 
 
 def published_tensors(kind: str) -> dict[str, torch.Tensor]:
-    """What a published file of the small model would hold, together with what is rightly ignored of such files."""
+    """The content of a published file of the small model, including the tensors that are ignored."""
     return dict(_published_tensors(kind))
 
 
@@ -62,15 +62,15 @@ def _published_tensors(kind: str) -> dict[str, torch.Tensor]:
 
 
 def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The filler's values, and plain noise for names that it has no rule for."""
+    """The filler's values, and normal noise for names that it has no rule for."""
     try:
         return torch.from_numpy(fill(name, shape))
     except KeyError:
         return torch.as_tensor(noise(name, shape))
 
 
-def averages_of_raw(tensors: dict[str, torch.Tensor], model: LatentDiffusion) -> dict[str, torch.Tensor]:
-    """The same file, but its averages have the golden values, and the U-Net itself has others."""
+def with_ema_weights_only(tensors: dict[str, torch.Tensor], model: LatentDiffusion) -> dict[str, torch.Tensor]:
+    """The same file with the golden values as EMA weights, and with zeros as the U-Net's own weights."""
     tensors = dict(tensors)
     for entry in unet_map(model.unet):
         for name in entry.published:
@@ -82,7 +82,7 @@ def averages_of_raw(tensors: dict[str, torch.Tensor], model: LatentDiffusion) ->
 
 
 def save_published(path: Path, kind: str, tensors: dict[str, torch.Tensor]) -> Path:
-    """Write `tensors` as such files are; the Lightning ones with what else Lightning puts into them."""
+    """Write `tensors` in the layout of the published files; those of Lightning also hold its trainer state."""
     lightning = {
         "epoch": 3,
         "global_step": STEP,

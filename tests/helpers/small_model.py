@@ -30,7 +30,7 @@ def small_config(**unet: object) -> ModelConfig:
 
 
 def awaken(module: torch.nn.Module) -> torch.nn.Module:
-    """Give the layers that start at zero random weights, or outputs would not depend on inputs."""
+    """Give layers that are initialised with zeros random weights, so that outputs depend on inputs."""
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         if parameter.requires_grad and parameter.abs().max() == 0:

@@ -1,4 +1,4 @@
-"""Raw material for the importers: Slakh2100 tracks, MIDI songs, and a click renderer that stands for FluidSynth."""
+"""Inputs for the importers: Slakh2100 songs, MIDI songs, and a click renderer that replaces FluidSynth."""
 
 import sys
 from pathlib import Path
@@ -36,14 +36,14 @@ def clicking_fluidsynth(folder: Path) -> Path:
     return soundfont
 
 
-def midi_song(*tracks: list[mido.Message | mido.MetaMessage], kind: int = 1) -> mido.MidiFile:
+def midi_song(*parts: list[mido.Message | mido.MetaMessage], kind: int = 1) -> mido.MidiFile:
     """A song of 100 ticks per quarter."""
-    return mido.MidiFile(type=kind, ticks_per_beat=100, tracks=[mido.MidiTrack(track) for track in tracks])
+    return mido.MidiFile(type=kind, ticks_per_beat=100, tracks=[mido.MidiTrack(part) for part in parts])
 
 
-def save_song(path: Path, *tracks: list[mido.Message | mido.MetaMessage], kind: int = 1) -> None:
+def save_song(path: Path, *parts: list[mido.Message | mido.MetaMessage], kind: int = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    midi_song(*tracks, kind=kind).save(path)
+    midi_song(*parts, kind=kind).save(path)
 
 
 def repeated_note(channel: int, program: int, note: int, every: int, count: int = 8) -> list[mido.Message]:
@@ -64,8 +64,8 @@ FOUR_PARTS = (
 )
 
 
-def save_slakh_track(folder: Path, classes: dict[str, str], levels=(), seconds=(), not_rendered=()) -> None:
-    """A track folder in raw form; `levels` and `seconds` by stem name, 0.1 and 2.0 where not given."""
+def save_slakh_song(folder: Path, classes: dict[str, str], levels=(), seconds=(), not_rendered=()) -> None:
+    """A song folder in Slakh's raw form; `levels` and `seconds` by stem name, 0.1 and 2.0 where not given."""
     levels, seconds = dict(levels), dict(seconds)
     (folder / "stems").mkdir(parents=True)
     stems = {

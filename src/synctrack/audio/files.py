@@ -1,4 +1,4 @@
-"""Audio files in and out: files at any rate → mono waveform (n,), and waveform → WAV or FLAC."""
+"""Reading and writing audio files: files at any rate → mono waveform (n,), and waveform → WAV or FLAC."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ import soxr
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
 
-CUT_OFF = "is cut off or damaged (holds less than promised); replace it or leave it out"
+CUT_OFF = "is cut off or damaged (holds less than its header states); replace it or leave it out"
 # Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
 RESAMPLE_MARGIN_SECONDS = 0.05
 PEAK_DBFS = -1.0
@@ -25,64 +25,64 @@ PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
 
 
 class AudioInfo(NamedTuple):
-    """What a file holds: `frames` samples per channel at `sample_rate` Hz."""
+    """Sample rate in Hz, and `num_samples` samples per channel at that rate."""
 
     sample_rate: int
-    frames: int
+    num_samples: int
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.sample_rate
+        return self.num_samples / self.sample_rate
 
-    def frames_at(self, sample_rate: int) -> int:
-        """Whole samples that the file gives at another rate."""
-        return self.frames * sample_rate // self.sample_rate
+    def num_samples_at(self, sample_rate: int) -> int:
+        """Number of whole samples at another rate."""
+        return self.num_samples * sample_rate // self.sample_rate
 
 
 def audio_info(path: str | Path) -> AudioInfo:
-    """Rate and length of an audio file, checked to be all there without reading it.
+    """Rate and length of an audio file, checked for completeness without reading all of it.
 
     Raises:
-        InputError: missing, no audio, empty, or shorter than its header promises.
+        InputError: missing, not audio, empty, or shorter than its header states.
     """
     with _open(path) as file:
-        # libsndfile quietly shortens a cut WAV to what is there; only its log tells. A length near
-        # 0xFFFFFFFF means unknown: programs that write to a pipe put it there.
+        # libsndfile silently truncates the length of a cut WAV; only its log tells. A length near 0xFFFFFFFF means
+        # unknown: programs that write to a pipe set it.
         claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
         if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
             raise InputError(f"{path}: {CUT_OFF}")
         if not 0 < file.frames < 2**40:
             raise InputError(f"{path}: holds no audio of known length; replace it or leave it out")
-        # A cut FLAC keeps its promised length: only its last sample shows whether it is all there.
+        # A cut FLAC keeps the length of its header: only reading the last sample shows whether it is complete.
         _read_frames(file, file.frames - 1, 1)
         return AudioInfo(file.samplerate, file.frames)
 
 
-def read_audio(path: str | Path, start: int, samples: int, sample_rate: int) -> np.ndarray:
-    """Read `samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (samples,).
+def read_audio(path: str | Path, start: int, num_samples: int, sample_rate: int) -> np.ndarray:
+    """Read `num_samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (num_samples,).
 
-    Channels are averaged. Only the frames needed are read; the result equals a slice of the whole file resampled.
-    Where rounding between the rates makes the file end one sample early, it is zero.
+    Channels are averaged. Only the part needed is read; the result equals a slice of the whole file resampled. Where
+    rounding between the rates makes the file end one sample early, that sample is zero.
 
     Raises:
-        InputError: missing, no audio, cut off, shorter than `start + samples`, or with samples that are not numbers.
+        InputError: missing, not audio, cut off, shorter than `start + num_samples`, or samples are not numbers.
     """
     with _open(path) as file:
         # Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
         common = math.gcd(file.samplerate, sample_rate)
         up, down = sample_rate // common, file.samplerate // common
         k = max(0, (start - math.ceil(RESAMPLE_MARGIN_SECONDS * sample_rate)) // up)
-        last = math.ceil(((start + samples) / sample_rate + RESAMPLE_MARGIN_SECONDS) * file.samplerate)
+        last = math.ceil(((start + num_samples) / sample_rate + RESAMPLE_MARGIN_SECONDS) * file.samplerate)
         mono = _read_frames(file, k * down, min(last, file.frames) - k * down).mean(axis=1)
         if file.samplerate != sample_rate:
             mono = soxr.resample(mono, file.samplerate, sample_rate)
-    wave = mono[start - k * up :][:samples]
-    if len(wave) < samples - 1:
-        missing = (samples - len(wave)) / sample_rate
+    wave = mono[start - k * up :][:num_samples]
+    if len(wave) < num_samples - 1:
+        missing = (num_samples - len(wave)) / sample_rate
         raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
     if not np.isfinite(wave).all():
         raise InputError(f"{path}: holds samples that are not numbers; replace it or leave it out")
-    return np.pad(wave, (0, samples - len(wave)))
+    return np.pad(wave, (0, num_samples - len(wave)))
 
 
 def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
@@ -116,7 +116,7 @@ def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtyp
                     block = waveform[begin : begin + BLOCK]
                     file.write(_integers(block, subtype) if exact else np.clip(block, -1.0, 1.0))
         except soundfile.SoundFileError as error:
-            # All that libsndfile tells of a full disk is "System error."
+            # libsndfile reports a full disk as "System error." only.
             raise OSError(f"{error} Is there room?") from error
 
 
@@ -134,7 +134,7 @@ def peak_gain(waveforms: Iterable[np.ndarray], peak_dbfs: float = PEAK_DBFS) -> 
     """The common gain, at most 1, that brings the loudest of `waveforms` (n,) to at most `peak_dbfs` dBFS."""
     loudest = max(float(max(wave.max(initial=0.0), -wave.min(initial=0.0))) for wave in waveforms)
     limit = 10 ** (peak_dbfs / 20)
-    # Rounding must not scale again what this very gain was applied to.
+    # Tolerance, so that rounding does not scale again what this gain was already applied to.
     return limit / loudest if loudest > limit * (1 + 1e-6) else 1.0
 
 

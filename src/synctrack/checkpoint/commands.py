@@ -1,8 +1,8 @@
 """python -m synctrack.checkpoint inspect FILE | convert FILE OUT [--small] [--half] | diff FILE CONFIG [CONFIG ...]
 
 Our format is a safetensors file under our names, with kind, model configuration, stems and step in its metadata
-under `synctrack`. A file in the published names is a torch file of the layout its authors use. Optimiser states and
-other things of a trainer are in neither.
+under `synctrack`. A file in the published names is a torch file in the layout of its authors. Neither holds optimiser
+states or other state of a trainer.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -41,28 +42,32 @@ USES = {
 def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.checkpoint") -> None:
     """The command line; each command answers wrong input with an `InputError`."""
     parser = argparse.ArgumentParser(prog=prog, description="Inspect and convert weights.")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for run, text in (
-        (inspect, "say what a checkpoint is and what of it would be used"),
-        (convert, "write it as .safetensors (our format) or .ckpt (published names)"),
-        (diff, "list what keeps it from fitting a configuration; exit status 1 if anything does"),
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in (
+        ("inspect", "print what a checkpoint is and which parts of it would be used"),
+        ("convert", "write it as .safetensors (our format) or .ckpt (published names)"),
+        ("diff", "list differences from a configuration; exit status 1 if there are any"),
     ):
-        command = commands.add_parser(run.__name__, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text)
         command.add_argument("path", metavar="file", help="a checkpoint of any kind")
-        command.set_defaults(run=run)
     small = "of a published file, keep only what generation and training start from"
-    half = "in our format, halve the file: float16, which is widened again when it is read"
+    half = "in our format, store float16, which is converted to float32 when it is read"
     commands.choices["convert"].add_argument("out", help="where to write; its suffix decides the format")
     commands.choices["convert"].add_argument("--small", action="store_true", help=small)
     commands.choices["convert"].add_argument("--half", action="store_true", help=half)
     commands.choices["diff"].add_argument("config", nargs="+", help="YAML files and key=value pairs, later ones win")
-    arguments = vars(parser.parse_args(argv))
+    arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    sys.exit(1 if arguments.pop("run")(**arguments) else 0)
+    if arguments.command == "inspect":
+        inspect(arguments.path)
+    elif arguments.command == "convert":
+        convert(arguments.path, arguments.out, arguments.small, arguments.half)
+    elif diff(arguments.path, arguments.config):
+        sys.exit(1)
 
 
 def inspect(path: str) -> None:
-    """Print what a checkpoint is, what is used of it and what is not.
+    """Print what a checkpoint is, and which of its tensors are used.
 
     Raises:
         InputError: it is not a checkpoint, or does not fit its own (published files: the published) configuration.
@@ -74,7 +79,7 @@ def inspect(path: str) -> None:
     print(f"sha256  {sha256(path)}")
     modules = shapes_of(config, len(stems))
     weights = match(file, modules)
-    print(f"tracks  {', '.join(stems)}")
+    print(f"stems   {', '.join(stems)}")
     if file.kind == "synctrack":
         tempi = "" if file.trained_bpm is None else " ({:g} to {:g} BPM)".format(*file.trained_bpm)
         print(f"told    {config.conditioning.description}{tempi}")
@@ -82,7 +87,8 @@ def inspect(path: str) -> None:
     for entry in weights.entries.values():
         rows[entry.part, USES[entry.part]] += [piece.numel() for piece in entry.to_published(entry.like)]
     for name, tensor in file.tensors.items():
-        if reason := ignored_as(file, name):
+        reason = ignored_as(file, name)
+        if reason:
             rows["not used", reason].append(tensor.numel())
     for (what, why), sizes in rows.items():
         print(f"{what:13} {len(sizes):5} tensors {sum(sizes):13,} values  {why}")
@@ -91,7 +97,7 @@ def inspect(path: str) -> None:
 
 
 def diff(path: str, config: list[str]) -> bool:
-    """Print, line by line, what keeps a checkpoint from fitting a configuration -> whether anything does."""
+    """Print the differences of a checkpoint from a configuration, one a line -> whether there are any."""
     resolved = config_of(config, [])
     params, stems = resolved.model.params, tuple(resolved.data.params.path.stems)
     file = read_file(path)
@@ -117,32 +123,54 @@ def convert(path: str | Path, out: str | Path, small: bool = False, half: bool =
             in the published names, or `out` has another suffix or cannot be written.
     """
     file, out = read_file(path), Path(out)
-    config, stems = file.stored_model()
-    modules = shapes_of(config, len(stems))
-    weights = match(file, modules)
-    header = model_header(file.kind, config, stems, file.trained_bpm)
     if out.suffix == ".safetensors":
-        tensors = _our_tensors(file, weights, small or not file.published)
-        if half:
-            tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
-        metadata = {HEADER: json.dumps(header | {"step": file.step})}
-        _write(out, lambda temporary: save_file(tensors, temporary, metadata))
+        write_safetensors(file, out, small, half)
     elif out.suffix == ".ckpt" and not file.published:
-        if config.conditioning.any:
-            raise InputError(
-                f"{path}: can be told {config.conditioning.description}, which the published code does not know; "
-                "convert it to a .safetensors file"
-            )
-        if file.kind == "synctrack" and config.unet.time_attention_scope != "bin":
-            logger.warning("%s: trained with time_attention_scope frame; the published code has only bin", path)
-        container = "generator" if file.kind == "vocoder" else "state_dict"
-        content = {container: _published_tensors(file, weights, modules), HEADER: header}
-        content |= {} if file.step is None else {"global_step": file.step}
-        _write(out, lambda temporary: torch.save(content, temporary))
+        _write_published(file, out)
     elif out.suffix == ".ckpt":
         raise InputError(f"{path}: has the published names already; convert it to a .safetensors file")
     else:
         raise InputError(f"{out}: name a .safetensors file (our format) or a .ckpt file (published names)")
+
+
+def write_safetensors(
+    file: CheckpointFile, out: Path, small: bool = False, half: bool = False
+) -> tuple[dict[str, Any], int]:
+    """Write a checkpoint in our format, see `convert`.
+
+    Returns:
+        The header of the new file, and the number of values in its tensors.
+
+    Raises:
+        InputError: the file does not fit its stored configuration, or `out` cannot be written.
+    """
+    config, stems = file.stored_model()
+    weights = match(file, shapes_of(config, len(stems)))
+    tensors = _our_tensors(file, weights, small or not file.published)
+    if half:
+        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    header = model_header(file.kind, config, stems, file.trained_bpm) | {"step": file.step}
+    _write(out, lambda temporary: save_file(tensors, temporary, {HEADER: json.dumps(header)}))
+    return header, sum(tensor.numel() for tensor in tensors.values())
+
+
+def _write_published(file: CheckpointFile, out: Path) -> None:
+    config, stems = file.stored_model()
+    if config.conditioning.any:
+        raise InputError(
+            f"{file.path}: can be told {config.conditioning.description}, which the published code does not know; "
+            "convert it to a .safetensors file"
+        )
+    modules = shapes_of(config, len(stems))
+    weights = match(file, modules)
+    if file.kind == "synctrack" and config.unet.time_attention_scope != "bin":
+        logger.warning("%s: trained with time_attention_scope frame; the published code has only bin", file.path)
+    container = "generator" if file.kind == "vocoder" else "state_dict"
+    tensors = _published_tensors(file, weights, modules)
+    content = {container: tensors, HEADER: model_header(file.kind, config, stems)}
+    if file.step is not None:
+        content["global_step"] = file.step
+    _write(out, lambda temporary: torch.save(content, temporary))
 
 
 def _our_tensors(file: CheckpointFile, weights: Weights, small: bool) -> dict[str, torch.Tensor]:
@@ -164,7 +192,7 @@ def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules)
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
-    # Both formats write what lies behind a view, or refuse it; safetensors also refuses memory shared by two names.
+    # torch.save stores the whole storage of a view; safetensors refuses views and memory shared by two names.
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
@@ -173,5 +201,5 @@ def _write(out: Path, save: Callable[[Path], None]) -> None:
         try:
             save(temporary)
         except (SafetensorError, RuntimeError) as error:
-            # What both say of a full disk.
+            # Both raise these when the disk is full.
             raise OSError(str(error)) from error

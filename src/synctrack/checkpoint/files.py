@@ -1,4 +1,4 @@
-"""Checkpoint files as they lie on the disk: read without running anything in them, recognised by what they hold."""
+"""Checkpoint files: read without executing anything in them, and recognised by the names of their tensors."""
 
 import json
 import math
@@ -31,7 +31,8 @@ KNOWN_BY = {
     r"vocoder\.": ("vocoder", False),
     r"conv_pre\.": ("vocoder", True),
 }
-"""How a name begins -> kind, and whether published, of the file that holds it; the first that is found counts."""
+"""Pattern of a tensor's name -> kind of the file that holds it, and whether its names are the published ones; the
+first pattern that matches any tensor decides."""
 
 PUBLISHED_CONFIG = ModelConfig(unet=UNetConfig(time_attention_scope="bin"))
 """The model that the paper's authors published."""
@@ -43,12 +44,12 @@ class CheckpointFile:
     """What a file holds, its tensors under the file's own names.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         kind: one of `KINDS`.
         published: whether the tensors have the published names, or ours.
         tensors: by name, memory-mapped where the file's format allows; ours without a leading `model.`.
         header: see `model_header`; None where the file was not written by this project.
-        step: optimiser steps behind the weights, where the file says so.
+        step: optimiser steps that the weights were trained for; None if the file does not say.
     """
 
     path: Path
@@ -100,7 +101,7 @@ class CheckpointFile:
 def model_header(
     kind: str, config: ModelConfig, stems: Sequence[str], trained_bpm: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    """What our files say of the model whose weights they hold; plain dictionaries, lists and values.
+    """The header of our files, which describes the model of their weights; plain dictionaries, lists and values.
 
     Args:
         kind: one of `KINDS`.
@@ -109,7 +110,7 @@ def model_header(
         trained_bpm: lowest and highest tempo of the songs whose click it was told in training, where there are any.
     """
     tree = config_tree(config)
-    # Younger than the format: left out where nothing is set, so that headers are those of before.
+    # Later than the format: left out where nothing is set, so that headers are those of earlier versions.
     if not config.conditioning.any:
         del tree["conditioning"]
     if config.diffusion.min_snr_gamma is None:
@@ -146,7 +147,7 @@ def _read_safetensors(path: Path) -> CheckpointFile:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = _checked_header(path, json.loads(metadata.get(HEADER, "null")))
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: is truncated or damaged ({error}); get or make it again") from error
+        raise InputError(f"{path}: is truncated or damaged ({error}); download or create it again") from error
     if header is None:
         raise InputError(f"{path}: was not written by synctrack.checkpoint convert (no {HEADER!r} in its metadata)")
     return CheckpointFile(path, header["kind"], False, tensors, header, header.get("step"))
@@ -155,22 +156,24 @@ def _read_safetensors(path: Path) -> CheckpointFile:
 def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
     try:
         with warnings.catch_warnings():
-            # Torch warns of pickles that it then refuses; one line is enough.
+            # torch warns about pickles that it then refuses; the error line is enough.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:
-        # A broken pickle makes the reader stumble in any way there is; it is always the file's fault.
-        reason = "is truncated, damaged or no checkpoint"
-        if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        # A damaged pickle can raise any exception; the file is at fault in each case.
+        reason = "is truncated, damaged or not a checkpoint"
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found:
             reason = f"refused, nothing was executed: it holds Python objects ({found[1]}), which can run code"
-        raise InputError(f"{path}: {reason}; get or make another, see ckpt/README.md") from error
+        raise InputError(f"{path}: {reason}; download or create another, see ckpt/README.md") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: is not a checkpoint (holds a {type(content).__name__}, not a state_dict)")
     header, step = _checked_header(path, content.get(HEADER)), content.get("global_step")
     tensors = content.get("generator", content.get("state_dict", content))
     if not isinstance(tensors, dict) or not tensors:
-        raise InputError(f"{path}: is not a checkpoint (its state_dict is empty or none)")
-    if strange := [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]:
+        raise InputError(f"{path}: is not a checkpoint (its state_dict is empty or missing)")
+    strange = [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]
+    if strange:
         raise InputError(f"{path}: is not a checkpoint; these entries are not named tensors: {', '.join(strange)}")
     known = [what for begins, what in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors)]
     if not known:
@@ -190,7 +193,8 @@ def _checked_header(path: Path, header: Any) -> dict[str, Any] | None:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f"{path}: was written by another version of this project (format {FORMAT} is known)")
     kind, config, stems = (header.get(key) for key in ("kind", "config", "stems"))
-    named = isinstance(stems, list) and all(isinstance(stem, str) for stem in stems)
+    named = isinstance(stems, list) and stems and all(isinstance(stem, str) for stem in stems)
+    named = named and len(set(stems)) == len(stems)
     if kind not in KINDS or not isinstance(config, dict) or not named:
-        raise InputError(f"{path}: its header is damaged; get or make it again")
+        raise InputError(f"{path}: its header is damaged; download or create it again")
     return header

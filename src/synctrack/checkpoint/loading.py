@@ -21,20 +21,20 @@ from synctrack.models.vocoder import GriffinLim, HiFiGAN
 logger = logging.getLogger(__name__)
 
 KEYS = {"config": "model.params", "stems": "data.params.path.stems"}
-"""Where our headers' entries stand in a run's configuration."""
+"""Entries of our headers -> their keys in a run's configuration."""
 MAY_DIFFER = (
     "model.params.unet.gradient_checkpointing",
     "model.params.vocoder.kind",
     "model.params.diffusion.min_snr_gamma",
 )
-"""Configuration under which the same weights give the same latents."""
+"""Keys that do not change the latents that given weights produce."""
 NO_WEIGHTS = {
-    "vae": "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
+    "vae": "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or one from train_first_stage.py), "
     "or model.params.ckpt_path to a checkpoint that holds them",
-    "vocoder": "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or do without: "
+    "vocoder": "no vocoder weights: set model.params.vocoder_ckpt_path (ckpt/hifigan-ckpt.ckpt), or use none: "
     "model.params.vocoder.kind=griffin_lim",
 }
-"""What to do where no file gives a part."""
+"""Error message where no file holds a part."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def load_for_evaluation(
     """
     file = read_without_vocoder(path, vocoder_path)
     _require_synctrack(file)
-    if different := differing_keys(file, model.config, model.stems, vocoder_path):
+    different = differing_keys(file, model.config, model.stems, vocoder_path)
+    if different:
         remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
     weights = match(file, shapes_of(model.config, len(model.stems)))
@@ -132,10 +133,10 @@ def sha256(path: str | Path) -> str:
 def differing_keys(
     file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...], vocoder_path: str | Path | None = None
 ) -> list[str]:
-    """What the file says of its model and `config` and `stems` say otherwise, as "key: … in the file, … here".
+    """Differences of the file's model from `config` and `stems`, each as "key: … in the file, … here".
 
-    Its vocoder may be any where `vocoder_path` names another. Of a published file, which says nothing, only
-    `time_attention_scope` is known: its weights learnt `bin`.
+    The vocoder is not compared where `vocoder_path` names another. Published files have no header; of their settings
+    only `time_attention_scope` is compared, which is `bin` for their weights.
     """
     stored, own = _settings(*file.stored_model()), _settings(config, stems)
     if file.header is None:
@@ -146,7 +147,7 @@ def differing_keys(
 
 
 def differing_settings(file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...]) -> list[str]:
-    """As `differing_keys`, but of a published file all that its authors' model has, not only the attention's scope."""
+    """As `differing_keys`, but a published file is compared in all settings of its authors' model."""
     stored, own = _settings(*file.stored_model()), _settings(config, stems)
     return list(_differing(stored, own, ""))
 
@@ -181,7 +182,7 @@ def require(file: CheckpointFile, weights: Weights, *parts: str) -> None:
 def set_scale_factor(model: LatentDiffusion, file: CheckpointFile, weights: Weights) -> None:
     value = weights["scale_factor"].item()
     if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{file.path}: its scale_factor is {value}; get or make it again")
+        raise InputError(f"{file.path}: its scale_factor is {value}; download or create it again")
     model.scale_factor.fill_(value)
 
 
@@ -197,7 +198,7 @@ def fill_part(
     file = read_file(path)
     weights = match(file, Modules(**{part: module}))
     require(file, weights, part)
-    # Convolutions take any number of frames; published files say nothing of their mels.
+    # Convolutions take any number of frames; published files do not describe their mels.
     mels = replace(file.stored_model()[0].audio, frames=audio.frames) if audio and file.header else audio
     if mels != audio:
         raise InputError(f"{path}: its {part} was trained on other mels ({mels}, here {audio}); name another")

@@ -1,7 +1,7 @@
 """The strict match of a checkpoint with the modules that it fills.
 
-Our name of a tensor is its name in `SyncTrack`'s state dict (`unet.…`, `vae.…`, `vocoder.…`, `scale_factor`) or in
-`EMA`'s with `ema.` before it; what stands before the first dot is its part. A file holds a part whole or not at all.
+Our name of a tensor is its name in the state dict of `LatentDiffusion` (`unet.…`, `vae.…`, `vocoder.…`, `scale_factor`)
+or in `EMA`'s with the prefix `ema.`; its part is what precedes the first dot. A file holds all of a part or nothing.
 """
 
 import re
@@ -40,7 +40,7 @@ IGNORED = {
     "vae": {"losses that trained the VAE": r"loss\..*", "vocoder, which has a file of its own": r"vocoder\..*"},
     "vocoder": {},
 }
-"""What of a published file of each kind is rightly not used: reason and pattern of the names."""
+"""Tensors of published files that are not used, by kind: reason and pattern of the names."""
 IGNORED_OF_OURS = {
     "kept for lossless export to the published names": re.escape(KEPT) + ".*",
     "discriminator, which trained the first stage": r"discriminator\..*",
@@ -48,7 +48,7 @@ IGNORED_OF_OURS = {
 
 
 class Modules(NamedTuple):
-    """What a checkpoint may fill; names and shapes are taken from them."""
+    """The modules that a checkpoint fills; they define the expected names and shapes."""
 
     unet: UNet | None = None
     vae: VAE | None = None
@@ -56,7 +56,7 @@ class Modules(NamedTuple):
 
 
 class Weights:
-    """The tensors of a matched file by our names, each made when it is asked for; `parts` are those it holds."""
+    """The tensors of a matched file by our names, each read on access; `parts` lists the parts that the file holds."""
 
     def __init__(self, file: CheckpointFile, entries: list[Entry]) -> None:
         self._file = file
@@ -71,12 +71,12 @@ class Weights:
         if name in self.entries:
             entry = self.entries[name]
             return entry.to_ours([self._file.tensors[published] for published in entry.published])
-        # A weight that is still split by weight norm.
+        # A weight stored as magnitude and direction (weight norm).
         magnitude, direction = self[f"{name}_g"].float(), self[f"{name}_v"].float()
         return magnitude * direction / torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
 
     def fill(self, module: nn.Module, prefix: str) -> None:
-        """Copy into `module`, whose tensors' names begin with `prefix`, what there is of it, as the module's type."""
+        """Copy what the file holds into the tensors of `module`, whose full names begin with `prefix`."""
         with torch.no_grad():
             for name, tensor in module.state_dict().items():
                 if prefix + name in self.replaced:
@@ -100,12 +100,13 @@ class Weights:
 
 
 def match(file: CheckpointFile, modules: Modules) -> Weights:
-    """The tensors of `file` for `modules`, every one accounted for; parts of other modules are not looked at.
+    """The tensors of `file` for `modules`, matched strictly; parts of other modules are ignored.
 
     Raises:
         InputError: names every tensor that is missing, unknown, or of another shape or type, as the file names it.
     """
-    if problems := differences(file, modules):
+    problems = differences(file, modules)
+    if problems:
         listed = "; ".join(f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items())
         raise InputError(f"{file.path}: {file.description} does not fit the model: {listed}")
     return Weights(file, _present(file, modules))
@@ -129,12 +130,12 @@ def match_partially(file: CheckpointFile, modules: Modules) -> Weights:
 
 
 def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
-    """What `match` would refuse: for each kind of problem the names in the file; empty where all is well."""
+    """What `match` would refuse: kind of problem -> names in the file; empty if everything fits."""
     expected: dict[str, torch.Tensor] = {}
     for entry in _present(file, modules):
         expected |= zip(entry.published, entry.to_published(entry.like), strict=True)
     tensors = file.tensors
-    # With a U-Net, or with the one module of a file of one part, all is known that the file may hold.
+    # With a U-Net, or with the module of a file of one part, every tensor in the file must be known.
     names = tensors if modules.unet or getattr(modules, file.kind, None) else ()
     problems = {
         "missing": [name for name in expected if name not in tensors],
@@ -149,7 +150,7 @@ def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
 
 
 def ignored_as(file: CheckpointFile, name: str) -> str | None:
-    """Why the tensor `name` of the file is rightly not used; None for what nobody knows."""
+    """Why the tensor `name` of the file is not used; None for unknown names."""
     table = IGNORED[file.kind] if file.published else IGNORED_OF_OURS
     return next((reason for reason, pattern in table.items() if re.fullmatch(pattern, name)), None)
 
@@ -180,7 +181,7 @@ def entries_of(file: CheckpointFile, modules: Modules) -> list[Entry]:
 
 
 def shapes_of(config: ModelConfig, num_stems: int) -> Modules:
-    """The modules of a model without memory for their values, which a match does not need."""
+    """The modules of a model on the meta device: names and shapes without memory for the values."""
     with torch.device("meta"):
         unet = UNet(config.unet, num_stems, config.vae.latent_channels, config.conditioning)
         return Modules(unet, VAE(config.vae), HiFiGAN(config.vocoder.hifigan, config.audio))
@@ -193,14 +194,14 @@ def _under(ours: str, entries: list[Entry], published: str = "") -> list[Entry]:
 def _present(file: CheckpointFile, modules: Modules) -> list[Entry]:
     """The entries of the parts of which the file holds anything."""
     entries = entries_of(file, modules)
-    # The one-hot of the prior counts for the U-Net, which comes first, though it is also its own EMA.
+    # The one-hot of the prior belongs to the U-Net, which comes first, though it also serves as its own EMA.
     part_of = {name: entry.part for entry in reversed(entries) for name in entry.published}
     held = {part_of.get(name) for name in file.tensors}
     return [entry for entry in entries if entry.part in held]
 
 
 def _alike(tensor: torch.Tensor, like: torch.Tensor) -> bool:
-    # Any floating type will do: reading widens half precision, which loses nothing.
+    # Any floating-point type is accepted: half precision is converted to float32 without loss.
     same_type = tensor.is_floating_point() == like.is_floating_point() and not tensor.is_complex()
     return same_type and tensor.layout == torch.strided and tensor.shape == like.shape
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from synctrack.checkpoint.commands import convert
+from synctrack.checkpoint.commands import write_safetensors
 from synctrack.checkpoint.files import CheckpointFile, read_file
 from synctrack.demo_weights import demo_checkpoint
 from synctrack.errors import InputError
@@ -49,12 +49,10 @@ def write_pretrained(checkpoint: str | Path, folder: str | Path) -> Path:
         InputError: the checkpoint does not fit its own configuration, or the folder cannot be written.
     """
     folder, file = Path(folder), read_file(checkpoint)
-    config, stems = file.stored_model()
-    convert(checkpoint, folder / WEIGHTS, small=True)
-    shared = read_file(folder / WEIGHTS)
-    write_json(folder / CONFIG, shared.header)
+    header, num_values = write_safetensors(file, folder / WEIGHTS, small=True)
+    write_json(folder / CONFIG, header)
     with atomic_path(folder / CARD) as temporary:
-        temporary.write_text(_card(file, shared, config.audio.segment_seconds, config.audio.sample_rate, stems))
+        temporary.write_text(_card(file, num_values))
     return folder
 
 
@@ -70,11 +68,10 @@ def _download(name: str, revision: str | None) -> Path:
         raise InputError(f"{name}: {WEIGHTS} cannot be fetched from the Hub ({reason}); or name {KINDS}") from error
 
 
-def _card(file: CheckpointFile, shared: CheckpointFile, seconds: float, rate: int, stems: tuple[str, ...]) -> str:
+def _card(file: CheckpointFile, num_values: int) -> str:
     """A model card with what is known of the training, in the form of the Hugging Face Hub."""
     step = "not recorded" if file.step is None else f"{file.step:,}"
-    values = sum(tensor.numel() for tensor in shared.tensors.values())
-    config = shared.header["config"]
+    config, stems = file.stored_model()
     tempi = "" if file.trained_bpm is None else " ({:g} to {:g} BPM)".format(*file.trained_bpm)
     lines = [
         "---",
@@ -89,12 +86,12 @@ def _card(file: CheckpointFile, shared: CheckpointFile, seconds: float, rate: in
         "| | |",
         "|---|---|",
         f"| stems | {', '.join(stems)} |",
-        f"| trained on segments of | {seconds:g} s at {rate} Hz |",
-        f"| values | {values:,} |",
+        f"| trained on segments of | {config.audio.segment_seconds:g} s at {config.audio.sample_rate} Hz |",
+        f"| values | {num_values:,} |",
         f"| optimiser steps | {step} |",
-        f"| prediction | {config['diffusion']['prediction']} |",
-        f"| can be told | {file.stored_model()[0].conditioning.description}{tempi} |",
-        f"| vocoder | {config['vocoder']['kind']} |",
+        f"| prediction | {config.diffusion.prediction} |",
+        f"| can be told | {config.conditioning.description}{tempi} |",
+        f"| vocoder | {config.vocoder.kind} |",
         f"| converted from | {file.description} |",
         "",
         "Data, batch size and licence of the training are not recorded in the checkpoint; add them here.",

@@ -1,6 +1,7 @@
 """The commands that make data sets: `synctrack data COMMAND`, or `python prepare_data.py COMMAND`."""
 
 import argparse
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from pathlib import Path
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
-from synctrack.errors import needs_extra
 from synctrack.metrics.beats.song_beats import track_songs
 from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
 
@@ -23,13 +23,13 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
     _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
     _add_beats(commands.add_parser("beats", help="beats.json of songs that have none, by a beat tracker"))
-    _add_latents(commands.add_parser("latents", help="what the VAE makes of a data set, for training without audio"))
+    _add_latents(commands.add_parser("latents", help="pre-encoded latents of a data set, for training without audio"))
     arguments = vars(parser.parse_args(argv))
     run = arguments.pop("run")
     report = run(**arguments)
     _print(report)
     if report.left_out["with missing stems"] and arguments.get("missing_stem") == "skip":
-        print("to keep songs that lack a stem: --missing-stem silent; to fill stems otherwise: --stem-map FILE")
+        print("to keep songs that lack a stem: --missing-stem silent; to map instruments differently: --stem-map FILE")
 
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each song (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same songs (%(default)s)")
     parser.add_argument(
-        "--tracks", dest="stems", nargs="+", default=grooves.DEFAULT_STEMS, help=f"some of {' '.join(grooves.STEMS)}"
+        "--stems", "--tracks", nargs="+", default=grooves.DEFAULT_STEMS, help=f"some of {' '.join(grooves.STEMS)}"
     )
     parser.add_argument("--meter", dest="meters", type=int, nargs="+", default=grooves.METERS, help="3, 4 or both")
     parser.add_argument("--bpm", type=float, nargs=2, default=grooves.BPM_RANGE, help="lowest and highest (70 160)")
@@ -49,7 +49,7 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
 def _add_midi(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     _add_stem_choice(parser)
-    parser.add_argument("--midi", required=True, help="folder of MIDI files, searched through and through")
+    parser.add_argument("--midi", required=True, help="folder of MIDI files, searched recursively")
     parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
     seconds = "longer songs are left out before they are rendered (%(default)s)"
     parser.add_argument("--max-seconds", type=float, default=MAX_SECONDS, help=seconds)
@@ -89,18 +89,16 @@ def _track_beats(folder: str, tracker: str, weights: Path | None, overwrite: boo
 def _add_latents(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     _add_out(parser)
-    shifts = "shifts of each segment that training can choose from (%(default)s)"
+    shifts = "stored shifts of each segment, from which training draws (%(default)s)"
     parser.add_argument("--offsets", type=_positive, default=8, help=shifts)
     parser.set_defaults(run=_write_latents)
 
 
 def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
-    # Here and not above: Lightning takes seconds to import, and the other commands need none.
-    with needs_extra("train", "data latents"):
-        from synctrack.data.latents.encoding import write_latents
-        from synctrack.training.trainer import start_logging
+    # Imported here, since the networks take seconds to import and the other commands need none.
+    from synctrack.data.latents.encoding import write_latents
 
-    start_logging()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     return write_latents(config_of(config, overrides), out, offsets)
 
 
@@ -116,7 +114,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, help="folder to make; what is complete in it is kept")
+    parser.add_argument("--out", required=True, help="folder to create; complete songs in it are kept")
 
 
 def _positive(text: str) -> int:

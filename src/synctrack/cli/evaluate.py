@@ -20,7 +20,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser.add_argument("model", metavar="RUN|FILE", help="a training's run folder, or a checkpoint")
     steps = "calls of the U-Net, one or more numbers (default: 200)"
     parser.add_argument("--steps", nargs="+", default=[], metavar="N", help=steps)
-    out = "folder to make (default: evaluation in the run folder; evaluation_NAME for a file)"
+    out = "folder to create (default: evaluation in the run folder; evaluation_NAME for a file)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as data.params.path.valid_data=FOLDER")
     arguments = parser.parse_intermixed_args(argv)
@@ -48,7 +48,7 @@ def evaluation_config(model: str, overrides: Sequence[str], out: Path | None) ->
     """The configuration of an evaluation: data and trainer from the run's config.yaml, the model from the checkpoint.
 
     Raises:
-        InputError: there is no such checkpoint, or an override concerns what the checkpoint decides.
+        InputError: there is no such checkpoint, or an override sets a key that is taken from the checkpoint.
     """
     from synctrack.checkpoint.files import read_file
     from synctrack.checkpoint.pretrained import find_pretrained
@@ -56,14 +56,14 @@ def evaluation_config(model: str, overrides: Sequence[str], out: Path | None) ->
 
     for pair in overrides:
         if pair.startswith((FROM_CHECKPOINT, "data.params.path.stems")) and not pair.startswith(ALLOWED):
-            raise InputError(f"{pair}: the checkpoint decides it; evaluate takes other keys only")
+            raise InputError(f"{pair}: is taken from the checkpoint; leave it out")
     path = find_pretrained(model)
     stored = Path(model) / "config.yaml"
     config = load_config([stored] if stored.is_file() else [], overrides)
     architecture, stems = read_file(path).stored_model()
     own = {item.name: getattr(architecture, item.name) for item in fields(ModelConfig)}
     params = config.model.params
-    # The run may name a vocoder's file that it trained with; the checkpoint holds that vocoder.
+    # The run's configuration may name a vocoder file; the checkpoint contains that vocoder.
     given = any(pair.startswith(ALLOWED) for pair in overrides)
     vocoder = params.vocoder_ckpt_path if given else None
     config.model.params = replace(params, **own, ckpt_path=str(path), vae_ckpt_path=None, vocoder_ckpt_path=vocoder)

@@ -1,6 +1,6 @@
-"""The `synctrack` command: finds the module of a command and hands it the rest of the command line.
+"""The `synctrack` command: imports the module of a command and passes it the rest of the command line.
 
-Modules are imported when their command is called, so that help is instant and scoring does not wait for torch.
+Modules are imported when their command is called, so that help is instant and scoring does not import torch.
 """
 
 import difflib
@@ -14,9 +14,9 @@ COMMANDS = {
     "generate": ("generate", "generate songs: one folder of stems for each clip"),
     "separate": ("separate", "separate a mix into stems"),
     "score": ("score", "score the rhythm of stems: IRS, CBS and CBD"),
-    "data": ("data", "make data sets: synthetic, midi, slakh, beats, latents"),
+    "data": ("data", "create data sets: synthetic, midi, slakh, beats, latents"),
     "train": ("train", "train SyncTrack from YAML files"),
-    "evaluate": ("evaluate", "generate a test set's clips from a run or checkpoint, and score them"),
+    "evaluate": ("evaluate", "generate the clips of a test set from a run or checkpoint, and score them"),
     "checkpoint": ("checkpoint", "inspect, convert and compare checkpoints"),
 }
 """Name -> module in `synctrack.cli` with `main(argv, prog)`, and what it does."""

@@ -1,4 +1,4 @@
-"""The commands of the scripts that people know from the published repository; each script only calls one of these."""
+"""The commands of the scripts with the published names; each script only calls one of these."""
 
 from synctrack.config import parse_command_line
 from synctrack.errors import needs_extra

@@ -1,10 +1,10 @@
 """The typed schema of the configuration: one dataclass for each section, which checks its own values."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synctrack.bounds import check_choice, check_multiple, check_number
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
 from synctrack.models.latent_diffusion import ModelConfig
 
@@ -14,28 +14,6 @@ MAX_SECONDS = 640.0
 
 CONTEXT_KINDS = ("nothing", "stems", "span", "prefix", "cells")
 """What can be known of the stems of a training item."""
-
-
-def check_number(key: str, value: float | None, lowest: float, highest: float = math.inf) -> None:
-    """Raise ValueError unless a value is a finite number from `lowest` to `highest`, or None."""
-    if value is None:
-        return
-    if not math.isfinite(value):
-        raise ValueError(f"{key}: {value} is not a finite number")
-    if not lowest <= value <= highest:
-        raise ValueError(f"{key}: {value} is not between {lowest} and {highest}")
-
-
-def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError unless a value is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{key}: {value!r} must be one of {', '.join(choices)}")
-
-
-def check_multiple(key: str, value: int, factor: int) -> None:
-    """Raise ValueError unless a value is a positive multiple of `factor`."""
-    if value < 1 or value % factor:
-        raise ValueError(f"{key}: {value} is not a positive multiple of {factor}")
 
 
 @dataclass
@@ -71,7 +49,7 @@ class TrainerConfig:
         check_number("trainer.save_checkpoint_every_n_steps", self.save_checkpoint_every_n_steps, 1)
         check_number("trainer.save_top_k", self.save_top_k, -1)
         check_number("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
-        check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0)
+        check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, optional=True)
         check_number("trainer.log_every_n_steps", self.log_every_n_steps, 1)
 
 
@@ -191,11 +169,11 @@ class FirstStageConfig:
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"first_stage.betas: {self.betas} are not two numbers from 0 up to, but not, 1")
         check_number("first_stage.learning_rate", self.learning_rate, 0)
-        check_number("first_stage.crop_frames", self.crop_frames, 1)
+        check_number("first_stage.crop_frames", self.crop_frames, 1, optional=True)
         check_number("first_stage.kl_weight", self.kl_weight, 0)
         check_number("first_stage.mel_weight", self.mel_weight, 0)
         check_number("first_stage.feature_weight", self.feature_weight, 0)
-        check_number("first_stage.discriminator_start", self.discriminator_start, 0)
+        check_number("first_stage.discriminator_start", self.discriminator_start, 0, optional=True)
         check_number("first_stage.discriminator_weight", self.discriminator_weight, 0)
         check_number("first_stage.scales", self.scales, 1)
         check_multiple("first_stage.patch_channels", self.patch_channels, 16)
@@ -239,7 +217,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_number("evaluation.eta", self.eta, 0, 1)
-        check_number("evaluation.clips", self.clips, 1)
+        check_number("evaluation.clips", self.clips, 1, optional=True)
         check_choice("evaluation.sampler", self.sampler, tuple(SAMPLERS))
         check_choice("evaluation.spacing", self.spacing, SPACINGS)
         check_choice("evaluation.final", self.final, FINALS)

@@ -1,4 +1,4 @@
-"""Rates and lengths of a data set's files, looked up once and kept beside them."""
+"""Sample rates and lengths of a data set's files, read once and cached beside them."""
 
 import json
 import logging
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class AudioIndex:
-    """`audio_info` of the files in a root folder, kept in the root's index file.
+    """`audio_info` of the files in a root folder, cached in the root's index file.
 
-    An entry counts while the file's size and modification time are what they were.
+    An entry is valid as long as the file's size and modification time are unchanged.
     """
 
     def __init__(self, root: Path):
@@ -28,7 +28,7 @@ class AudioIndex:
         except FileNotFoundError:
             pass
         except (OSError, ValueError):
-            logger.warning("%s: is damaged; all files are looked up again", root / INDEX_NAME)
+            logger.warning("%s: is damaged; all files are read again", root / INDEX_NAME)
 
     def info(self, path: Path) -> AudioInfo:
         """As `audio_info`, from the index where the file is unchanged."""
@@ -41,9 +41,9 @@ class AudioIndex:
         return AudioInfo(*entry[2:])
 
     def save(self) -> None:
-        """Keep what was looked up; where the folder cannot be written, warn."""
+        """Write the index; if the folder cannot be written, log a warning."""
         if self._used != self._kept:
             try:
                 write_json(self._root / INDEX_NAME, self._used)
             except InputError as error:
-                logger.warning("%s (until then all files are looked up each time)", error)
+                logger.warning("%s (until then all files are read each time)", error)

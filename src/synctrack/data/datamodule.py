@@ -19,17 +19,17 @@ from synctrack.models.vae import VAE
 
 
 class StemDataModule(pl.LightningDataModule):
-    """Training segments shifted and shuffled, validation segments as they lie.
+    """Training segments are shifted and shuffled, validation segments are not.
 
     Args:
         config: the whole configuration.
         latents: folder of a store from `prepare_data.py latents`, read instead of the waveforms.
 
     Attributes:
-        complete: indices of the test clips that need not be made again.
+        complete: indices of the test clips that exist already and are skipped.
     """
 
-    # With more devices than clips to make, some have nothing to do.
+    # With more devices than clips to generate, some devices have none.
     allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(self, config: Config, latents: str | None = None) -> None:
@@ -77,7 +77,7 @@ class StemDataModule(pl.LightningDataModule):
 
     @property
     def valid_names(self) -> list[str]:
-        """Names of the clips that an evaluation makes, in the order of their indices."""
+        """Names of the clips that an evaluation generates, in the order of their indices."""
         rate, limit = self.config.model.params.audio.sample_rate, self.config.evaluation.clips
         return [segment_name(song.name, start, rate) for song, start in self.valid.segments[:limit]]
 

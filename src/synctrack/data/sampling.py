@@ -1,4 +1,4 @@
-"""Which items make up which batch on which device: pure functions of the seed and of how many batches went before."""
+"""The items of each batch on each device: a pure function of the seed and the number of previous batches."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ from synctrack.seeding import item_seed
 
 
 class TrainBatches(Sampler[list[tuple[int, int]]]):
-    """Shuffled batches of (epoch, index), one epoch long, that go on from wherever training stands.
+    """Shuffled batches of (epoch, index); each iteration yields one epoch's number of batches from the current one on.
 
     The global batch k is the same for any number of devices: each takes every `world_size`-th item of it. Items that
     do not fill a global batch at the end of an epoch are left out of that epoch.
@@ -18,7 +18,7 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
         items: number of items in the data set.
         batch_size: items of one device's batch.
         seed: seed of the order.
-        batches_before: how many batches training has had, asked whenever an iteration starts.
+        batches_before: returns how many batches training has had; called when an iteration starts.
         rank: which device this is.
         world_size: number of devices.
 

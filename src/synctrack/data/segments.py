@@ -1,4 +1,4 @@
-"""Where a song's segments lie: non-overlapping from its start, shifted by up to half a segment in training.
+"""Positions of a song's segments: non-overlapping from its start, shifted by up to half a segment in training.
 
 All positions are samples at the model's rate. The rules are those of the published training data (not in the
 paper); `tests/fixtures/golden_segments.json` holds their outcomes.
@@ -13,8 +13,8 @@ def segment_starts(song_samples: int, segment_samples: int) -> range:
 def shifted_start(start: int, shift: int, song_samples: int, segment_samples: int) -> int:
     """First sample of a segment moved by `shift`, in [-segment_samples / 2, segment_samples / 2).
 
-    A shift past the song's end is moved back by half a segment (not to the end: so the published data were
-    made), one before its start begins at 0.
+    A segment that would end after the song is moved back by half a segment (not to the song's end, as in the
+    published data); one that would begin before the song begins at 0.
     """
     start += shift
     if start > song_samples - segment_samples:
@@ -23,7 +23,7 @@ def shifted_start(start: int, shift: int, song_samples: int, segment_samples: in
 
 
 def stored_shifts(segment_samples: int, offsets: int) -> list[int]:
-    """The shifts, 0 among them, that a store of latents has: each stands for one of `offsets` parts of the range."""
+    """The shifts in a store of latents, 0 among them: one for each of `offsets` equal parts of the range."""
     return [(part - offsets // 2) * segment_samples // offsets for part in range(offsets)]
 
 
@@ -33,6 +33,6 @@ def stored_starts(song_samples: int, segment_samples: int, offsets: int) -> list
     return sorted({shifted_start(start, shift, song_samples, segment_samples) for start in starts for shift in shifts})
 
 
-def segment_name(track: str, start: int, sample_rate: int) -> str:
-    """`<track>_from_<seconds>`, with leading zeros so that names sort by time."""
-    return f"{track}_from_{start / sample_rate:07.2f}"
+def segment_name(song: str, start: int, sample_rate: int) -> str:
+    """`<song>_from_<seconds>`, with leading zeros so that names sort by time."""
+    return f"{song}_from_{start / sample_rate:07.2f}"

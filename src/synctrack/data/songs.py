@@ -35,7 +35,7 @@ class SongFolder:
 
 
 class LeftOutError(Exception):
-    """A song that the data set does without; its arguments are the kind, and a line that names it and says why."""
+    """A song is left out of the data set; the arguments are the kind of reason, and one line that explains it."""
 
 
 @dataclass
@@ -139,7 +139,7 @@ def _read_song_folder(name: str, folder: Path, index: AudioIndex, rules: SongRul
     if max(info.seconds for info in infos.values()) - shortest > tolerance:
         listed = ", ".join(f"{stem} {info.seconds:.4f} s" for stem, info in infos.items())
         raise InputError(f"{folder}: its stems differ in length ({listed}); cut or pad them to one length")
-    samples = min(info.frames_at(rules.audio.sample_rate) for info in infos.values())
+    samples = min(info.num_samples_at(rules.audio.sample_rate) for info in infos.values())
     if samples < rules.audio.segment_samples:
         raise LeftOutError("too short", f"{folder}: {shortest:.2f} s, a segment has {rules.audio.segment_seconds:g} s")
     if shortest >= rules.max_seconds:
@@ -149,7 +149,8 @@ def _read_song_folder(name: str, folder: Path, index: AudioIndex, rules: SongRul
 
 
 def _stem_file(folder: Path, stem: str) -> Path | None:
-    files = [file for suffix in STEM_SUFFIXES if (file := folder / f"{stem}{suffix}").is_file()]
+    candidates = [folder / f"{stem}{suffix}" for suffix in STEM_SUFFIXES]
+    files = [file for file in candidates if file.is_file()]
     if len(files) > 1:
         raise InputError(f"{folder}: holds {stem} twice ({', '.join(f.name for f in files)}); remove one")
     return files[0] if files else None

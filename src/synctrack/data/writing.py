@@ -35,13 +35,13 @@ def write_songs(
 ) -> SongReport:
     """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in worker processes.
 
-    What is complete stays as it is. `out`/manifest.json holds the settings, the names of the songs and what was
-    left out; a run with other settings is refused, since it would mix two data sets.
+    Complete songs are kept. `out`/manifest.json holds the settings, the names of the songs and what was left out; a run
+    with different settings is refused, since it would mix two data sets.
 
     Args:
         settings: what decides the content, as JSON.
-        write: picklable where there are workers; raises `LeftOutError` for a song to do without.
-        workers: processes; None is one for each CPU core, 0 none but this one.
+        write: picklable where there are workers; raises `LeftOutError` for a song to leave out.
+        workers: number of processes; None is one for each CPU core, 0 is this process alone.
 
     Raises:
         InputError: `out` cannot be written, holds something else or was created with different settings; a worker died.
@@ -56,7 +56,7 @@ def write_songs(
                 if reason:
                     report.leave_out(reason)
     except BrokenProcessPool as error:
-        raise InputError(f"{out}: a worker was killed, maybe for want of memory; lower --workers") from error
+        raise InputError(f"{out}: a worker was killed, possibly out of memory; lower --workers") from error
     names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
     report.songs = len(names)
     write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
@@ -86,9 +86,9 @@ def _parallel_map(workers: int | None) -> Iterator[Callable[..., Iterable[Any]]]
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Write a manifest that says what is being made here, or check that of an earlier run and clear up after it."""
+    """Write a manifest with these settings, or check that of an earlier run and remove its incomplete files."""
     claim(out, settings, "choose a new or empty folder")
-    # What a killed run was writing.
+    # Incomplete folders and files of a killed run.
     for folder in out.glob(f".*{PARTIAL}"):
         shutil.rmtree(folder)
     for file in out.glob(f".{Path(MANIFEST).stem}-*"):
@@ -106,14 +106,14 @@ def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str,
     except LeftOutError as reason:
         return reason
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); make room for it") from error
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); free space for it") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return None
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it is killed, which tells nobody: we would go on writing, unseen."""
+    """Leave Ctrl-C to the parent, and exit when the parent is killed; otherwise the worker would continue to write."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -1,15 +1,16 @@
 """The diffusion process: noise schedule, forward process, training target, loss and the clean estimate.
 
 Knows nothing of stems, mels or training loops: x is any tensor whose first axis is the batch. Sources: DDPM
-(Ho et al., 2020), v-prediction (Salimans & Ho, 2022); spec section 5 for the constants.
+(Ho et al., 2020), v-prediction (Salimans & Ho, 2022); the constants are MusicLDM's.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
+
+from synctrack.bounds import check_choice, check_number, check_whole
 
 PREDICTIONS = ("epsilon", "v")
 
@@ -27,22 +28,20 @@ class DiffusionConfig:
     """Limit of the signal-to-noise ratio in the loss (Hang et al., 2023, eq. 7); None weights all time steps alike."""
 
     def __post_init__(self) -> None:
-        if self.prediction not in PREDICTIONS:
-            raise ValueError(f"diffusion.prediction: {self.prediction!r} must be one of {', '.join(PREDICTIONS)}")
-        if not 1 <= self.timesteps <= 100_000:
-            raise ValueError(f"diffusion.timesteps: {self.timesteps} is not between 1 and 100000")
-        if not 0 < self.linear_start <= self.linear_end < 1:
-            bounds = f"{self.linear_start} and {self.linear_end}"
-            raise ValueError(f"diffusion.linear_start, linear_end: {bounds} must rise between 0 and 1")
-        if self.min_snr_gamma is not None and not 0 < self.min_snr_gamma < math.inf:
-            raise ValueError(f"diffusion.min_snr_gamma: {self.min_snr_gamma} is not a finite number above 0")
+        check_choice("diffusion.prediction", self.prediction, PREDICTIONS)
+        check_whole("diffusion.timesteps", self.timesteps, 1, 100_000)
+        check_number("diffusion.linear_start", self.linear_start, 1e-8, 0.999)
+        check_number("diffusion.linear_end", self.linear_end, 1e-8, 0.999)
+        if self.linear_start > self.linear_end:
+            raise ValueError(f"diffusion.linear_start: {self.linear_start} is above linear_end, {self.linear_end}")
+        check_number("diffusion.min_snr_gamma", self.min_snr_gamma, 1e-3, 1e6, optional=True)
 
 
 class Diffusion(nn.Module):
-    """The noise schedule and what follows from it.
+    """The noise schedule, and the forward process, training target and loss that it defines.
 
-    Buffers `betas` and `alphas_cumprod`, both (timesteps,), are float32 and not part of the state: they follow
-    from the configuration.
+    The buffers `betas` and `alphas_cumprod`, both (timesteps,) float32, are not part of the state dict: they are
+    computed from the configuration.
     """
 
     def __init__(self, config: DiffusionConfig) -> None:
@@ -60,7 +59,7 @@ class Diffusion(nn.Module):
 
     def target(self, x_0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """The training target for `q_sample(x_0, t, noise)`: `noise`, or the velocity, of its shape."""
-        # The velocity is the derivative by the angle whose cosine is the square root of alphas_cumprod.
+        # The velocity is the derivative with respect to the angle whose cosine is alpha_t = sqrt(alphas_cumprod).
         return noise if self.prediction == "epsilon" else self.q_sample(noise, t, -x_0)
 
     def loss(
@@ -97,7 +96,7 @@ class Diffusion(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The clean estimate x_0 and the noise that a prediction implies, both of x's shape.
 
-        The only place that knows what the prediction types mean for a sampler.
+        Samplers depend on the prediction type through this method only.
 
         Args:
             predicted: the U-Net's output for `x`.

@@ -158,14 +158,14 @@ SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "dpmpp_2m": dpmpp_2m, "dpmpp_2m_sd
 
 
 def _log_snr(alpha_cumprod: float) -> float:
-    """lambda = ln(alpha_t / sigma_t); infinite where nothing but signal is left."""
+    """lambda = ln(alpha_t / sigma_t); infinite where sigma_t is 0."""
     return math.inf if alpha_cumprod >= 1 else 0.5 * math.log(alpha_cumprod / (1 - alpha_cumprod))
 
 
 def _extrapolated(x_0: torch.Tensor, previous: tuple[torch.Tensor, float] | None, h: float) -> torch.Tensor:
     """The clean estimate in the middle of a step of length `h`, from this one and the previous step's.
 
-    The first step, the step to the clean sample and one behind a step of no length are of first order.
+    The first step, the step to the clean sample and a step that follows one of length 0 are of first order.
     """
     if previous is None or math.isinf(h) or previous[1] == 0:
         return x_0

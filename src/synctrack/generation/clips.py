@@ -1,6 +1,5 @@
 """Generated clips on disk: names, folders, what is already there, and the manifest that says how they were made."""
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from synctrack.checkpoint.loading import header, sha256
 from synctrack.config import Config, to_dict
 from synctrack.diffusion.samplers import Sampling
 from synctrack.files import write_json
-from synctrack.manifest import MANIFEST, claim
+from synctrack.manifest import MANIFEST, claim, installed_versions
 from synctrack.report.plots import plot_mels
 from synctrack.seeding import GENERATION, item_seed
 
@@ -52,7 +51,7 @@ class StemTree:
         It follows from the stems' files, so that any process can tell it.
         """
         *stems, _ = self.files(name)
-        rows = [read_audio(file, 0, audio_info(file).frames, self.sample_rate) for file in stems]
+        rows = [read_audio(file, 0, audio_info(file).num_samples, self.sample_rate) for file in stems]
         return peak_gain([np.sum(rows, axis=0)])
 
 
@@ -121,7 +120,8 @@ class Generation:
             seed = item_seed(self.config.seed, GENERATION, index)
             gains = {"mix_gain": self.generated.mix_gain(name), "target_mix_gain": self.targets.mix_gain(name)}
             clips.append({"index": index, "name": name, "seed": seed, **gains})
-        made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": _versions()}
+        versions = {"synctrack": synctrack.__version__} | installed_versions("torch", "pytorch_lightning", "numpy")
+        made = {"identity": self.identity, "checkpoint": self.checkpoint, "versions": versions}
         manifest = {"complete": True, **made, "config": to_dict(self.config), "clips": clips}
         write_json(self.out / MANIFEST, manifest)
         name, audio, stems = self.names[0], self.config.model.params.audio, self.config.data.params.path.stems
@@ -130,14 +130,3 @@ class Generation:
         path = self.out / f"{name}.png"
         plot_mels(path, waveform, stems, audio, f"generated: {name}")
         return path
-
-
-def _versions() -> dict[str, str]:
-    """The versions of SyncTrack and of the packages that generation depends on, where they are installed."""
-    versions = {"synctrack": synctrack.__version__}
-    for name in ("torch", "pytorch_lightning", "numpy"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -190,7 +190,7 @@ def load_song(folder: str | Path) -> Song:
         found = audio_info(path)
         if found != (rate, num_samples):
             raise InputError(
-                f"{path}: has {found.frames} samples at {found.sample_rate} Hz, not {num_samples} at {rate}"
+                f"{path}: has {found.num_samples} samples at {found.sample_rate} Hz, not {num_samples} at {rate}"
             )
         waveforms[stem] = read_audio(path, 0, num_samples, rate)
     own = ("format", "stems", "sample_rate", "num_samples", "seconds", "file_format", "files", "beats")

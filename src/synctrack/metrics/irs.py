@@ -3,7 +3,7 @@
     IRS = mean over stems of the mean over the stem's files of std(d),   d_i = b_(i+1) - b_i
 
 with b the beat times of one file in seconds and std the population standard deviation. Files with fewer than two beats
-have no interval and fall out.
+have no interval and are left out.
 
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`.
 """

@@ -1,7 +1,7 @@
-"""Do generated stems sound like the instruments they stand for? A small classifier, trained on data, names each stem.
+"""Stem identity: the share of generated stems that a classifier, trained on data, assigns to the right instrument.
 
-It is a logistic regression on mean, standard deviation and mean step of each log-mel band, whatever the loudness. A
-silent stem counts as named wrongly. `experiments/stem_identity.py` is its command.
+The classifier is a logistic regression on mean, standard deviation and mean absolute difference in time of each log-mel
+band, invariant to loudness. A silent stem counts as misclassified. `experiments/stem_identity.py` is its command.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import InputError
 from synctrack.metrics.summary import SILENCE_PEAK, bootstrap_interval
 
-LOUDNESS = 0.1  # root mean square that stems are brought to
-RANGE = np.log(100)  # 40 dB below a mel's loudest point: the faint noise of a vocoder lies deeper and must not decide
+LOUDNESS = 0.1  # root mean square to which stems are normalised
+RANGE = np.log(100)  # 40 dB below a mel's maximum: the faint noise of a vocoder is below and must not decide
 REACH = 4.0  # standard deviations
 
 _log_mel = cache(LogMel)
@@ -30,7 +30,7 @@ def _is_silent(waveform: np.ndarray) -> bool:
 
 
 def features(waveform: np.ndarray, audio: AudioFormat) -> np.ndarray:
-    """Waveform (n,) -> (3 · n_mels,): mean, standard deviation and mean step over time of each log-mel band."""
+    """Waveform (n,) -> (3 · n_mels,): mean, standard deviation and mean absolute difference of each log-mel band."""
     level = float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
     mel = _log_mel(audio)(torch.from_numpy(waveform * (LOUDNESS / max(level, 1e-9)))).numpy()
     mel = np.maximum(mel, mel.max() - RANGE)
@@ -39,24 +39,26 @@ def features(waveform: np.ndarray, audio: AudioFormat) -> np.ndarray:
 
 
 def train(clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat) -> Pipeline:
-    """Learn the stems from clips (s, n) of music; silent stems teach nothing.
+    """Train the classifier on clips (s, n) of music, without their silent stems.
 
     Raises:
         InputError: a stem is silent in all clips.
     """
     active = [(features(wave, audio), i) for clip in clips for i, wave in enumerate(clip) if not _is_silent(wave)]
-    if inactive := [stem for i, stem in enumerate(stems) if i not in {label for _, label in active}]:
+    labels = {label for _, label in active}
+    inactive = [stem for i, stem in enumerate(stems) if i not in labels]
+    if inactive:
         raise InputError(f"training data: {', '.join(inactive)} is silent in all clips; name other data or stems")
-    # Generated stems can lie far from all data; no single band may decide alone then.
+    # Generated stems can be far from all data; then no single band may decide alone.
     bound = FunctionTransformer(np.clip, kw_args={"a_min": -REACH, "a_max": REACH})
     classifier = make_pipeline(StandardScaler(), bound, LogisticRegression(C=0.1, max_iter=1000))
     return classifier.fit(*zip(*active, strict=True))
 
 
 def share(classifier: Pipeline, clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat) -> dict:
-    """Name each stem of the clips (s, n) -> the `share` named rightly and what is behind it.
+    """Classify each stem of the clips (s, n) -> the `share` classified correctly, its interval and the counts.
 
-    `confusion` has a row for each stem: how often it got each name, in the order of `stems`, or was silent.
+    `confusion` has a row for each stem: how often it was assigned to each of `stems`, in order, or was silent.
     """
     silence = len(stems)
 
@@ -79,8 +81,9 @@ def report(title: str, result: dict[str, Any]) -> str:
     """A result of `share` as a line and an aligned table."""
     counts = f"{result['clips']} clips x {len(result['stems'])} stems, {result['silent']} silent"
     interval = " to ".join(f"{bound:.1%}" for bound in result["interval_95"])
-    line = f"{title}: {result['share']:.1%} ({interval}) named rightly, chance {1 / len(result['stems']):.0%}; {counts}"
-    rows = [["named", *result["stems"], "silent", "right"]]
+    chance = 1 / len(result["stems"])
+    line = f"{title}: {result['share']:.1%} ({interval}) classified correctly, chance {chance:.0%}; {counts}"
+    rows = [["stem", *result["stems"], "silent", "correct"]]
     for (stem, right), names in zip(result["stems"].items(), result["confusion"], strict=True):
         rows.append([stem, *map(str, names), f"{right:.0%}"])
     return "\n".join([line, *("".join(cell.rjust(10) for cell in row) for row in rows)])

@@ -1,7 +1,7 @@
-"""The attentions of SyncTrack: one operation, folded four ways.
+"""The attentions of SyncTrack: one module and four patterns.
 
-`SelfAttention` is the same everywhere; which tokens see each other is said by an einops pattern alone. The
-pattern keeps in its first group what is separate and gathers in its second group what attends to one another.
+`SelfAttention` is the same everywhere; an einops pattern decides which tokens attend to one another. The first group
+of the pattern is the batch, within which the tokens of the second group attend to one another.
 """
 
 import torch
@@ -19,13 +19,13 @@ GLOBAL = "b (s t f)"
 SAME_FRAME = "(b t) (s f)"
 """Each position attends to all frequencies of all stems at its time step (paper: time-specific cross-track)."""
 SAME_BIN = "(b t f) s"
-"""Each position attends to the other stems at its own time and frequency (what the published weights learnt)."""
+"""Each position attends to all stems at its own time and frequency (as the published weights were trained)."""
 
 TIME_ATTENTION_SCOPES = {"frame": SAME_FRAME, "bin": SAME_BIN}
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention among the tokens that `pattern` puts together, scaled by d_head^-0.5.
+    """Multi-head self-attention among the tokens that `pattern` groups together, scaled by d_head^-0.5.
 
     Args:
         channels: width of a token.
@@ -56,7 +56,7 @@ class TimeAttention(nn.Module):
     """Time-specific cross-track attention: a pre-norm encoder layer with a second residual around it.
 
     The layer returns 2 y + attention + feed-forward, not y + attention + feed-forward: the published weights
-    were trained so (spec: doubled residual).
+    were trained this way (doubled residual).
     """
 
     def __init__(self, channels: int, heads: int, scope: str) -> None:
@@ -87,14 +87,14 @@ class GatedFeedForward(nn.Module):
 
 
 class StemSharedBlock(nn.Module):
-    """The track-shared module (paper, section 3): what happens within, across and again within the stems.
+    """The track-shared module (paper, section 3): attention within each stem, across stems, and again within.
 
     Args:
         channels: width of a token.
         heads: number of attention heads.
-        global_attention: whether stems see each other over the whole segment.
-        time_attention: whether stems see each other at the same time.
-        time_attention_scope: `frame` or `bin`, see `TIME_ATTENTION_SCOPES`; the weights are the same.
+        global_attention: whether stems attend to each other over the whole segment.
+        time_attention: whether stems attend to each other at the same time step.
+        time_attention_scope: `frame` or `bin`, see `TIME_ATTENTION_SCOPES`; the weights have the same names and shapes.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class StemSharedBlock(nn.Module):
 
 
 class StemTransformer(nn.Module):
-    """A `StemSharedBlock` with `switches` on a feature map, between 1x1 convolutions, plus the input."""
+    """A `StemSharedBlock` (with `switches`) on a feature map, between 1x1 convolutions, with a residual connection."""
 
     def __init__(self, channels: int, heads: int, gradient_checkpointing: bool, **switches: bool | str) -> None:
         super().__init__()

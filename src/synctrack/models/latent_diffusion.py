@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import nn
 
 from synctrack.audio.mel import AudioFormat, LogMel
+from synctrack.bounds import check_choice
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
 from synctrack.diffusion.samplers import SAMPLERS, Sampling, Step, sampling_steps
 from synctrack.models.conditioning import ConditioningConfig, Conditions
@@ -30,6 +31,9 @@ class VocoderConfig:
     """`hifigan` (trained weights) or `griffin_lim` (none needed)."""
     hifigan: HiFiGANConfig = field(default_factory=HiFiGANConfig)
 
+    def __post_init__(self) -> None:
+        check_choice("vocoder.kind", self.kind, VOCODERS)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -43,8 +47,6 @@ class ModelConfig:
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
 
     def __post_init__(self) -> None:
-        if self.vocoder.kind not in VOCODERS:
-            raise ValueError(f"vocoder.kind: {self.vocoder.kind!r} must be one of {', '.join(VOCODERS)}")
         hop, wanted = self.vocoder.hifigan.hop_length, self.audio.hop_length
         if self.vocoder.kind == "hifigan" and hop != wanted:
             raise ValueError(f"vocoder.hifigan.upsample_rates: multiply to {hop}, not hop_length {wanted}")

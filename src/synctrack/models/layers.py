@@ -1,6 +1,6 @@
-"""Image layers that treat every stem of (b, s, c, t, f) on its own; VAE and U-Net are made of them.
+"""2-D layers that process every stem of (b, s, c, t, f) separately; VAE and U-Net are made of them.
 
-Each layer folds batch and stem into the rows of a 4-D image, which costs no copy, and unfolds at once.
+Each layer folds batch and stem into one batch axis, which costs no copy, and unfolds the result.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,18 +15,14 @@ from torch import nn
 STEMS_TO_ROWS = "b s c t f -> (b s) c t f"
 ROWS_TO_STEMS = "(b s) c t f -> b s c t f"
 NORM_GROUPS = 32
-
-
-def check_widths(name: str, widths: list[int]) -> None:
-    """Raise ValueError unless group normalisation divides all widths, numbers of channels."""
-    if wrong := [width for width in widths if width <= 0 or width % NORM_GROUPS]:
-        raise ValueError(f"{name}: {wrong[0]} channels are not a multiple of the {NORM_GROUPS} normalisation groups")
+"""Groups of the group normalisation; widths are multiples of it."""
 
 
 def in_float32(operation: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> torch.Tensor:
     """`operation` of float32 copies where autocast would have it in bfloat16; the result in the tensors' type.
 
-    For what gains nothing from bfloat16: on a CPU, torch's group norm and attention learn three times as slowly in it.
+    For operations that gain nothing from bfloat16: on a CPU, torch's group norm and attention train three times as
+    slowly in it.
     """
     device, kind = tensors[0].device.type, tensors[0].dtype
     if not torch.is_autocast_enabled(device):
@@ -82,7 +78,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Upsample(nn.Module):
-    """Doubles time and frequency by the nearest neighbour, then a 3x3 convolution."""
+    """Doubles time and frequency by nearest-neighbour interpolation, followed by a 3x3 convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -93,12 +89,12 @@ class Upsample(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """norm-SiLU-conv, plus the embedding if there is one, norm-SiLU-conv, plus the input.
+    """Residual block: norm-SiLU-conv, plus the embedding if there is one, norm-SiLU-conv, plus the input.
 
     Args:
-        eps: of the group norms (1e-5 in the U-Net, 1e-6 in the VAE).
+        eps: epsilon of the group norms (1e-5 in the U-Net, 1e-6 in the VAE).
         embedding_channels: width of the embedding added between the convolutions; None for none.
-        zero_init: start as the identity, as the blocks of a diffusion U-Net do.
+        zero_init: initialise the block as the identity, as in a diffusion U-Net.
     """
 
     def __init__(
@@ -129,7 +125,7 @@ class ResBlock(nn.Module):
 
 def concat_channels(x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
     """Join two (b, s, c, t, f) tensors along the channels."""
-    # As 4-D rows, so that torch keeps their channels-last memory, which it does not for 5-D tensors.
+    # In 4-D, where torch keeps the channels-last memory format, which it does not for 5-D tensors.
     rows = torch.cat([rearrange(x, STEMS_TO_ROWS), rearrange(skip, STEMS_TO_ROWS)], dim=1)
     return rearrange(rows, ROWS_TO_STEMS, s=x.shape[1])
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from synctrack.bounds import check_choice, check_multiple, check_whole, check_wholes
 from synctrack.models.attention import TIME_ATTENTION_SCOPES, StemTransformer
 from synctrack.models.conditioning import ConditioningConfig
-from synctrack.models.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths, concat_channels, zero_
+from synctrack.models.layers import NORM_GROUPS, Conv2d, GroupNorm, ResBlock, Upsample, concat_channels, zero_
 
 NORM_EPS = 1e-5
 SWITCHES = ("global_attention", "time_attention", "time_attention_scope")
@@ -35,11 +36,17 @@ class UNetConfig:
     """Recompute the transformer blocks in the backward pass: less memory, more time."""
 
     def __post_init__(self) -> None:
-        if (scope := self.time_attention_scope) not in TIME_ATTENTION_SCOPES:
-            raise ValueError(f"unet.time_attention_scope: {scope!r} must be one of {', '.join(TIME_ATTENTION_SCOPES)}")
-        widths = [mult * self.model_channels for mult in self.channel_mult]
-        check_widths("unet.channel_mult", [self.model_channels, *widths])
-        for level, width in enumerate(widths):
+        check_whole("unet.model_channels", self.model_channels, 1, 4096)
+        check_multiple("unet.model_channels", self.model_channels, NORM_GROUPS)
+        check_wholes("unet.channel_mult", self.channel_mult, 1, 64, max_length=8)
+        check_whole("unet.num_res_blocks", self.num_res_blocks, 1, 32)
+        if self.attention_resolutions:
+            check_wholes("unet.attention_resolutions", self.attention_resolutions, 1, 128)
+        check_whole("unet.num_head_channels", self.num_head_channels, 1, 4096)
+        check_whole("unet.prior_channels", self.prior_channels, 1, 65536)
+        check_choice("unet.time_attention_scope", self.time_attention_scope, tuple(TIME_ATTENTION_SCOPES))
+        for level, mult in enumerate(self.channel_mult):
+            width = mult * self.model_channels
             if 2**level in self.attention_resolutions and width % self.num_head_channels:
                 raise ValueError(f"unet.num_head_channels: {self.num_head_channels} does not divide {width} channels")
 
@@ -59,7 +66,7 @@ def _mlp(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequen
 class InstrumentPrior(nn.Module):
     """The learnable prior of each stem: one-hot -> [sin | cos] -> two-layer MLP (paper, stem-specific modules).
 
-    Stem 0 has its one in the last place and so on backwards, as the published weights expect.
+    The order of the one-hot vectors is reversed (stem 0 has its one in the last place), as in the published weights.
     """
 
     def __init__(self, num_stems: int, hidden_channels: int, embedding_channels: int) -> None:
@@ -130,7 +137,7 @@ class UNet(nn.Module):
         self.up = self._decoder(skip_channels)
         self.norm_out = GroupNorm(config.model_channels, NORM_EPS)
         self.conv_out = zero_(Conv2d(config.model_channels, latent_channels, 3, padding=1))
-        # Convolutions run faster on it everywhere, and the transformer's tokens become views.
+        # Convolutions are faster in this format on all devices, and the transformer's tokens become views.
         self.to(memory_format=torch.channels_last)
 
     def _condition_input(self, conditioning: ConditioningConfig | None, latent_channels: int) -> Conv2d | None:
@@ -145,7 +152,7 @@ class UNet(nn.Module):
         return zero_(Conv2d(channels, self.config.model_channels, 3, padding=1, bias=False))
 
     def _res(self, in_channels: int, out_channels: int) -> ResBlock:
-        # Twice the time embedding's width, prior or not: MusicLDM's weights have that shape.
+        # Twice the time embedding's width, with or without the prior, as in MusicLDM's weights.
         return ResBlock(in_channels, out_channels, NORM_EPS, 8 * self.config.model_channels, zero_init=True)
 
     def _block(self, in_channels: int, out_channels: int, downsampling: int, upsample: bool = False) -> UNetBlock:

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from synctrack.bounds import check_multiple, check_whole, check_wholes
 from synctrack.models.attention import INTRA_STEM, SelfAttention
-from synctrack.models.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths
+from synctrack.models.layers import NORM_GROUPS, Conv2d, GroupNorm, ResBlock, Upsample
 
 NORM_EPS = 1e-6
 LOGVAR_RANGE = (-30.0, 20.0)
@@ -24,11 +25,15 @@ class VAEConfig:
     latent_channels: int = 8
 
     def __post_init__(self) -> None:
-        check_widths("vae.channel_mult", [self.channels, *(mult * self.channels for mult in self.channel_mult)])
+        check_whole("vae.channels", self.channels, 1, 4096)
+        check_multiple("vae.channels", self.channels, NORM_GROUPS)
+        check_wholes("vae.channel_mult", self.channel_mult, 1, 64, max_length=8)
+        check_whole("vae.num_res_blocks", self.num_res_blocks, 1, 32)
+        check_whole("vae.latent_channels", self.latent_channels, 1, 1024)
 
     @property
     def downsampling(self) -> int:
-        """How many mel frames, and mel bins, make one latent step."""
+        """Factor by which mel frames and mel bins are downsampled."""
         return 2 ** (len(self.channel_mult) - 1)
 
 
@@ -44,7 +49,7 @@ class Downsample(nn.Module):
 
 
 class MidAttention(nn.Module):
-    """Single-head attention among all positions of one stem, plus the input."""
+    """Single-head self-attention among all positions of one stem, with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import nn
 
 from synctrack.audio.mel import AudioFormat
+from synctrack.bounds import check_whole, check_wholes
 
 LEAKY_SLOPE = 0.1
 
@@ -19,8 +20,8 @@ LEAKY_SLOPE = 0.1
 class HiFiGANConfig:
     """Size of the HiFi-GAN generator; the defaults are the published 16 kHz vocoder (55 M parameters).
 
-    With `istft_hop` its last convolution gives a spectrum instead of samples, which an inverse Fourier transform of
-    that hop turns into samples (iSTFTNet, Kaneko et al., 2022): far less to compute and to learn.
+    With `istft_hop` its last convolution outputs a spectrogram instead of samples, which an inverse short-time Fourier
+    transform of that hop turns into samples (iSTFTNet, Kaneko et al., 2022): fewer operations and parameters.
     """
 
     upsample_rates: list[int] = field(default_factory=lambda: [5, 4, 2, 2, 2])
@@ -32,10 +33,19 @@ class HiFiGANConfig:
 
     @property
     def hop_length(self) -> int:
-        """Samples that come of one mel frame."""
+        """Samples per mel frame."""
         return math.prod(self.upsample_rates) * (self.istft_hop or 1)
 
     def __post_init__(self) -> None:
+        for name, highest in (
+            ("upsample_rates", 1024),
+            ("upsample_kernel_sizes", 4096),
+            ("resblock_kernel_sizes", 255),
+            ("resblock_dilations", 1024),
+        ):
+            check_wholes(f"vocoder.hifigan.{name}", getattr(self, name), 1, highest)
+        check_whole("vocoder.hifigan.upsample_initial_channel", self.upsample_initial_channel, 1, 65536)
+        check_whole("vocoder.hifigan.istft_hop", self.istft_hop, 1, 65536, optional=True)
         rates, sizes = self.upsample_rates, self.upsample_kernel_sizes
         if len(rates) != len(sizes) or any(size < rate for rate, size in zip(rates, sizes, strict=True)):
             raise ValueError(
@@ -43,8 +53,6 @@ class HiFiGANConfig:
             )
         if self.upsample_initial_channel < 2 ** len(rates):
             raise ValueError(f"vocoder.hifigan.upsample_initial_channel: cannot be halved {len(rates)} times")
-        if self.istft_hop is not None and self.istft_hop < 1:
-            raise ValueError(f"vocoder.hifigan.istft_hop: {self.istft_hop} must be at least 1, or null")
 
 
 class SpectrumToWave(nn.Module):
@@ -59,7 +67,7 @@ class SpectrumToWave(nn.Module):
         log_magnitude, phase = x.float().chunk(2, dim=1)
         # No waveform within [-1, 1] has a larger magnitude; early in training the exponential would overflow.
         spectrum = torch.polar(log_magnitude.clamp(max=math.log(self.n_fft)).exp(), phase)
-        # The last frame again: n samples have one frame more than n / hop.
+        # Repeat the last frame: n samples have one frame more than n / hop.
         spectrum = torch.cat([spectrum, spectrum[..., -1:]], dim=-1)
         return torch.istft(spectrum, self.n_fft, self.hop, window=self.window)[:, None]
 
@@ -83,7 +91,7 @@ class DilatedResBlock(nn.Module):
 class HiFiGAN(nn.Module):
     """The HiFi-GAN generator (Kong et al., 2020), its weight norm folded into the weights.
 
-    `ModelConfig` sees to it that the upsampling rates multiply to the mel's hop.
+    `ModelConfig` checks that the product of the upsampling rates is the mel's hop.
     """
 
     def __init__(self, config: HiFiGANConfig, audio: AudioFormat) -> None:
@@ -102,18 +110,18 @@ class HiFiGAN(nn.Module):
         self.to_wave = SpectrumToWave(hop) if hop else nn.Tanh()
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Log-mel (b, s, m, f) -> waveform in [-1, 1] (b, s, n), n = hop_length * m plus a few odd samples."""
+        """Log-mel (b, s, m, f) -> waveform in [-1, 1] (b, s, n), n = hop_length * m and possibly a few more."""
         x = self.conv_pre(rearrange(mel, "b s m f -> (b s) f m"))
         for upsample, resblocks in zip(self.upsamplers, self.resblocks, strict=True):
             x = upsample(F.leaky_relu(x, LEAKY_SLOPE))
             x = sum(block(x) for block in resblocks) / len(resblocks)
-        # The default slope of 0.01 here, not 0.1: HiFi-GAN was published and trained so.
+        # The default slope of 0.01 here, not 0.1, as in the published HiFi-GAN.
         waveform = self.to_wave(self.conv_post(F.leaky_relu(x)))
         return rearrange(waveform, "(b s) 1 n -> b s n", s=mel.shape[1])
 
 
 class GriffinLim(nn.Module):
-    """Phase by Griffin-Lim (librosa) from the mel's least-squares spectrum: no weights, modest quality."""
+    """Phase by Griffin-Lim (librosa) from the mel's least-squares spectrum: needs no weights; modest quality."""
 
     def __init__(self, audio: AudioFormat, iterations: int = 32) -> None:
         super().__init__()
@@ -129,7 +137,7 @@ class GriffinLim(nn.Module):
     def _row(self, mel: np.ndarray) -> np.ndarray:
         audio = self.audio
         magnitude = np.maximum(np.linalg.pinv(audio.mel_bands()) @ np.exp(mel), 0.0)
-        # The last frame again: n samples have one frame more than n / hop_length.
+        # Repeat the last frame: n samples have one frame more than n / hop_length.
         magnitude = np.pad(magnitude, ((0, 0), (0, 1)), mode="edge")
         return librosa.griffinlim(
             magnitude,

@@ -1,4 +1,4 @@
-"""Exponential moving average of a module's weights, which generation uses."""
+"""Exponential moving average (EMA) of a module's weights; generation uses the EMA weights."""
 
 import copy
 
@@ -7,11 +7,11 @@ from torch import nn
 
 
 class EMA(nn.Module):
-    """A copy of `module` that follows it slowly: average += (1 - decay) (weights - average), decay rising at first.
+    """A copy of `module` with its EMA weights: ema += (1 - decay) * (weights - ema), with a warm-up of the decay.
 
     Args:
-        module: what to follow; its present weights are the first average.
-        decay: the decay in the long run; before, (1 + n) / (10 + n) after n updates.
+        module: the module whose weights are averaged; its current weights initialise the EMA weights.
+        decay: the final decay; after n updates the decay is min(decay, (1 + n) / (10 + n)).
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -22,9 +22,9 @@ class EMA(nn.Module):
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move the average one step towards the present weights of `module`."""
+        """Update the EMA weights with the current weights of `module`."""
         self.num_updates += 1
         n = self.num_updates.float()
         weight = 1 - torch.clamp((1 + n) / (10 + n), max=self.decay)
-        averages, weights = list(self.module.parameters()), list(module.parameters())
-        torch._foreach_lerp_(averages, weights, weight.item())
+        ema_weights, weights = list(self.module.parameters()), list(module.parameters())
+        torch._foreach_lerp_(ema_weights, weights, weight.item())

@@ -27,7 +27,7 @@ SHAPING = (
     "model.params.unet.time_attention:",
     "model.params.unet.instrument_prior",
 )
-"""Beginnings of the lines of `differing_settings` that name stems, and switches that add or remove tensors."""
+"""Prefixes of the lines of `differing_settings` that name the stems, or switches that add or remove tensors."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
     U-Net, EMA weights, VAE, vocoder and scale factor come from `params.ckpt_path` (ours, published SyncTrack or
     MusicLDM); then `params.vae_ckpt_path` and `params.vocoder_ckpt_path`, which may name any checkpoint with such a
     part, take precedence for VAE and vocoder. What MusicLDM does not have is newly initialised. The EMA weights are the
-    file's, with its count of updates; where there are none, they are a copy of the U-Net. Without a file the U-Net is
-    newly initialised, and the scale factor is not set.
+    file's, with its number of updates; where there are none, they are a copy of the U-Net. Without a file the U-Net is
+    randomly initialised, and the scale factor is not set.
 
     With `params.init` `partial`, a U-Net of other stems, sizes or switches takes every tensor whose name and shape
-    fit; the rest is newly initialised, and the EMA starts anew from the result.
+    fit; the rest is newly initialised, and the EMA weights are initialised from the result.
 
     Raises:
         InputError: a file does not fit, or nothing of it does, or there is no VAE, or no vocoder for a model that
@@ -55,7 +55,7 @@ def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
 
 
 def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weights:
-    """Fill U-Net, EMA and scale factor from the file at `params.ckpt_path` -> all that it holds."""
+    """Fill U-Net, EMA and scale factor from the file at `params.ckpt_path` -> all matched weights of the file."""
     path = params.ckpt_path
     file = read_without_vocoder(path, params.vocoder_ckpt_path)
     if file.kind not in ("synctrack", "musicldm"):
@@ -96,7 +96,7 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
 
 
 def _explain_misfit(file: CheckpointFile, model: LatentDiffusion, params: ModelParams) -> None:
-    """Raise InputError that names the settings under which tensors differ; a list of tensors would explain nothing."""
+    """Raise InputError that names the settings that make tensors differ, which explain more than a list of tensors."""
     settings = differing_settings(file, model.config, model.stems)
     if params.vocoder_ckpt_path:
         settings = [line for line in settings if not line.startswith("model.params.vocoder.")]

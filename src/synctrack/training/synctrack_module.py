@@ -1,4 +1,4 @@
-"""SyncTrack under Lightning: training, validation and generation steps, optimiser, warm-up, average and logging."""
+"""SyncTrack under Lightning: training, validation and generation steps, optimiser, warm-up, EMA and logging."""
 
 import functools
 from pathlib import Path
@@ -35,7 +35,7 @@ SCALE_FACTOR_SEGMENTS = 16
 
 
 class SyncTrackModule(pl.LightningModule):
-    """Trains and evaluates a `SyncTrack`; `ema` is the averaged U-Net that generation uses.
+    """Trains and evaluates a `LatentDiffusion`; `ema` holds the EMA weights of the U-Net, which generation uses.
 
     Args:
         config: the whole configuration.

@@ -23,13 +23,13 @@ LAST = "last.ckpt"
 TERMINATED = 128 + signal.SIGTERM
 RUN_SETTINGS = ("devices", "num_nodes", "accelerator", "precision", "limit_val_batches")
 FIT_SETTINGS = ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches", "gradient_clip_val")
-"""Keys of `trainer` that have the names of a Trainer's arguments: for every run, and for training besides."""
+"""Keys of `trainer` with the names of a Trainer's arguments: of every run, and of training in addition."""
 
 
 class SaveLast(Callback):
     """Writes `path` every so many optimiser steps and after the last one.
 
-    Always behind a training batch: Lightning resumes from there exactly, from its other hooks a step off.
+    Always after a training batch: Lightning resumes exactly from there, but one step off from its other hooks.
     """
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
@@ -44,7 +44,7 @@ class SaveLast(Callback):
 
 
 def start_logging() -> None:
-    """Log as a script does, without Lightning's advice on what our own samplers and seeds settle."""
+    """Log to the console as a script does, without Lightning's warnings on what our own samplers and seeds handle."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for chatty in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"pytorch_lightning.{chatty}").setLevel(logging.WARNING)
@@ -60,7 +60,7 @@ def start_logging() -> None:
 
 
 def seed_everything(config: Config) -> None:
-    """Seed what our per-item generators do not draw: the initial weights."""
+    """Seed the global generators, which initialise the weights; all else is drawn from per-item generators."""
     pl.seed_everything(config.seed % 2**32, verbose=False)
 
 
@@ -68,11 +68,11 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
     """A Trainer on the configured devices; `how` adds to or replaces its arguments.
 
     Raises:
-        InputError: the devices, accelerator or precision are not to be had here.
+        InputError: the devices, accelerator or precision are not available on this machine.
     """
     common = {
         **{name: getattr(config.trainer, name) for name in RUN_SETTINGS},
-        # Our samplers share the items out over the devices, so that no item is doubled.
+        # Our samplers distribute the items over the devices, so that no item is repeated.
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,
         "enable_model_summary": False,
@@ -137,7 +137,7 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
     if not resume:
         if last.exists():
             raise InputError(
-                f"{config.run_dir}: holds a run already; set trainer.resume=last to go on or another run_dir"
+                f"{config.run_dir}: holds a run already; set trainer.resume=last to resume it, or another run_dir"
             )
         return None
     path = last if resume == "last" else Path(resume)
@@ -148,7 +148,8 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
         raise InputError(
             f"trainer.resume: {path} is not a checkpoint of such a training run; name it as a ckpt_path instead"
         )
-    if different := differing_keys(file, config.model.params, tuple(config.data.params.path.stems)):
+    different = differing_keys(file, config.model.params, tuple(config.data.params.path.stems))
+    if different:
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}")
     return path
 

@@ -1,7 +1,8 @@
-"""What the players of the grooves may play: patterns of sixteenths for one bar, by meter, and chord progressions.
+"""Patterns that the stems of grooves play: sixteenths of one bar, by meter, and chord progressions.
 
-Drums have a line for each drum, `x` a stroke. For the others a digit is a note of the chord, counted from its
-lowest; `C` the whole chord at once, `D` and `U` strummed down and up, `*` a note of the melody, `.` goes on.
+Drums have a line for each drum, where `x` is a stroke. For the other stems a digit is a note of the chord, counted from
+its lowest; `C` is the whole chord at once, `D` and `U` are the chord strummed down and up, `*` is a note of the melody,
+and `.` holds the previous note.
 """
 
 DRUMS = {

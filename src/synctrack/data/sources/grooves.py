@@ -1,6 +1,6 @@
 """Procedural songs with known beats: random tempo, meter, key, chords, patterns and swing, played by all stems.
 
-Every stem keeps to the one beat grid, so that a set of them holds what a synchronised model has to learn.
+All stems follow one beat grid, so that a data set of them teaches a model to synchronise its stems.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class _Note(NamedTuple):
 
 
 class _Song:
-    """What all players share: the beat grid, the meter, the chords and the seed of each player."""
+    """What all stems share: the beat grid, the meter, the chords and the seed of each stem."""
 
     def __init__(self, seed: int, seconds: float, meters: Sequence[int], drift: float, bpm: Sequence[float]):
         rng = np.random.default_rng(item_seed(seed, 0))
@@ -142,7 +142,7 @@ def write_grooves(
 ) -> SongReport:
     """Write `songs` grooves as stem folders: a 16-bit WAV for each stem, and beats.json.
 
-    Song i depends on (seed, i) and the other arguments alone; what is complete is kept (see `write_songs`).
+    Song i depends on (seed, i) and the other arguments alone; complete songs are kept (see `write_songs`).
 
     Raises:
         InputError: as `render_groove` and `write_songs`, or no songs.
@@ -205,7 +205,11 @@ def _drum_notes(song: _Song, rng: np.random.Generator) -> list[_Note]:
             pattern = DRUMS[song.meter][rng.integers(len(DRUMS[song.meter]))]
             notes.append(_Note(song.beat(bar, 0), RING, "crash", 0.4))
         # Every fourth bar ends in a fill of one beat, every section in one of two.
-        filled = STEPS_PER_BEAT * (2 if bar % SECTION_BARS == SECTION_BARS - 1 else bar % 4 == 3)
+        filled = 0
+        if bar % SECTION_BARS == SECTION_BARS - 1:
+            filled = 2 * STEPS_PER_BEAT
+        elif bar % 4 == 3:
+            filled = STEPS_PER_BEAT
         kept = STEPS_PER_BEAT * song.meter - filled
         for drum, line in pattern.items():
             level = {"hat": 0.3, "open": 0.35}.get(drum, 1.0)
@@ -232,9 +236,9 @@ def _pitched_notes(stem: str, song: _Song, rng: np.random.Generator) -> list[_No
             melody = int(np.clip(melody + rng.integers(-2, 3), 0, 9))
             pitches = _pitches(stem, song, bar, pattern[step], melody)
             velocity = rng.uniform(0.8, 1.0) * (1.0 if step % STEPS_PER_BEAT == 0 else 0.8)
-            spread = STRUM_SECONDS if pattern[step] in "DU" else 0.0
+            strum = STRUM_SECONDS if pattern[step] in "DU" else 0.0
             start, length = song.beat(bar, step), (following - step) / STEPS_PER_BEAT
-            notes += [_Note(start, length, pitch, velocity, n * spread) for n, pitch in enumerate(pitches)]
+            notes += [_Note(start, length, pitch, velocity, n * strum) for n, pitch in enumerate(pitches)]
     return notes
 
 

@@ -9,9 +9,24 @@ from synctrack.errors import InputError
 StemMap = dict[str, tuple[str, ...]]
 
 # In the order of the programs, eight to a family; drums have a channel of their own.
-_NAMES = """Piano, Chromatic Percussion, Organ, Guitar, Bass, Strings, Strings (continued), Brass, Reed, Pipe,
-Synth Lead, Synth Pad, Synth Effects, Ethnic, Percussive, Sound Effects"""
-FAMILIES = tuple(name.strip() for name in _NAMES.split(","))
+FAMILIES = (
+    "Piano",
+    "Chromatic Percussion",
+    "Organ",
+    "Guitar",
+    "Bass",
+    "Strings",
+    "Strings (continued)",
+    "Brass",
+    "Reed",
+    "Pipe",
+    "Synth Lead",
+    "Synth Pad",
+    "Synth Effects",
+    "Ethnic",
+    "Percussive",
+    "Sound Effects",
+)
 DRUMS = "Drums"
 FOUR_STEMS: StemMap = {"bass": ("Bass",), "drums": (DRUMS,), "guitar": ("Guitar",), "piano": ("Piano",)}
 
@@ -22,7 +37,7 @@ def load_stem_map(path: str | Path | None) -> StemMap:
     Without a file it is bass, drums, guitar and piano, as in the paper.
 
     Raises:
-        InputError: no such map, an unknown family, or one that two stems claim.
+        InputError: no such map, an unknown family, or one that is in two stems.
     """
     if path is None:
         return FOUR_STEMS
@@ -43,5 +58,5 @@ def load_stem_map(path: str | Path | None) -> StemMap:
         claimed += stems[str(stem)]
     if len(set(claimed)) < len(claimed):
         twice = {name for name in claimed if claimed.count(name) > 1}
-        raise InputError(f"{path}: {', '.join(sorted(twice))} stands in more than one stem; leave it in one")
+        raise InputError(f"{path}: {', '.join(sorted(twice))} is in more than one stem; leave it in one")
     return stems

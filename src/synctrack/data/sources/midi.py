@@ -25,7 +25,7 @@ from synctrack.errors import InputError
 try:
     import mido
 except ModuleNotFoundError:
-    # Of the extra midi: only what reads MIDI files needs it.
+    # It belongs to the extra `midi`; only reading MIDI files needs it.
     mido = None
 
 DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -82,7 +82,7 @@ def write_midi(
         "soundfont": _soundfont_hash(soundfont),
     }
     if max_seconds != MAX_SECONDS:
-        # Folders of before the option was there have the default.
+        # Folders written before this option existed have the default.
         settings["max_seconds"] = max_seconds
     return write_songs(out, settings, jobs, partial(_write_song, rendering), workers)
 
@@ -166,6 +166,6 @@ def _render(rendering: _Rendering, part: mido.MidiFile, folder: Path, samples: i
         problem = next((line for line in result.stderr.splitlines() if "error" in line), None)
         if result.returncode or problem or not sound.exists():
             raise InputError(f"{rendering.soundfont}: cannot be rendered with ({problem or result.returncode})")
-        available = min(samples, audio_info(sound).frames_at(rendering.sample_rate))
+        available = min(samples, audio_info(sound).num_samples_at(rendering.sample_rate))
         wave = read_audio(sound, 0, available, rendering.sample_rate)
     return np.pad(wave, (0, samples - available))

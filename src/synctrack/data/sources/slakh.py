@@ -83,7 +83,7 @@ def _write_song(options: _Options, folder: Path, source: Path) -> None:
     require_stems(source, missing, len(sources), options.missing_stem)
     try:
         every = [file for files in sources.values() for file in files]
-        samples = {file: audio_info(file).frames_at(options.sample_rate) for file in every}
+        samples = {file: audio_info(file).num_samples_at(options.sample_rate) for file in every}
         length = max(samples.values())
         sums = {stem: np.zeros(length, dtype=np.float32) for stem in sources}
         for stem, files in sources.items():

@@ -13,7 +13,7 @@ HIGHEST = 0.45  # of the sample rate: partials above are left out
 
 @dataclass(frozen=True)
 class Voice:
-    """The sound of an instrument: how strong its partials are, how they die away and how they are tuned."""
+    """The sound of an instrument: amplitudes, decay and tuning of its partials."""
 
     partials: int
     tilt: float  # partial k has amplitude k ** -tilt
@@ -37,7 +37,7 @@ VOICES = {
 
 @lru_cache(maxsize=256)
 def tone(instrument: str, pitch: int, sample_rate: int) -> np.ndarray:
-    """A note of one of `VOICES` at a MIDI pitch, until it has died away or 4 s: float32 (n,), peak 1."""
+    """A note of one of `VOICES` at a MIDI pitch, until it has decayed, at most 4 s: float32 (n,), peak 1."""
     voice = VOICES[instrument]
     t = np.arange(int(min(4.0, 4 * voice.decay) * sample_rate)) / sample_rate
     wave = np.zeros_like(t)
@@ -51,9 +51,9 @@ def tone(instrument: str, pitch: int, sample_rate: int) -> np.ndarray:
                 break
             strength = abs(np.sin(np.pi * k * voice.pluck)) * k**-voice.tilt
             decay = voice.decay / (1 + voice.damping * (k - 1))
-            heard = slice(int(7 * decay * sample_rate))  # then it is down to a thousandth
-            phase = 2 * np.pi * frequency * multiple * (t + waver)[heard]
-            wave[heard] += strength * np.exp(-t[heard] / decay) * np.sin(phase)
+            audible = slice(int(7 * decay * sample_rate))  # then it has decayed to a thousandth
+            phase = 2 * np.pi * frequency * multiple * (t + waver)[audible]
+            wave[audible] += strength * np.exp(-t[audible] / decay) * np.sin(phase)
     wave *= np.minimum(t / voice.attack, 1.0)
     return _peak_one(wave)
 
@@ -77,12 +77,12 @@ def hit(drum: str, sample_rate: int) -> np.ndarray:
     return _peak_one(wave)
 
 
-def place(track: np.ndarray, sound: np.ndarray, start: int, length: int, fade: int) -> None:
-    """Add a sound to a track (n,) from sample `start` on; after `length` samples it is faded out over `fade`."""
+def place(wave: np.ndarray, sound: np.ndarray, start: int, length: int, fade: int) -> None:
+    """Add a sound to a waveform (n,) from sample `start` on; after `length` samples it is faded out over `fade`."""
     if length + fade < len(sound):
         sound = sound[: length + fade].copy()
         sound[length:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-    part = track[start : start + len(sound)]
+    part = wave[start : start + len(sound)]
     part += sound[: len(part)]
 
 

@@ -20,10 +20,10 @@ class BeatThisTracker:
     """Beat This! with its minimal postprocessing. Its times are true: it knows protocol `corrected` alone.
 
     Args:
-        weights: checkpoint file; where None, the published `final0`, which beat_this itself fetches and keeps.
+        weights: checkpoint file; if None, the published `final0`, which beat_this downloads and caches.
 
     Raises:
-        InputError: the package is not installed, or the weights cannot be read or fetched.
+        InputError: the package is not installed, or the weights cannot be read or downloaded.
     """
 
     protocols = ("corrected",)
@@ -44,7 +44,7 @@ class BeatThisTracker:
         try:
             self._find_beats = Audio2Beats(checkpoint, device=device)
         except Exception as error:
-            # Pickle, network and key errors alike: whatever it is, these weights cannot be had.
+            # Unpickling, network and key errors alike mean that the weights are not available.
             raise InputError(
                 f"the weights {checkpoint} of beat_this cannot be loaded ({str(error).split('. ')[0]})"
             ) from error

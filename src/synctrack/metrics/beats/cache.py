@@ -1,4 +1,4 @@
-"""Beats kept from one run to the next in the user's cache folder, by content of the file and version of the tracker."""
+"""A cache of beats in the user's cache folder, keyed by the content of the file and the version of the tracker."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ CACHE_VARIABLE = "SYNCTRACK_CACHE"
 
 
 def cache_folder() -> Path:
-    """Where beats are kept: $SYNCTRACK_CACHE, or `synctrack` in the platform's folder for caches."""
+    """The cache folder: $SYNCTRACK_CACHE, or `synctrack` in the platform's folder for caches."""
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE])
     if sys.platform == "win32":

@@ -1,7 +1,7 @@
 """Beats from a file instead of audio: ground truth, or what another tracker found.
 
 The file is JSON: `{"beats": {song: {stem: [seconds, ...]}}, "durations": {song: seconds}}`. What `score.py --json`
-writes is accepted as well: there a protocol's name stands above the songs.
+writes is accepted as well: its songs are nested under the names of protocols.
 
 A file of the beats of one song (`synctrack.audio.beat_files`), or a folder of songs with a beats.json each, has one
 beat for all stems: it is scored as one stem, called `song`, which has an IRS and neither CBS nor CBD.

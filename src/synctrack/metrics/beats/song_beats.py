@@ -140,7 +140,7 @@ def _mix(stems: list[Path]) -> tuple[np.ndarray, int]:
     """Sum (n,) of the stems at the highest of their rates, scaled down where it exceeds full scale; and that rate."""
     infos = {path: audio_info(path) for path in stems}
     sample_rate = max(info.sample_rate for info in infos.values())
-    samples = {path: info.frames_at(sample_rate) for path, info in infos.items()}
+    samples = {path: info.num_samples_at(sample_rate) for path, info in infos.items()}
     mix = np.zeros(max(samples.values()), np.float32)
     for path, length in samples.items():
         mix[:length] += read_audio(path, 0, length, sample_rate)

@@ -1,4 +1,4 @@
-"""The beat trackers to choose from. Their machinery is imported when the first file is tracked, not before."""
+"""The available beat trackers. Their dependencies are imported when the first file is tracked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synctrack.metrics.beats.types import PROTOCOL_FPS, FileBeats, Tracker
 if TYPE_CHECKING:
     from synctrack.metrics.beats.madmom.decoding import Audio
 
-# Part of the cache key: to be raised with any change that moves a beat.
+# Part of the cache key; increment it with any change that moves a beat.
 REVISION = 1
 
 

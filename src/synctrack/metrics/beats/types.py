@@ -9,8 +9,8 @@ import numpy as np
 
 from synctrack.errors import InputError
 
-# What the decoder is told of the 100 activations per second that it gets: `paper` is the published evaluation's
-# mistake, under which every time comes out at 2/3 of the truth and the tempo limits are 20 to 200 BPM.
+# Frames per second passed to the decoder, whose input has 100 activations per second: `paper` is the published
+# evaluation's mistake, with which all times are 2/3 of the true ones and the tempo limits are 20 to 200 BPM.
 PROTOCOL_FPS = {"paper": 150.0, "corrected": 100.0}
 
 
@@ -36,7 +36,7 @@ class StemBeats:
     Attributes:
         stems: names of the stems, in order.
         files: song → stem → what is known of that file; songs that some stem lacks are here as well.
-        protocols: the protocols at hand, in order.
+        protocols: the protocols for which there are beats, in order.
         tracker: name and version of what found the beats.
         unreadable: file → why it was skipped.
     """
@@ -81,7 +81,7 @@ class Tracker(Protocol):
     """Finds the beats of one file at a time; called from several threads.
 
     Attributes:
-        version: name and version; files tracked under another one are tracked anew.
+        version: name and version; beats cached for another version are not used.
         protocols: what `track_file` gives beats for.
     """
 
@@ -106,8 +106,8 @@ def choose_protocols(available: Sequence[str], asked: str | None, default: str) 
 
     Args:
         available: what the beats have; trackers other than madmom and given beats know no `paper`.
-        asked: a protocol, `both`, or None where the user said nothing.
-        default: what to take then.
+        asked: a protocol, `both`, or None if the user did not choose one.
+        default: the protocol in that case.
 
     Raises:
         InputError: the beats do not have what was asked for.

@@ -1,4 +1,4 @@
-"""What of a configuration makes no sense for the training of a first stage."""
+"""Checks of a configuration for the training of a first stage."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ def uses_discriminator(config: Config) -> bool:
 
 
 def check(config: Config) -> None:
-    """Refuse what would fail, or be passed over in silence, after the training has started.
+    """Refuse settings that would fail, or be ignored silently, after the training has started.
 
     Raises:
         InputError: names the first key whose value does not fit the rest.
@@ -43,10 +43,10 @@ def _problems_of_crop(config: Config) -> Iterator[str]:
     uses_vae = config.first_stage.kind == "vae" or config.model.params.vae_ckpt_path
     down = config.model.params.vae.downsampling
     if uses_vae and crop % down:
-        yield f"first_stage.crop_frames: {crop} is not a multiple of {down}, by which the VAE shrinks it"
+        yield f"first_stage.crop_frames: {crop} is not a multiple of {down}, by which the VAE downsamples"
     least = audio.n_fft // 2 // audio.hop_length + 1
     if config.first_stage.kind == "vocoder" and crop < least:
-        yield f"first_stage.crop_frames: {crop} frames are too few for a mel of them; {least} are the least"
+        yield f"first_stage.crop_frames: {crop} frames are too few for a mel spectrogram; {least} are the minimum"
 
 
 def _problems_of_discriminator(config: Config) -> Iterator[str]:

@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from synctrack.models.layers import Conv2d, GroupNorm
 
 Features = list[torch.Tensor]
-"""Outputs of one discriminator's layers; the last are the logits, high for real and always float32."""
+"""Outputs of one discriminator's layers; the last are the logits, high for real items and always float32."""
 
 NORM_EPS = 1e-5
 PATCH_SLOPE = 0.2
@@ -59,7 +59,7 @@ class PatchDiscriminator(nn.Module):
 
     @staticmethod
     def least_size(layers: int = 3) -> int:
-        """Frames and bins that leave one patch: two convolutions take one each behind the halving."""
+        """Minimum number of frames and bins: one patch is left after the halvings and two more convolutions."""
         return 3 * 2**layers
 
 
@@ -113,9 +113,9 @@ class WaveDiscriminator(nn.Module):
     """HiFi-GAN's discriminators: one for each period and one for each scale, each at half the rate of the previous.
 
     Args:
-        periods: in samples; primes see different things.
-        scales: number of scales; the first, of the waveform itself, is kept in bounds by its spectral norm.
-        channels: of the narrowest layer, a multiple of 4; 32 as published.
+        periods: in samples; primes overlap least.
+        scales: number of scales; the first, of the waveform itself, has spectral norm, the others weight norm.
+        channels: width of the narrowest layer, a multiple of 4; 32 as published.
     """
 
     def __init__(self, periods: Sequence[int] = (2, 3, 5, 7, 11), scales: int = 3, channels: int = 32) -> None:
@@ -136,7 +136,7 @@ class WaveDiscriminator(nn.Module):
         return features
 
     def _make_weights(self, device_type: str) -> None:
-        """Norms and products of the weights in float32, for the passes that follow."""
+        """Compute the parametrised weights in float32, for the forward passes that follow."""
         # Autocast would round the products of the spectral norm, and on GPUs some versions of torch fail at it.
         with torch.autocast(device_type, enabled=False):
             for layer in self.modules():

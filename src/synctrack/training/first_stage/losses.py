@@ -42,9 +42,9 @@ def feature_distance(real: list[Features], fake: list[Features]) -> torch.Tensor
 
 
 def adaptive_weight(reconstruction: torch.Tensor, adversarial: torch.Tensor, last_layer: nn.Parameter) -> torch.Tensor:
-    """How the two losses' gradients compare in size at the last layer (Esser et al., 2021, eq. 7), without gradient.
+    """Ratio of the gradient norms of the two losses at the last layer (Esser et al., 2021, eq. 7), detached.
 
-    Multiplied with it, the adversarial loss pulls as hard as the reconstruction does.
+    Multiplied by it, the adversarial loss has a gradient of the same norm there as the reconstruction loss.
     """
     size = [
         torch.autograd.grad(loss, last_layer, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial)

@@ -1,4 +1,4 @@
-"""The mel VAE under Lightning: reconstruction, KL, and patches that a discriminator should take for real."""
+"""The mel VAE under Lightning: reconstruction loss, KL divergence and the loss of a patch discriminator."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from synctrack.training.first_stage.module import MEAN_LOG_MEL, FirstStageModule
 
 
 class VAEModule(FirstStageModule):
-    """Trains a `VAE` to give back log-mels (Rombach et al., 2022, appendix G).
+    """Trains a `VAE` to reconstruct log-mels (Rombach et al., 2022, appendix G).
 
     The loss is the L1 distance, plus `kl_weight` times the KL divergence of a latent value, plus, from step
-    `discriminator_start` on, the adversarial loss, weighted to pull `discriminator_weight` times as hard.
+    `discriminator_start` on, the adversarial loss, times `discriminator_weight` and its `adaptive_weight`.
     Validation audio is rendered from the mels by the configured vocoder.
     """
 
@@ -28,14 +28,14 @@ class VAEModule(FirstStageModule):
         super().__init__(config, "vae")
         params = config.model.params
         self.vae = VAE(params.vae)
-        # It would take thousands of steps to come down from 0.
+        # Starting from 0, the bias would take thousands of steps to reach it.
         nn.init.constant_(self.vae.decoder[-1].bias, MEAN_LOG_MEL)
         self.discriminator = None
         if uses_discriminator(config):
             self.discriminator = PatchDiscriminator(self.settings.patch_channels)
         if params.vae_ckpt_path:
             checkpoint.load_vae(self.vae, params.vae_ckpt_path, params.audio)
-        # In a list, or its weights would be saved and trained with the VAE's.
+        # In a list, so that its weights are not registered: they are neither trained nor saved.
         self._vocoder = [build_vocoder(params)]
         checkpoint.fill_vocoder(self._vocoder[0], params.vocoder_ckpt_path, params.audio)
 
@@ -55,7 +55,7 @@ class VAEModule(FirstStageModule):
         return loss
 
     def _through(self, mel: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-mel (b, s, m, f) -> decoded from a drawn latent, and the KL divergence of a latent value."""
+        """Log-mel (b, s, m, f) -> its reconstruction from a sampled latent, and the KL divergence per latent value."""
         posterior = self.vae.encode(mel)
         latent = draw_per_item(posterior.mean, posterior.std, generators)
         return self.vae.decode(latent), posterior.kl().mean() / posterior.mean[0].numel()

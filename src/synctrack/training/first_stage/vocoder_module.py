@@ -21,18 +21,18 @@ from synctrack.training.first_stage.losses import (
 )
 from synctrack.training.first_stage.module import MEAN_LOG_MEL, STD_LOG_MEL, FirstStageModule
 
-# How torch and the published files name the two halves of a weight under weight norm.
+# Names of the two parts of a weight under weight norm: in torch -> in the published files.
 HALVES = {".parametrizations.weight.original0": ".weight_g", ".parametrizations.weight.original1": ".weight_v"}
 
 
 class VocoderModule(FirstStageModule):
-    """Trains a `HiFiGAN` to give back waveforms from log-mels.
+    """Trains a `HiFiGAN` to reconstruct waveforms from log-mels.
 
     The loss is `mel_weight` times the L1 distance of mels (eq. 3) plus, from step `discriminator_start` on,
     `feature_weight` times the distance of the discriminators' features (eq. 4) and the adversarial loss (eq. 2).
 
-    With `vae_ckpt_path` it learns from the mels that this VAE reconstructs, which is how it will be used; with
-    `vocoder_ckpt_path` it starts from the weights there.
+    With `vae_ckpt_path` its inputs are the mels that this VAE reconstructs, as in SyncTrack; with
+    `vocoder_ckpt_path` it starts from the weights in that file.
 
     Raises:
         InputError: a checkpoint is not there or does not fit.
@@ -50,7 +50,7 @@ class VocoderModule(FirstStageModule):
         self.discriminator = None
         if uses_discriminator(config):
             self.discriminator = WaveDiscriminator(settings.periods, settings.scales, settings.wave_channels)
-        # In a list, or its weights would be saved and trained with the vocoder's.
+        # In a list, so that its weights are not registered: they are neither trained nor saved.
         self._vae = [_frozen_vae(config)] if params.vae_ckpt_path else []
 
     def reconstruct(self, waveform: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
@@ -59,7 +59,7 @@ class VocoderModule(FirstStageModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         mel, waveform = self.crop(batch, self.generators(batch, TRAIN))
         generated = self._render(mel, waveform.shape[-1])
-        # The target is the mel of the part alone: both sides are padded alike at its ends.
+        # The target is the mel of the cropped waveform, so that both have the same padding at their ends.
         distance = (self.mel(generated) - self.mel(waveform)).abs().mean()
         loss = self.settings.mel_weight * distance
         if self.discriminator is not None:
@@ -67,12 +67,12 @@ class VocoderModule(FirstStageModule):
         self.log_values("train", len(mel), loss=loss, mel_l1=distance)
         return loss
 
-    def _render(self, mel: torch.Tensor, samples: int) -> torch.Tensor:
-        """Log-mel (b, s, m, f) -> waveform (b, s, samples), by way of the VAE where one is to be followed."""
+    def _render(self, mel: torch.Tensor, num_samples: int) -> torch.Tensor:
+        """Log-mel (b, s, m, f) -> waveform (b, s, num_samples), through the VAE where there is one."""
         for vae in self._vae:
             with torch.no_grad():
                 mel = vae.to(mel.device).decode(vae.encode(mel).mean)
-        return self.vocoder(mel)[..., :samples].float()
+        return self.vocoder(mel)[..., :num_samples].float()
 
     def _adversarial(self, waveform: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
         if not self.discriminator_active:
@@ -105,14 +105,14 @@ class VocoderModule(FirstStageModule):
 
 
 def expect_mels(vocoder: HiFiGAN) -> None:
-    """Scale the first layer so that it sees mels with approximately mean 0 and standard deviation 1."""
+    """Scale the first layer as if its input mels were normalised to mean 0 and standard deviation 1."""
     with torch.no_grad():
         vocoder.conv_pre.weight /= STD_LOG_MEL
         vocoder.conv_pre.bias -= MEAN_LOG_MEL * vocoder.conv_pre.weight.sum(dim=(1, 2))
 
 
 def normalise(vocoder: HiFiGAN) -> None:
-    """Split each weight into its size and its direction, which are then trained apart."""
+    """Apply weight normalisation: magnitude and direction of each weight are trained separately."""
     for layer in vocoder.modules():
         if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
             weight_norm(layer)
@@ -125,7 +125,7 @@ def _frozen_vae(config: Config) -> VAE:
 
 
 def _renamed(tensors: dict[str, torch.Tensor], ends: dict[str, str]) -> dict[str, torch.Tensor]:
-    """The vocoder's tensors with other ends to their names; those of the discriminators are unchanged."""
+    """The vocoder's tensors with the suffixes of their names replaced; the discriminators' are unchanged."""
 
     def name_of(name: str) -> str:
         for end, other in ends.items():

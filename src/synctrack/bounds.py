@@ -1,0 +1,50 @@
+"""Checks of settings: each raises a ValueError of one line that begins with the key."""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+
+def check_number(
+    key: str, value: float | None, lowest: float, highest: float = math.inf, *, optional: bool = False
+) -> None:
+    """Raise ValueError unless a value is a finite number from `lowest` to `highest`; `optional` accepts None too."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{key}: {value!r} is not a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{key}: {value} is not a finite number")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{key}: {value} is not between {lowest} and {highest}")
+
+
+def check_whole(key: str, value: int | None, lowest: int, highest: int, *, optional: bool = False) -> None:
+    """Raise ValueError unless a value is a whole number from `lowest` to `highest`; `optional` accepts None too."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{key}: {value!r} is not a whole number")
+    check_number(key, value, lowest, highest)
+
+
+def check_wholes(key: str, values: Sequence[int], lowest: int, highest: int, max_length: int = 16) -> None:
+    """Raise ValueError unless a list has 1 to `max_length` entries, all whole numbers from `lowest` to `highest`."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ValueError(f"{key}: {values!r} is not a list of whole numbers")
+    if not 1 <= len(values) <= max_length:
+        raise ValueError(f"{key}: has {len(values)} entries, not between 1 and {max_length}")
+    for value in values:
+        check_whole(key, value, lowest, highest)
+
+
+def check_multiple(key: str, value: int, factor: int) -> None:
+    """Raise ValueError unless a value is a positive multiple of `factor`."""
+    if value < 1 or value % factor:
+        raise ValueError(f"{key}: {value} is not a positive multiple of {factor}")
+
+
+def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a value is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{key}: {value!r} must be one of {', '.join(choices)}")
