@@ -57,6 +57,7 @@ def save_steered(path: Path, conditioning: ConditioningConfig = ALL, **header: o
     tensors = {f"ema.module.{name}": tensor for name, tensor in network.unet.state_dict().items()}
     for part in ("vae", "vocoder"):
         tensors |= {f"{part}.{name}": tensor for name, tensor in getattr(network, part).state_dict().items()}
+    tensors["ema.num_updates"] = torch.tensor(1)
     tensors["scale_factor"] = network.scale_factor
     stored = model_header("synctrack", network.config, network.stems) | header
     save_file({n: t.detach().contiguous() for n, t in tensors.items()}, path, {HEADER: json.dumps(stored)})
