@@ -94,7 +94,7 @@ def test_circular_network_gives_the_shifted_song_for_shifted_noise_and_condition
         )
 
     here, there = song(0), song(shift)
-    torch.testing.assert_close(there, here.roll(shift, 3), atol=1e-4, rtol=1e-4)
+    assert (there - here.roll(shift, 3)).abs().max() < 1e-4 * here.abs().max()
     assert (here - here.roll(shift, 3)).abs().max() > 0.1
 
 
@@ -133,7 +133,7 @@ def test_long_song_is_deterministic_begins_like_the_short_one_and_says_what_it_i
     for stem in STEMS:
         assert (long[stem] == again[stem]).all()
     plan = model.check(seconds=3.0, **settings).plan
-    assert plan.starts == (0, 16, 32, 48)
+    assert plan.starts == (0, 16, 32, 44)
     assert plan.length == WINDOW
 
 
