@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from synctrack import Song, load_songs
+from synctrack.audio.beat_files import read_beats, regular_beats
 from synctrack.errors import InputError
 from synctrack.generation.song import FILE_FORMATS, load_song
 
@@ -139,3 +141,85 @@ def test_folders_without_songs_are_refused(tmp_path):
         load_songs(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         load_song(tmp_path)
+
+
+def kept_song(num_samples: int = 4000) -> Song:
+    """A song that keeps given audio: every step of 16 bits, the extremes included."""
+    steps = np.resize(np.r_[-(2**15), np.arange(-1999, 2000) * 16, 2**15 - 1], num_samples)
+    waves = {stem: (steps / 2**15).astype(np.float32) for stem in ("bass", "drums")}
+    return Song(waves, 8000, {"gain": 0.5, "mix_gain": 1.0})
+
+
+@pytest.mark.parametrize("file_format", FILE_FORMATS)
+def test_song_with_given_audio_scales_its_mix_alone_and_writes_its_stems_to_the_bit(tmp_path, file_format):
+    original = kept_song()
+    loaded = load_song(original.save(tmp_path, file_format))
+    for stem in original.stems:
+        assert (loaded[stem] == original[stem]).all()
+    assert loaded.info["gain"] == 0.5
+    assert loaded.info["mix_gain"] == pytest.approx(LIMIT / 2, rel=1e-3)
+    mix, _ = soundfile.read(tmp_path / f"mix{FILE_FORMATS[file_format][0]}")
+    assert np.abs(mix).max() == pytest.approx(LIMIT, abs=1e-3)
+    again = load_song(loaded.save(tmp_path / "again", file_format))
+    assert (again["bass"] == original["bass"]).all()
+
+
+def test_beats_are_saved_and_loaded(tmp_path):
+    beats = regular_beats(120, 3, 2.0)
+    loaded = load_song(Song(song(num_samples=16000).waveforms, 8000, {}, beats).save(tmp_path))
+    assert (loaded.beats.beats == beats.beats).all()
+    assert (loaded.beats.downbeats == beats.downbeats).all()
+    path = tmp_path / "song.json"
+    path.write_text(path.read_text().replace('"downbeats"', '"bars"'))
+    with pytest.raises(InputError, match="its beats are damaged"):
+        load_song(tmp_path)
+
+
+def test_daw_export_holds_whole_bars_from_the_first_downbeat(tmp_path):
+    beats = regular_beats(120, 4, 5.3, first=0.25)
+    original = Song(song(num_samples=round(5.3 * 8000)).waveforms, 8000, {}, beats)
+    original.save(tmp_path, "wav24", daw=True, sample_rate=48000)
+    names = ["00_beats.mid", "00_mix.wav", "01_bass.wav", "02_drums.wav", "song.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    info = soundfile.info(tmp_path / "01_bass.wav")
+    assert (info.samplerate, info.subtype, info.frames) == (48000, "PCM_24", 4 * 48000)
+    written = read_beats(tmp_path / "00_beats.mid")
+    np.testing.assert_allclose(written.beats, np.arange(8) * 0.5, atol=1e-4)
+    np.testing.assert_allclose(written.downbeats, [0, 2], atol=1e-4)
+    loaded = load_song(tmp_path)
+    assert (loaded.stems, loaded.sample_rate, loaded.seconds) == (("bass", "drums"), 48000, 4.0)
+    expected = soxr.resample(original["bass"], 8000, 48000)[12000 : 12000 + 4 * 48000]
+    np.testing.assert_allclose(loaded["bass"], expected, atol=1e-5)
+
+
+def test_daw_export_without_beats_is_whole_and_says_so(tmp_path, caplog):
+    song().save(tmp_path, daw=True)
+    assert "bars are is not known" in caplog.text
+    assert not (tmp_path / "00_beats.mid").exists()
+    assert load_song(tmp_path).num_samples == 4000
+
+
+@pytest.mark.parametrize("rate", [0, 7999, 10**6, 48000.5])
+def test_rates_out_of_bounds_are_refused(tmp_path, rate):
+    with pytest.raises(InputError, match="is not between 8000 and 384000 Hz"):
+        song().save(tmp_path, sample_rate=rate)
+
+
+def test_names_in_song_json_cannot_leave_the_folder(tmp_path):
+    song().save(tmp_path / "song", daw=True)
+    path = tmp_path / "song" / "song.json"
+    path.write_text(path.read_text().replace("01_bass.wav", "../bass.wav"))
+    with pytest.raises(InputError, match="is not a file name"):
+        load_song(tmp_path / "song")
+
+
+def test_large_waveforms_lie_in_a_temporary_file_and_are_written_alike(tmp_path, monkeypatch):
+    song(peak=0.9).within_peak().save(tmp_path / "small")
+    monkeypatch.setattr("synctrack.audio.files.IN_MEMORY", 1000)
+    monkeypatch.setattr("synctrack.audio.files.BLOCK", 333)
+    monkeypatch.setattr("synctrack.generation.song.BLOCK", 333)
+    limited = song(peak=0.9).within_peak()
+    assert isinstance(limited["bass"], np.memmap)
+    limited.save(tmp_path / "large")
+    for path in (tmp_path / "small").iterdir():
+        assert (tmp_path / "large" / path.name).read_bytes() == path.read_bytes()

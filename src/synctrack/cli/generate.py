@@ -19,6 +19,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Here and not above: torch takes seconds to import, and help needs none.
     from synctrack.generation.daw import check_rate
+    from synctrack.generation.request import Request
     from synctrack.generation.song import FILE_FORMATS, SONG_FILE
     from synctrack.manifest import claim
     from synctrack.pipeline import SyncTrack
@@ -30,6 +31,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     if arguments.clips < 1:
         raise InputError(f"--clips {arguments.clips}: is not 1 or more")
     asked = steering(arguments)
+    Request(**asked)
     model = SyncTrack.from_pretrained(
         arguments.model, device=arguments.device, precision=arguments.precision, revision=arguments.revision
     )

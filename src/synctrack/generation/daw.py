@@ -9,7 +9,7 @@ import soxr
 
 from synctrack.audio.beat_files import Beats
 from synctrack.errors import InputError
-from synctrack.generation.timing import whole_bars
+from synctrack.generation.timing import END_TOLERANCE, whole_bars
 
 if TYPE_CHECKING:
     from synctrack.generation.song import Song
@@ -41,8 +41,7 @@ def from_first_bar(song: "Song") -> "Song":
     start, stop, _ = bars
     first, last = round(start * song.sample_rate), round(stop * song.sample_rate)
     waveforms = {stem: wave[first:last] for stem, wave in song.waveforms.items()}
-    # A beat at the very end begins the next bar.
-    chosen = [times[(times >= start) & (times < stop - 1e-4)] for times in (song.beats.beats, song.beats.downbeats)]
+    chosen = [times[(times >= start) & (times < stop - END_TOLERANCE)] for times in (song.beats.beats, song.beats.downbeats)]
     beats = Beats(*(times - start for times in chosen)) if len(chosen[0]) > 1 else None
     return replace(song, waveforms=waveforms, beats=beats)
 

@@ -67,7 +67,8 @@ def window_starts(total: int, unknown: np.ndarray, grid: Grid, circular: bool = 
     """First frames of the windows, each of `grid.window` frames, in which a song is generated one after the other.
 
     Each window overlaps half with the one before, which it continues. Windows cover all unknown frames, with half a
-    window of what is known before and behind them where there is so much.
+    window of what is known before and behind them where there is so much; what fits into half a window is the middle of
+    a single one.
 
     Args:
         total: latent frames of the song, a multiple of the unit and no less than a window.
@@ -81,7 +82,7 @@ def window_starts(total: int, unknown: np.ndarray, grid: Grid, circular: bool = 
     first, last = int(places[0]), int(places[-1]) + 1
     low = max(0, first - overlap) // unit * unit
     high = total + overlap if circular else min(total, math.ceil((last + overlap) / unit) * unit)
-    if high - low <= length:
+    if high - low <= length or (last - first <= length // 2 - unit and not circular):
         middle = (low + high - length) // 2 // unit * unit
         return [min(max(0, middle), total - length)]
     starts = list(range(low, high - length, length - overlap))

@@ -187,6 +187,7 @@ def _is_whole(value: Any) -> bool:
 
 def _pair(name: str, value: Any, wanted: str, kind: type) -> tuple[Any, Any]:
     """Two numbers from `5-8` or from a pair; a single whole number n is n-n."""
+    asked = value
     if isinstance(value, str):
         found = re.fullmatch(r"\s*([\d.]+)\s*-\s*([\d.]+)\s*", value) or re.fullmatch(r"\s*(\d+)()\s*", value)
         value = () if found is None else (found[1], found[2] or found[1])
@@ -195,5 +196,5 @@ def _pair(name: str, value: Any, wanted: str, kind: type) -> tuple[Any, Any]:
     try:
         first, last = (kind(item) for item in value)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {value or 'this'} is not {wanted}") from error
+        raise InputError(f"{name}: {asked} is not {wanted}") from error
     return first, last

@@ -10,6 +10,8 @@ from synctrack.errors import InputError
 from synctrack.generation.request import MAX_SECONDS, Request
 
 DEFAULT_METER = 4
+END_TOLERANCE = 1e-3
+"""Seconds; a beat that is no more before a song's end begins the next bar, as lengths are rounded to samples."""
 
 
 def asked_beats(request: Request, seconds: float) -> Beats | None:
@@ -19,11 +21,11 @@ def asked_beats(request: Request, seconds: float) -> Beats | None:
         InputError: the file of beats is damaged, or fewer than two beats fit.
     """
     if request.bpm is not None:
-        return regular_beats(request.bpm, request.meter or DEFAULT_METER, seconds)
+        return regular_beats(request.bpm, request.meter or DEFAULT_METER, seconds - END_TOLERANCE)
     beats = named_beats(request)
-    if beats is None or beats.beats[-1] < seconds:
+    if beats is None or beats.beats[-1] < seconds - END_TOLERANCE:
         return beats
-    return beats.within(0, seconds)
+    return beats.within(0, seconds - END_TOLERANCE)
 
 
 def named_beats(request: Request) -> Beats | None:
@@ -100,15 +102,14 @@ def whole_bars(beats: Beats | None, seconds: float) -> tuple[float, float, int] 
     """Start of the first bar, end of the last one that is whole, and their number; None where there is no whole bar."""
     if beats is None:
         return None
-    # Times of a beat are given to a microsecond.
-    ends = [end for end in bar_ends(beats) if end <= seconds + 1e-4]
+    ends = [end for end in bar_ends(beats) if end <= seconds + END_TOLERANCE]
     return (float(beats.downbeats[0]), min(ends[-1], seconds), len(ends)) if ends else None
 
 
 def continued_beats(beats: Beats, seconds: float) -> Beats:
     """The beats and what follows them up to `seconds`, in the tempo and meter in which they end."""
     interval = float(np.median(np.diff(beats.beats[-9:])))
-    following = np.arange(beats.beats[-1] + interval, seconds, interval)
+    following = np.arange(beats.beats[-1] + interval, seconds - END_TOLERANCE, interval)
     downbeats = beats.downbeats
     if len(downbeats):
         position = len(beats.beats) - int(np.searchsorted(beats.beats, downbeats[-1]))

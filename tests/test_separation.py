@@ -1,0 +1,66 @@
+"""Separation: masks that share a mixture out, and the two methods of a model that takes a mix."""
+
+import numpy as np
+import pytest
+
+from helpers.steered import QUICK, RATE, STEMS, noise_song, steered_model
+from synctrack.generation import separation
+from synctrack.generation.separation import soft_masks
+
+
+def tones(num_samples: int = 40_000) -> np.ndarray:
+    """Three stems in bands of their own, each with its own rhythm."""
+    t = np.arange(num_samples) / RATE
+    stems = [np.sin(2 * np.pi * hz * t) * (np.sin(2 * np.pi * beat * t) > 0) for hz, beat in ((200, 2), (900, 3))]
+    stems.append(0.3 * np.random.default_rng(0).normal(size=num_samples) * (t % 0.5 < 0.1))
+    return np.array(stems, np.float32)
+
+
+def si_sdr(estimate: np.ndarray, truth: np.ndarray) -> float:
+    """Scale-invariant SDR in dB (Le Roux et al., 2019, eq. 3)."""
+    target = truth * (estimate @ truth) / (truth @ truth)
+    return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
+
+
+def test_separated_stems_sum_to_the_mixture():
+    stems = tones()
+    mixture = stems.sum(axis=0)
+    guesses = np.random.default_rng(1).normal(size=stems.shape).astype(np.float32)
+    for generated in (stems, guesses, np.zeros_like(stems)):
+        separated = soft_masks(generated, mixture, RATE)
+        np.testing.assert_allclose(separated.sum(axis=0), mixture, atol=1e-4)
+
+
+def test_masks_of_the_true_stems_separate_whatever_their_phase():
+    stems = tones()
+    mixture = stems.sum(axis=0)
+    separated = soft_masks(-stems, mixture, RATE)
+    for estimate, truth in zip(separated, stems, strict=True):
+        assert si_sdr(estimate, truth) > si_sdr(mixture, truth) + 10
+
+
+def test_masks_in_blocks_equal_the_whole(monkeypatch):
+    stems = tones()
+    whole = soft_masks(stems, stems.sum(axis=0), RATE)
+    monkeypatch.setattr(separation, "BLOCK_WINDOWS", 16)
+    np.testing.assert_allclose(soft_masks(stems, stems.sum(axis=0), RATE), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_samples", [1, 100, 511, 513])
+def test_short_mixtures_can_be_shared_out(num_samples):
+    stems = tones()[:, :num_samples]
+    separated = soft_masks(stems, stems.sum(axis=0), RATE)
+    np.testing.assert_allclose(separated.sum(axis=0), stems.sum(axis=0), atol=1e-4)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("seconds", [0.5, 1.28, 3.1])
+def test_model_separates_a_mix_of_any_length_into_stems_that_sum_to_it(tmp_path, seconds):
+    mix = noise_song(seconds).mix
+    model = steered_model()
+    song = model.separate(mix, **QUICK)
+    assert song.stems == STEMS
+    np.testing.assert_allclose(np.sum([song[stem] for stem in STEMS], axis=0), mix, atol=1e-4)
+    generated = model.separate(mix, method="generated", **QUICK)
+    assert generated.num_samples == len(mix)
+    assert np.abs(generated["bass"] - song["bass"]).max() > 1e-3
