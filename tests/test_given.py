@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from synctrack.config import CONTEXT_KINDS, GivenConfig
-from synctrack.training.given import LONGEST_SPAN, SHORTEST_SPAN, draw_given, known_part, with_margin
+from synctrack.generation.grid import without_borders
+from synctrack.training.given import LONGEST_SPAN, SHORTEST_SPAN, draw_given, known_part
 
 STEMS, FRAMES = 4, 128
 
@@ -16,8 +17,8 @@ def masks(kind: str, count: int = 200) -> list[np.ndarray]:
 def test_margin_takes_frames_inside_a_span_and_none_at_the_ends_of_the_segment():
     mask = np.array([[1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1], [1] * 12, [0] * 12], bool)
     expected = np.array([[1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1], [1] * 12, [0] * 12], bool)
-    np.testing.assert_array_equal(with_margin(mask, 2), expected)
-    np.testing.assert_array_equal(with_margin(mask, 0), mask)
+    np.testing.assert_array_equal(without_borders(mask, margin=2), expected)
+    np.testing.assert_array_equal(without_borders(mask, margin=0), mask)
 
 
 def test_nothing_is_nothing():

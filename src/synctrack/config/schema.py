@@ -6,6 +6,7 @@ from typing import Any
 
 from synctrack.bounds import check_choice, check_multiple, check_number
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
+from synctrack.models.conditioning import MARGIN
 from synctrack.models.latent_diffusion import ModelConfig
 
 MAX_SECONDS = 640.0
@@ -102,7 +103,7 @@ class GivenConfig:
     cells: float = 0.1
     click: float = 0.6
     mix: float = 0.15
-    margin: int = 2
+    margin: int = MARGIN
 
     def __post_init__(self) -> None:
         for name in (*CONTEXT_KINDS, "click", "mix"):

@@ -41,7 +41,9 @@ def from_first_bar(song: "Song") -> "Song":
     start, stop, _ = bars
     first, last = round(start * song.sample_rate), round(stop * song.sample_rate)
     waveforms = {stem: wave[first:last] for stem, wave in song.waveforms.items()}
-    chosen = [times[(times >= start) & (times < stop - END_TOLERANCE)] for times in (song.beats.beats, song.beats.downbeats)]
+    chosen = [
+        times[(times >= start) & (times < stop - END_TOLERANCE)] for times in (song.beats.beats, song.beats.downbeats)
+    ]
     beats = Beats(*(times - start for times in chosen)) if len(chosen[0]) > 1 else None
     return replace(song, waveforms=waveforms, beats=beats)
 

@@ -8,9 +8,10 @@ import torch
 
 from synctrack import seeding
 from synctrack.config import GivenConfig
+from synctrack.generation.grid import without_borders
 from synctrack.models.conditioning import ConditioningConfig, Conditions
 from synctrack.models.vae import Posterior
-from synctrack.training.given import Given, draw_given, known_part, with_margin
+from synctrack.training.given import Given, draw_given, known_part
 
 TASKS = ("nothing", "stems", "span", "prefix", "click", "mix")
 """What validation gives, one after the other; a signal goes with nothing known of the stems."""
@@ -38,7 +39,7 @@ def given_for_task(
     given = []
     for index in batch["index"].tolist():
         rng = np.random.default_rng(seeding.item_seed(seed, seeding.GIVEN, TASKS.index(task), index))
-        mask = with_margin(known_part(context, rng, num_stems, num_frames), shares.margin)
+        mask = without_borders(known_part(context, rng, num_stems, num_frames), margin=shares.margin)
         given.append(Given(mask, click=task == "click", mix=task == "mix"))
     return given
 

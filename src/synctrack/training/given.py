@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synctrack.config import CONTEXT_KINDS, GivenConfig
+from synctrack.generation.grid import without_borders
 
 SHORTEST_SPAN, LONGEST_SPAN = 0.15, 0.7
 """Shares of a segment that a span of unknown frames may take, and that a prefix or suffix may leave."""
@@ -39,10 +40,10 @@ def draw_given(rng: np.random.Generator, shares: GivenConfig, num_stems: int, nu
         num_stems: s.
         num_frames: t, latent frames.
     """
-    kind = rng.choice(CONTEXT_KINDS, p=normalised([getattr(shares, name) for name in CONTEXT_KINDS]))
+    kind = rng.choice(CONTEXT_KINDS, p=_normalised([getattr(shares, name) for name in CONTEXT_KINDS]))
     mask = known_part(str(kind), rng, num_stems, num_frames)
     click, mix = rng.random() < shares.click, rng.random() < shares.mix
-    return Given(with_margin(mask, shares.margin), bool(click), bool(mix))
+    return Given(without_borders(mask, margin=shares.margin), bool(click), bool(mix))
 
 
 def known_part(kind: str, rng: np.random.Generator, num_stems: int, num_frames: int) -> np.ndarray:
@@ -78,19 +79,7 @@ def known_part(kind: str, rng: np.random.Generator, num_stems: int, num_frames: 
     return mask
 
 
-def with_margin(mask: np.ndarray, margin: int) -> np.ndarray:
-    """A mask (s, t) in which the first and last `margin` frames of each known span count as unknown.
-
-    The VAE has seen the other side of a border there, in training but not in use. The ends of the segment are none.
-    """
-    kept = mask.copy()
-    for shift in range(1, margin + 1):
-        kept[:, shift:] &= mask[:, :-shift]
-        kept[:, :-shift] &= mask[:, shift:]
-    return kept
-
-
-def normalised(shares: list[float]) -> np.ndarray:
+def _normalised(shares: list[float]) -> np.ndarray:
     """Shares that add up to exactly 1."""
     return np.asarray(shares) / np.sum(shares)
 
