@@ -24,7 +24,7 @@ from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
 from synctrack.generation.production import Production
-from synctrack.generation.record import recorded_settings
+from synctrack.generation.record import recorded_key, recorded_model, recorded_settings
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
 from synctrack.manifest import installed_versions
@@ -178,14 +178,12 @@ class SyncTrack:
         """
         old = load_song(folder)
         settings = recorded_settings(old, str(folder))
-        if old.info["model"]["sha256"] != self.checkpoint.sha256:
-            raise InputError(f"{folder}: was made by another model, {old.info['model']['name']}; load that one")
-        batch = old.info.get("batch", {"position": 0, "size": 1})
+        if old.info.get("model", {}).get("sha256") != self.checkpoint.sha256:
+            raise InputError(f"{folder}: was made by another model, {recorded_model(old, str(folder))}; load that one")
+        key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
-        keys = [(old.info["seed"], old.info["clip"])] * batch["size"]
-        songs = list(self.stream(keys, progress=progress, batch_size=batch["size"], **settings))
-        song = songs[batch["position"]]
-        return replace(song, info={**song.info, **({"batch": batch} if batch["size"] > 1 else {})})
+        song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
+        return replace(song, info={**song.info, **({"batch": old.info["batch"]} if "batch" in old.info else {})})
 
     def stream(
         self,

@@ -4,9 +4,20 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from synctrack.cli.steering_arguments import add_output, add_sampling, add_steering, steering, whole
+from synctrack.cli.steering_arguments import (
+    DEFAULT_MODEL,
+    add_output,
+    add_sampling,
+    add_steering,
+    steering,
+    whole,
+)
 from synctrack.errors import InputError
+
+if TYPE_CHECKING:
+    from synctrack.pipeline import SyncTrack
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +31,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     # Here and not above: torch takes seconds to import, and help needs none.
     from synctrack.generation.daw import check_rate
     from synctrack.generation.request import Request
-    from synctrack.generation.song import FILE_FORMATS, SONG_FILE
-    from synctrack.manifest import claim
-    from synctrack.pipeline import SyncTrack
+    from synctrack.generation.song import FILE_FORMATS
 
     if arguments.format not in FILE_FORMATS:
         raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
@@ -31,10 +40,20 @@ def main(argv: Sequence[str], prog: str) -> None:
     if arguments.clips < 1:
         raise InputError(f"--clips {arguments.clips}: is not 1 or more")
     asked = steering(arguments)
-    Request(**asked)
-    model = SyncTrack.from_pretrained(
-        arguments.model, device=arguments.device, precision=arguments.precision, revision=arguments.revision
-    )
+    request = Request(**asked)
+    if arguments.again is None:
+        _generate(arguments, asked)
+    elif request.asked:
+        raise InputError(f"--again: makes the song as it was; leave out {', '.join(request.asked)}")
+    else:
+        _again(arguments)
+
+
+def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
+    from synctrack.generation.song import SONG_FILE
+    from synctrack.manifest import claim
+
+    model = _model(arguments, arguments.model)
     settings = {name: getattr(arguments, name) for name in SAMPLING}
     # Refuse wrong settings before the folder is claimed.
     checked = model.check(**settings, **asked)
@@ -63,12 +82,35 @@ def main(argv: Sequence[str], prog: str) -> None:
         print(folder)
 
 
+def _again(arguments: argparse.Namespace) -> None:
+    """Make one song again, with the model and the settings that its `song.json` names."""
+    from synctrack.generation.record import recorded_model
+    from synctrack.generation.song import load_song
+    from synctrack.manifest import claim
+
+    song, name = load_song(arguments.again), arguments.model
+    model = _model(arguments, recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name)
+    out = Path(arguments.out)
+    claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
+    song = model.remake(arguments.again, progress=True)
+    print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+
+
+def _model(arguments: argparse.Namespace, name: str) -> "SyncTrack":
+    from synctrack.pipeline import SyncTrack
+
+    return SyncTrack.from_pretrained(
+        name, device=arguments.device, precision=arguments.precision, revision=arguments.revision
+    )
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Generate songs: DIR/clip_000/{bass,drums,…,mix}.wav.")
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="folder for the clips; complete ones in it are kept")
     add("--clips", type=whole, default=1, metavar="N", help="how many (default: 1)")
     add("--seconds", type=float, metavar="S", help="length of a clip (default: what the model was trained on)")
+    add("--again", metavar="SONGDIR", help="make the song in this folder again, as its song.json says")
     add_sampling(parser)
     add_output(parser)
     add_steering(parser)

@@ -8,6 +8,7 @@ from typing import Any
 
 from synctrack.errors import InputError
 
+DEFAULT_MODEL = "demo"
 STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guidance", "resampling", "long", "span")
 """Options that are settings of `SyncTrack.stream` under the same name."""
 
@@ -15,7 +16,11 @@ STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guida
 def add_sampling(parser: ArgumentParser) -> None:
     """Which model, which noise, which sampler, on which device."""
     add = parser.add_argument
-    add("--model", default="demo", help="demo, a checkpoint, a run folder, or owner/name on the Hub (default: demo)")
+    add(
+        "--model",
+        default=DEFAULT_MODEL,
+        help="demo, a checkpoint, a run folder, or owner/name on the Hub (default: demo)",
+    )
     add("--revision", help="branch, tag or commit of a model on the Hub")
     add("--seed", type=whole, default=0, metavar="N", help="clip i depends on the seed and i alone (default: 0)")
     add("--sampler", default="dpmpp_2m_sde", metavar="NAME", help="dpmpp_2m_sde (default), dpmpp_2m or ddim")

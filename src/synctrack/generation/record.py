@@ -11,6 +11,8 @@ from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import beats_json, named_beats
 
+LARGEST_BATCH = 4096
+
 
 def request_json(request: Request, plan: Plan) -> dict[str, Any]:
     """All of a request that is not as by default, as JSON; given audio by path and SHA-256."""
@@ -50,6 +52,25 @@ def recorded_settings(song: Song, where: str) -> dict[str, Any]:
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: does not say how the song was made ({error}); it cannot be made again") from error
     return settings | asked
+
+
+def recorded_model(song: Song, where: str) -> str:
+    """The name of the model that made a song. Raises InputError where it does not say."""
+    model = song.info.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+        raise InputError(f"{where}: does not say which model made it; it cannot be made again")
+    return model["name"]
+
+
+def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
+    """Seed and clip of a song, its position in its batch and the batch's size. Raises InputError where it lacks them."""
+    batch = song.info.get("batch", {"position": 0, "size": 1})
+    values = [song.info.get("seed"), song.info.get("clip")]
+    values += [batch.get("position"), batch.get("size")] if isinstance(batch, dict) else [None]
+    if not all(type(value) is int and value >= 0 for value in values) or not values[2] < values[3] <= LARGEST_BATCH:
+        raise InputError(f"{where}: its seed, clip or batch is missing or damaged; it cannot be made again")
+    seed, clip, position, size = values
+    return (seed, clip), position, size
 
 
 def _file(facts: dict[str, str], name: str, where: str) -> Path:

@@ -1,0 +1,124 @@
+"""`synctrack generate` with steering and `synctrack separate`, as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers.commands import ROOT
+from helpers.steered import RATE, STEMS, noise_song, save_steered
+from synctrack import load_song
+from synctrack.audio.beat_files import regular_beats
+from synctrack.cli import main as command
+
+pytestmark = pytest.mark.medium
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_steered(tmp_path_factory.mktemp("model") / "model.safetensors", trained_bpm=[70, 160])
+
+
+@pytest.fixture
+def synctrack(tmp_path, checkpoint, monkeypatch, capsys, caplog):
+    """Run the command in an empty folder that holds a song: synctrack("generate", "--bpm", 120) -> what it says."""
+    noise_song(2.56, beats=regular_beats(180, 3, 2.56)).save(tmp_path / "song")
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+
+    def call(name: str, *arguments: object, status: int = 0) -> str:
+        fixed = [name, *map(str, arguments), "--model", str(checkpoint), "--device", "cpu", "--steps", "2"]
+        monkeypatch.setattr(sys, "argv", ["synctrack", *fixed])
+        ended = 0
+        try:
+            command.main()
+        except SystemExit as stopped:
+            ended = stopped.code
+        said = capsys.readouterr().err + caplog.text
+        assert ended == status, said
+        return said
+
+    return call
+
+
+def test_command_of_its_own_process_separates_with_one_line_of_output(tmp_path, checkpoint):
+    noise_song(1.0).save(tmp_path / "song")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    call = [sys.executable, "-m", "synctrack.cli.main", "separate", "song/mix.wav", "--out", "stems", "--steps", "1"]
+    call += ["--model", str(checkpoint), "--device", "cpu"]
+    result = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout == "stems\n"
+    assert "generating: 100%" in result.stderr
+
+
+def test_bars_at_a_tempo_for_a_music_program(synctrack, tmp_path):
+    synctrack(
+        "generate", "--out", "out", "--bpm", 150, "--bars", 2, "--daw", "--format", "wav24", "--sample-rate", 48000
+    )
+    folder = tmp_path / "out" / "clip_000"
+    info = soundfile.info(folder / "02_drums.wav")
+    assert (info.frames, info.samplerate, info.subtype) == (round(2 * 4 * 60 / 150 * 48000), 48000, "PCM_24")
+    assert (folder / "00_beats.mid").is_file()
+
+
+def test_given_stem_is_the_same_file_content_and_the_others_are_made(synctrack, tmp_path):
+    synctrack("generate", "--out", "out", "--clips", 2, "--given", "drums=song/drums.wav")
+    stored = [soundfile.read(tmp_path / place / "drums.wav", dtype="int16")[0] for place in ("song", "out/clip_001")]
+    assert (stored[0] == stored[1]).all()
+    clips = [load_song(tmp_path / "out" / f"clip_00{clip}") for clip in (0, 1)]
+    assert np.abs(clips[0]["bass"] - clips[1]["bass"]).max() > 1e-4
+
+
+def test_another_take_of_bars_leaves_the_rest(synctrack, tmp_path):
+    said = synctrack("generate", "--out", "out", "--from", "song", "--redo", "piano", "--bars", "2-2")
+    old, new = load_song(tmp_path / "song"), load_song(tmp_path / "out" / "clip_000")
+    assert (new["bass"] == old["bass"]).all()
+    assert (new["piano"][: round(0.97 * RATE)] == old["piano"][: round(0.97 * RATE)]).all()
+    assert (new["piano"] != old["piano"]).any()
+    steering = json.loads((tmp_path / "out" / "clip_000" / "song.json").read_text())["steering"]
+    assert steering["redo"] == ["piano"]
+    assert steering["bars"] == "2-2"
+    # One bar counts the whole work.
+    assert "generating: 100%" in said
+
+
+def test_extension_variation_and_loop(synctrack, tmp_path):
+    synctrack("generate", "--out", "longer", "--from", "song", "--extend", 1)
+    assert load_song(tmp_path / "longer" / "clip_000").num_samples == round(3.56 * RATE)
+    synctrack("generate", "--out", "other", "--from", "song", "--strength", "drums=0.5", "piano=1")
+    assert (load_song(tmp_path / "other" / "clip_000")["bass"] == load_song(tmp_path / "song")["bass"]).all()
+    synctrack("generate", "--out", "loop", "--bpm", 120, "--bars", 1, "--loop", "--meter", 3)
+    assert load_song(tmp_path / "loop" / "clip_000").num_samples == round(1.5 * RATE)
+
+
+def test_complete_clips_are_kept_and_other_steering_is_refused(synctrack):
+    synctrack("generate", "--out", "out", "--bpm", 120, "--bars", 1)
+    again = synctrack("generate", "--out", "out", "--bpm", 120, "--bars", 1)
+    assert "1 of 1 clips are there already" in again
+    refused = synctrack("generate", "--out", "out", "--bpm", 130, "--bars", 1, status=2)
+    assert "was created with different settings (bpm 120.0, now 130.0)" in refused
+
+
+def test_song_is_made_again_by_its_folder(synctrack, tmp_path):
+    synctrack("generate", "--out", "out", "--given", "drums=song/drums.wav", "--seed", 3)
+    synctrack("generate", "--out", "again", "--again", "out/clip_000")
+    for path in (tmp_path / "out" / "clip_000").iterdir():
+        assert (tmp_path / "again" / "clip_000" / path.name).read_bytes() == path.read_bytes(), path.name
+    refused = synctrack("generate", "--out", "x", "--again", "out/clip_000", "--bpm", 100, status=2)
+    assert "--again: makes the song as it was" in refused
+
+
+@pytest.mark.parametrize("method", ["masks", "generated"])
+def test_separate_writes_the_stems_of_a_mix(synctrack, tmp_path, method):
+    synctrack("separate", "song/mix.wav", "--out", "stems", "--method", method, "--format", "float")
+    song = load_song(tmp_path / "stems")
+    assert song.stems == STEMS
+    if method == "masks":
+        mix, _ = soundfile.read(tmp_path / "song" / "mix.wav", dtype="float32")
+        np.testing.assert_allclose(np.sum([song[stem] for stem in STEMS], axis=0), mix, atol=1e-4)
+    refused = synctrack("separate", "song/mix.wav", "--out", "stems", status=2)
+    assert "stems: holds files; choose another --out" in refused
