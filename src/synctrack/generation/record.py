@@ -63,7 +63,7 @@ def recorded_model(song: Song, where: str) -> str:
 
 
 def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
-    """Seed and clip of a song, its position in its batch and the batch's size. Raises InputError where it lacks them."""
+    """Seed and clip of a song, its position in its batch, and the batch's size. Raises InputError without them."""
     batch = song.info.get("batch", {"position": 0, "size": 1})
     values = [song.info.get("seed"), song.info.get("clip")]
     values += [batch.get("position"), batch.get("size")] if isinstance(batch, dict) else [None]
