@@ -161,7 +161,8 @@ def test_a_unet_that_is_right_takes_all_noise_away(prediction):
 
 def test_loss_is_the_mean_of_squares_of_each_item():
     predicted, noise = named_noise("loss.p", (3, 4, 8, 16, 2)), named_noise("loss.n", (3, 4, 8, 16, 2))
-    ours = Diffusion.loss(torch.from_numpy(predicted), torch.from_numpy(noise))
+    diffusion, t = Diffusion(DiffusionConfig()), torch.tensor([0, 500, 999])
+    ours = diffusion.loss(torch.from_numpy(predicted), torch.from_numpy(noise), t)
     expected = ((predicted.astype(np.float64) - noise) ** 2).reshape(3, -1).mean(axis=1)
     np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-6)
 

@@ -24,7 +24,9 @@ def test_source_holds_one_package():
     ]
 
 
-@pytest.mark.parametrize("name", ["synctrack.pipeline", "synctrack.generation.song", "synctrack.metrics.scores"])
+@pytest.mark.parametrize(
+    "name", ["synctrack.audio.beats", "synctrack.pipeline", "synctrack.generation.song", "synctrack.metrics.scores"]
+)
 def test_docstring_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(name))

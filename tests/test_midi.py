@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from helpers.sources import FOUR_PARTS, clicking_fluidsynth, midi_song, repeated_note, save_song
-from synctrack.data.sources.midi import DEFAULT_SOUNDFONT, beat_times, write_midi
+from synctrack.audio.midi_beats import beat_times
+from synctrack.data.sources.midi import DEFAULT_SOUNDFONT, write_midi
 from synctrack.errors import InputError
 
 pytestmark = pytest.mark.medium

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 # Keeps the streams of random numbers apart that belong to one item.
-TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION = range(5)
+TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION, GIVEN, SIGNAL = range(7)
 
 
 def item_seed(*key: int) -> int:

@@ -75,6 +75,8 @@ def inspect(path: str) -> None:
     modules = shapes_of(config, len(stems))
     weights = match(file, modules)
     print(f"tracks  {', '.join(stems)}")
+    if file.kind == "synctrack":
+        print(f"told    {config.conditioning.description}")
     rows = defaultdict(list)
     for entry in weights.entries.values():
         rows[entry.part, USES[entry.part]] += [piece.numel() for piece in entry.to_published(entry.like)]
@@ -125,6 +127,11 @@ def convert(path: str | Path, out: str | Path, small: bool = False, half: bool =
         metadata = {HEADER: json.dumps(header | {"step": file.step})}
         _write(out, lambda temporary: save_file(tensors, temporary, metadata))
     elif out.suffix == ".ckpt" and not file.published:
+        if config.conditioning.any:
+            raise InputError(
+                f"{path}: can be told {config.conditioning.description}, which the published code does not know; "
+                "convert it to a .safetensors file"
+            )
         if file.kind == "synctrack" and config.unet.time_attention_scope != "bin":
             logger.warning("%s: trained with time_attention_scope frame; the published code has only bin", path)
         container = "generator" if file.kind == "vocoder" else "state_dict"

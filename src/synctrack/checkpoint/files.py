@@ -83,8 +83,18 @@ class CheckpointFile:
 
 def model_header(kind: str, config: ModelConfig, stems: Sequence[str]) -> dict[str, Any]:
     """What our files say of the model whose weights they hold; plain dictionaries, lists and values."""
-    tree = {field.name: asdict(getattr(config, field.name)) for field in fields(ModelConfig)}
+    tree = config_tree(config)
+    # Younger than the format: left out where nothing is set, so that headers are those of before.
+    if not config.conditioning.any:
+        del tree["conditioning"]
+    if config.diffusion.min_snr_gamma is None:
+        del tree["diffusion"]["min_snr_gamma"]
     return {"format": FORMAT, "kind": kind, "config": tree, "stems": list(stems)}
+
+
+def config_tree(config: ModelConfig) -> dict[str, Any]:
+    """A model's configuration, every key of it, as plain dictionaries, lists and values."""
+    return {field.name: asdict(getattr(config, field.name)) for field in fields(ModelConfig)}
 
 
 def read_file(path: str | Path) -> CheckpointFile:

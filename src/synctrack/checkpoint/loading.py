@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synctrack.audio.mel import AudioFormat
-from synctrack.checkpoint.files import CheckpointFile, model_header, read_file
+from synctrack.checkpoint.files import CheckpointFile, config_tree, model_header, read_file
 from synctrack.checkpoint.matching import Modules, Weights, match, shapes_of
 from synctrack.checkpoint.published import PUBLISHED_VOCODER
 from synctrack.config import Config
@@ -22,7 +22,11 @@ logger = logging.getLogger(__name__)
 
 KEYS = {"config": "model.params", "stems": "data.params.path.stems"}
 """Where our headers' entries stand in a run's configuration."""
-MAY_DIFFER = ("model.params.unet.gradient_checkpointing", "model.params.vocoder.kind")
+MAY_DIFFER = (
+    "model.params.unet.gradient_checkpointing",
+    "model.params.vocoder.kind",
+    "model.params.diffusion.min_snr_gamma",
+)
 """Configuration under which the same weights give the same latents."""
 NO_WEIGHTS = {
     "vae": "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or what train_first_stage.py made), "
@@ -128,7 +132,7 @@ def differing_keys(
     Its vocoder may be any where `vocoder_path` names another. Of a published file, which says nothing, only
     `time_attention_scope` is known: its weights learnt `bin`.
     """
-    stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
+    stored, own = _settings(*file.stored_model()), _settings(config, stems)
     if file.header is None:
         stored = {"config": {"unet": {"time_attention_scope": stored["config"]["unet"]["time_attention_scope"]}}}
     if vocoder_path:
@@ -138,8 +142,12 @@ def differing_keys(
 
 def differing_settings(file: CheckpointFile, config: ModelConfig, stems: tuple[str, ...]) -> list[str]:
     """As `differing_keys`, but of a published file all that its authors' model has, not only the attention's scope."""
-    stored, own = model_header("", *file.stored_model()), model_header("", config, stems)
+    stored, own = _settings(*file.stored_model()), _settings(config, stems)
     return list(_differing(stored, own, ""))
+
+
+def _settings(config: ModelConfig, stems: tuple[str, ...]) -> dict[str, Any]:
+    return {"config": config_tree(config), "stems": list(stems)}
 
 
 def _differing(stored: Any, own: Any, key: str) -> Iterator[str]:

@@ -13,8 +13,9 @@ from torch import nn
 
 from synctrack.checkpoint import published
 from synctrack.checkpoint.files import CheckpointFile
-from synctrack.checkpoint.published import Entry
+from synctrack.checkpoint.published import CONDITION, Entry
 from synctrack.errors import InputError
+from synctrack.models.conditioning import ConditioningConfig
 from synctrack.models.latent_diffusion import ModelConfig
 from synctrack.models.unet import UNet
 from synctrack.models.vae import VAE
@@ -61,6 +62,7 @@ class Weights:
         self._file = file
         self.entries = {entry.ours: entry for entry in entries}
         self.parts = list(dict.fromkeys(entry.part for entry in entries))
+        self.replaced: dict[str, torch.Tensor] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries or f"{name}_g" in self.entries
@@ -77,8 +79,24 @@ class Weights:
         """Copy into `module`, whose tensors' names begin with `prefix`, what there is of it, as the module's type."""
         with torch.no_grad():
             for name, tensor in module.state_dict().items():
-                if prefix + name in self:
+                if prefix + name in self.replaced:
+                    tensor.copy_(self.replaced[prefix + name])
+                elif prefix + name in self:
                     tensor.copy_(self[prefix + name])
+
+    def widen_conditioning(self, stored: ConditioningConfig, wanted: ConditioningConfig) -> None:
+        """Have `fill` give the input weights of `wanted` conditions where the file has those of `stored` ones.
+
+        What the file's model was not told starts at zero.
+        """
+        name = f"{CONDITION}.weight"
+        for full_name in [f"{prefix}{name}" for prefix in ("unet.", "ema.module.") if f"{prefix}{name}" in self]:
+            weight = self[full_name]
+            count = weight.shape[1] // len(stored.parts)
+            parts = dict(zip(stored.parts, weight.split(count, dim=1), strict=True))
+            zeros = torch.zeros_like(weight[:, :count])
+            kept = [parts.get(part, zeros) for part in wanted.parts]
+            self.replaced[full_name] = torch.cat(kept, dim=1) if kept else weight[:, :0]
 
 
 def match(file: CheckpointFile, modules: Modules) -> Weights:
@@ -164,7 +182,7 @@ def entries_of(file: CheckpointFile, modules: Modules) -> list[Entry]:
 def shapes_of(config: ModelConfig, num_stems: int) -> Modules:
     """The modules of a model without memory for their values, which a match does not need."""
     with torch.device("meta"):
-        unet = UNet(config.unet, num_stems, config.vae.latent_channels)
+        unet = UNet(config.unet, num_stems, config.vae.latent_channels, config.conditioning)
         return Modules(unet, VAE(config.vae), HiFiGAN(config.vocoder.hifigan, config.audio))
 
 

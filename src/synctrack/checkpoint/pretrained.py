@@ -92,6 +92,7 @@ def _card(file: CheckpointFile, shared: CheckpointFile, seconds: float, rate: in
         f"| values | {values:,} |",
         f"| optimiser steps | {step} |",
         f"| prediction | {config['diffusion']['prediction']} |",
+        f"| can be told | {file.stored_model()[0].conditioning.description} |",
         f"| vocoder | {config['vocoder']['kind']} |",
         f"| converted from | {file.description} |",
         "",

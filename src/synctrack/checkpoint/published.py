@@ -53,6 +53,9 @@ PUBLISHED_EMA = "model_ema."
 PUBLISHED_VAE = "first_stage_model."
 PUBLISHED_VOCODER = "first_stage_model.vocoder."
 
+CONDITION = "conv_condition"
+"""The U-Net's input weights for conditions, which no published file holds."""
+
 # Our layer (or tensor) -> the published layers that it stacks, separated by spaces.
 UNET_RES = {
     "norm1": "in_layers.0",
@@ -104,7 +107,13 @@ def ema_name(published: str) -> str:
 
 def unet_map(unet: UNet) -> list[Entry]:
     """The published names are relative to `PUBLISHED_UNET`."""
-    names = {"conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2", "prior.one_hot": "switcher"}
+    names = {
+        "conv_in": "input_blocks.0.0",
+        CONDITION: CONDITION,
+        "norm_out": "out.0",
+        "conv_out": "out.2",
+        "prior.one_hot": "switcher",
+    }
     names |= {f"time_embed.{i}": f"time_embed.{i}" for i in (0, 2)}
     names |= {f"prior.mlp.{i}": f"switcher_transform.{i}" for i in (0, 2)}
     # The last block of the middle has no attention.

@@ -1,12 +1,16 @@
 """The commands that make data sets: `synctrack data COMMAND`, or `python prepare_data.py COMMAND`."""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 from synctrack.errors import needs_extra
+from synctrack.metrics.beats.song_beats import track_songs
+from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
 
 DESCRIPTION = "Make data sets for training. COMMAND --help tells what each command needs."
 
@@ -18,6 +22,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
     _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
     _add_slakh(commands.add_parser("slakh", help="Slakh2100, raw or redux"))
+    _add_beats(commands.add_parser("beats", help="beats.json of songs that have none, by a beat tracker"))
     _add_latents(commands.add_parser("latents", help="what the VAE makes of a data set, for training without audio"))
     arguments = vars(parser.parse_args(argv))
     run = arguments.pop("run")
@@ -60,6 +65,27 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=slakh.write_slakh)
 
 
+def _add_beats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="holds a folder of WAV or FLAC files for each song")
+    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="(%(default)s)")
+    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+    parser.add_argument("--overwrite", action="store_true", help="replace beats.json where a song has one")
+    parser.add_argument("--workers", type=_positive, help="songs at once (one for each CPU core)")
+    parser.set_defaults(run=_track_beats)
+
+
+def _track_beats(folder: str, tracker: str, weights: Path | None, overwrite: bool, workers: int | None) -> SongReport:
+    songs = track_songs(folder, make_tracker(tracker, weights), overwrite=overwrite, workers=workers)
+    left_out = Counter({"with too few beats": len(songs.too_few), "unreadable": len(songs.unreadable)})
+    kept = f"{len(songs.kept)} songs had a beats.json and keep it; --overwrite replaces it"
+    return SongReport(
+        songs=len(songs.tracked) + len(songs.kept),
+        left_out=+left_out,
+        lines=[*songs.too_few.values(), *songs.unreadable.values()],
+        notes=[kept] if songs.kept else [],
+    )
+
+
 def _add_latents(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     _add_out(parser)
@@ -100,6 +126,6 @@ def _positive(text: str) -> int:
 
 
 def _print(report: SongReport) -> None:
-    for line in report.lines:
+    for line in [*report.lines, *report.notes]:
         print(line)
     print(report)

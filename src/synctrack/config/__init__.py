@@ -9,6 +9,7 @@ from synctrack.config.loading import (
     to_dict,
 )
 from synctrack.config.schema import (
+    CONTEXT_KINDS,
     MAX_SECONDS,
     Config,
     DataConfig,
@@ -16,6 +17,7 @@ from synctrack.config.schema import (
     DataPaths,
     EvaluationConfig,
     FirstStageConfig,
+    GivenConfig,
     ModelParams,
     ModelSection,
     TrainerConfig,
@@ -23,6 +25,7 @@ from synctrack.config.schema import (
 )
 
 __all__ = [
+    "CONTEXT_KINDS",
     "MAX_SECONDS",
     "Config",
     "DataConfig",
@@ -30,6 +33,7 @@ __all__ = [
     "DataPaths",
     "EvaluationConfig",
     "FirstStageConfig",
+    "GivenConfig",
     "ModelParams",
     "ModelSection",
     "TrainerConfig",

@@ -12,6 +12,10 @@ MAX_SECONDS = 640.0
 """Default length from which on songs are left out, in seconds."""
 
 
+CONTEXT_KINDS = ("nothing", "stems", "span", "prefix", "cells")
+"""What can be known of the stems of a training item."""
+
+
 def check_number(key: str, value: float | None, lowest: float, highest: float = math.inf) -> None:
     """Raise ValueError unless a value is a finite number from `lowest` to `highest`, or None."""
     if value is None:
@@ -110,6 +114,30 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class GivenConfig:
+    """What a conditioned model is given in training, drawn for each item: see `synctrack.training.given`."""
+
+    nothing: float = 0.3
+    stems: float = 0.35
+    span: float = 0.1
+    prefix: float = 0.15
+    cells: float = 0.1
+    click: float = 0.6
+    mix: float = 0.15
+    margin: int = 2
+
+    def __post_init__(self) -> None:
+        for name in (*CONTEXT_KINDS, "click", "mix"):
+            check_number(f"model.params.given.{name}", getattr(self, name), 0, 1)
+        check_number("model.params.given.margin", self.margin, 0, 1000)
+        total = sum(getattr(self, name) for name in CONTEXT_KINDS)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise ValueError(
+                f"model.params.given: {', '.join(CONTEXT_KINDS)} add up to {total:g}; they are shares of 1"
+            )
+
+
+@dataclass(frozen=True)
 class ModelParams(ModelConfig):
     """The model, the weights it starts from and how it learns."""
 
@@ -122,6 +150,7 @@ class ModelParams(ModelConfig):
     weight_decay: float = 0.01
     warmup_steps: int = 1000
     ema_decay: float = 0.9999
+    given: GivenConfig = field(default_factory=GivenConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from synctrack.audio.beat_files import BEATS_FILE, Beats, read_beats
+from synctrack.audio.click import click_track
 from synctrack.audio.files import read_audio
 from synctrack.audio.mel import AudioFormat
 from synctrack.config import MAX_SECONDS
@@ -33,6 +36,9 @@ class StemDataset(Dataset):
     `<song>_from_<seconds>`. With `shift`, each segment is moved by up to half its length; how far depends on
     (seed, epoch, index) alone, so that any worker, rank or resumed run reads the same.
 
+    With the signal `click`, an item also has `click` float32 (n,), a metronome on the song's beats, and `click_given`,
+    False where the song has no beats.json; the signal `mix`, the sum of the stems, needs nothing further.
+
     Attributes:
         songs: the songs, in the order of roots and names.
         offsets: shifts are drawn among this many, evenly spaced; None is to the sample.
@@ -55,14 +61,21 @@ class StemDataset(Dataset):
         missing_stem: MissingStem = "skip",
         unreadable: Literal["skip", "refuse"] = "skip",
         max_seconds: float = MAX_SECONDS,
+        signals: Sequence[str] = (),
     ):
         self.stems, self.audio, self.shift, self.seed = tuple(stems), audio, shift, seed
+        self.signals = tuple(signals)
         self.offsets: int | None = None
         roots = [Path(root) for root in ([roots] if isinstance(roots, str | Path) else roots)]
         rules = SongRules(self.stems, audio, missing_stem, unreadable, max_seconds)
         self.songs, self.report = find_songs(roots, rules)
         if self.report.left_out:
             logger.warning("%s: %s", ", ".join(map(str, roots)), self.report)
+        without_beats = sum(song.beats is None for song in self.songs)
+        if "click" in self.signals and without_beats:
+            places = ", ".join(map(str, roots))
+            count = f"{without_beats} of {len(self.songs)} songs"
+            logger.warning("%s: %s have no %s and never give a click", places, count, BEATS_FILE)
         self.segments = [
             Segment(song, start) for song in self.songs for start in segment_starts(song.samples, audio.segment_samples)
         ]
@@ -89,7 +102,25 @@ class StemDataset(Dataset):
         return shifted_start(start, shift, song.samples, length)
 
     def read(self, song: SongFolder, start: int) -> dict[str, torch.Tensor]:
-        """The `waveform` float32 (s, n) of a song from sample `start` on."""
+        """The `waveform` float32 (s, n) of a song from sample `start` on; `click` and `click_given` where asked for."""
         length, rate = self.audio.segment_samples, self.audio.sample_rate
         waves = [np.zeros(length, np.float32) if f is None else read_audio(f, start, length, rate) for f in song.files]
-        return {"waveform": torch.from_numpy(np.stack(waves))}
+        item = {"waveform": torch.from_numpy(np.stack(waves))}
+        if "click" in self.signals:
+            item["click"] = torch.from_numpy(self.click(song, start))
+            item["click_given"] = torch.tensor(song.beats is not None)
+        return item
+
+    def click(self, song: SongFolder, start: int) -> np.ndarray:
+        """The click track of a song from sample `start` on, float32 (n,); silent where the song has no beats."""
+        length, rate = self.audio.segment_samples, self.audio.sample_rate
+        if song.beats is None:
+            return np.zeros(length, np.float32)
+        times = _beats(song.beats)
+        offset = start / rate
+        return click_track(times.beats - offset, times.downbeats - offset, length, rate)
+
+
+@lru_cache(maxsize=4096)
+def _beats(path: Path) -> Beats:
+    return read_beats(path)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from synctrack.audio.beat_files import BEATS_FILE
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.audio_index import AudioIndex
 from synctrack.errors import InputError
@@ -21,11 +22,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SongFolder:
-    """One song: a file per stem (None is silence) and how many samples all have at the model's rate."""
+    """One song: a file per stem (None is silence) and how many samples all have at the model's rate.
+
+    Attributes:
+        beats: its beats.json; None where there is none.
+    """
 
     name: str
     files: tuple[Path | None, ...]
     samples: int
+    beats: Path | None = None
 
 
 class LeftOutError(Exception):
@@ -34,16 +40,18 @@ class LeftOutError(Exception):
 
 @dataclass
 class SongReport:
-    """What was kept and what was left out: a count for each kind and one line for each song."""
+    """What was kept and what was left out: a count for each kind and one line for each song; notes on what was kept."""
 
     songs: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: "SongReport") -> None:
         self.songs += other.songs
         self.left_out += other.left_out
         self.lines += other.lines
+        self.notes += other.notes
 
     def leave_out(self, reason: LeftOutError) -> None:
         kind, line = reason.args
@@ -136,7 +144,8 @@ def _read_song_folder(name: str, folder: Path, index: AudioIndex, rules: SongRul
         raise LeftOutError("too short", f"{folder}: {shortest:.2f} s, a segment has {rules.audio.segment_seconds:g} s")
     if shortest >= rules.max_seconds:
         raise LeftOutError("too long", f"{folder}: {shortest:.2f} s, the limit is {rules.max_seconds:g} s")
-    return SongFolder(name, files, samples)
+    beats = folder / BEATS_FILE
+    return SongFolder(name, files, samples, beats if beats.is_file() else None)
 
 
 def _stem_file(folder: Path, stem: str) -> Path | None:

@@ -24,6 +24,7 @@ def split_options(config: Config, split: Split) -> dict[str, Any]:
         "max_seconds": params.max_seconds,
         "shift": split == "train",
         "seed": config.seed,
+        "signals": config.model.params.conditioning.signals,
     }
 
 

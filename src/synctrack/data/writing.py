@@ -76,12 +76,6 @@ def write_stems(folder: Path, stems: dict[str, np.ndarray], sample_rate: int, su
         write_wav(folder / f"{stem}{suffix}", wave, sample_rate)
 
 
-def write_beats(folder: Path, beats: np.ndarray, downbeats: np.ndarray, facts: dict[str, Any]) -> None:
-    """Write beats.json: beats and downbeats in seconds from the stems' first sample, and what else is known."""
-    times = {"beats": beats.round(6).tolist(), "downbeats": downbeats.round(6).tolist()}
-    write_json(folder / "beats.json", facts | times)
-
-
 @contextmanager
 def _parallel_map(workers: int | None) -> Iterator[Callable[..., Iterable[Any]]]:
     if workers == 0:

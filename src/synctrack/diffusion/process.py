@@ -4,6 +4,7 @@ Knows nothing of stems, mels or training loops: x is any tensor whose first axis
 (Ho et al., 2020), v-prediction (Salimans & Ho, 2022); spec section 5 for the constants.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ class DiffusionConfig:
     linear_end: float = 0.0195
     prediction: str = "epsilon"
     """`epsilon`, the noise (as published), or `v`, the velocity (Salimans & Ho, 2022, section 4)."""
+    min_snr_gamma: float | None = None
+    """Limit of the signal-to-noise ratio in the loss (Hang et al., 2023, eq. 7); None weights all time steps alike."""
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
@@ -31,6 +34,8 @@ class DiffusionConfig:
         if not 0 < self.linear_start <= self.linear_end < 1:
             bounds = f"{self.linear_start} and {self.linear_end}"
             raise ValueError(f"diffusion.linear_start, linear_end: {bounds} must rise between 0 and 1")
+        if self.min_snr_gamma is not None and not 0 < self.min_snr_gamma < math.inf:
+            raise ValueError(f"diffusion.min_snr_gamma: {self.min_snr_gamma} is not a finite number above 0")
 
 
 class Diffusion(nn.Module):
@@ -43,6 +48,7 @@ class Diffusion(nn.Module):
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
         self.timesteps, self.prediction = config.timesteps, config.prediction
+        self.min_snr_gamma = config.min_snr_gamma
         betas = np.linspace(config.linear_start**0.5, config.linear_end**0.5, config.timesteps) ** 2
         for name, values in (("betas", betas), ("alphas_cumprod", np.cumprod(1 - betas))):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
@@ -57,10 +63,34 @@ class Diffusion(nn.Module):
         # The velocity is the derivative by the angle whose cosine is the square root of alphas_cumprod.
         return noise if self.prediction == "epsilon" else self.q_sample(noise, t, -x_0)
 
-    @staticmethod
-    def loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean squared error of each item, (b,) (DDPM, eq. 14)."""
-        return (predicted.float() - target).square().flatten(1).mean(dim=1)
+    def loss(
+        self, predicted: torch.Tensor, target: torch.Tensor, t: torch.Tensor, counted: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean squared error of each item, (b,) (DDPM, eq. 14), weighted by `loss_weight`.
+
+        Args:
+            predicted: the U-Net's output (b, ...).
+            target: of its shape.
+            t: time steps (b,).
+            counted: 1 where an element counts, 0 elsewhere, broadcastable to the target's shape; all by default. An
+                item of which nothing counts has no loss.
+        """
+        error = (predicted.float() - target).square()
+        if counted is None:
+            mean = error.flatten(1).mean(dim=1)
+        else:
+            counted = counted.to(error.dtype).expand_as(error)
+            mean = (error * counted).flatten(1).sum(dim=1) / counted.flatten(1).sum(dim=1).clamp(min=1)
+        return mean if self.min_snr_gamma is None else mean * self.loss_weight(t)
+
+    def loss_weight(self, t: torch.Tensor) -> torch.Tensor:
+        """Min-SNR weights (b,) of time steps (b,): min(SNR, gamma), relative to the prediction's own weight.
+
+        The squared error of the noise is SNR times that of x_0, that of the velocity SNR + 1 times (Hang et al.,
+        2023, section 3.4).
+        """
+        snr = self.alphas_cumprod[t] / (1 - self.alphas_cumprod[t])
+        return snr.clamp(max=self.min_snr_gamma) / (snr if self.prediction == "epsilon" else snr + 1)
 
     def clean(
         self, predicted: torch.Tensor, x: torch.Tensor, alpha_cumprod: float

@@ -1,14 +1,19 @@
 """SyncTrack whole: waveform -> mel -> latent -> U-Net -> latent -> mel -> waveform, to train and to evaluate."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
+from einops import rearrange
 from torch import nn
 
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
 from synctrack.diffusion.samplers import SAMPLERS, Sampling, Step, sampling_steps
+from synctrack.models.conditioning import ConditioningConfig, Conditions
+from synctrack.models.denoising import Denoiser, Original
+from synctrack.models.layers import circular_time
 from synctrack.models.unet import UNet, UNetConfig
 from synctrack.models.vae import VAE, Posterior, VAEConfig
 from synctrack.models.vocoder import GriffinLim, HiFiGAN, HiFiGANConfig
@@ -35,6 +40,7 @@ class ModelConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
 
     def __post_init__(self) -> None:
         if self.vocoder.kind not in VOCODERS:
@@ -86,7 +92,7 @@ class LatentDiffusion(nn.Module):
         self.stems = tuple(stems)
         self.mel = LogMel(config.audio)
         self.vae = VAE(config.vae)
-        self.unet = UNet(config.unet, len(self.stems), config.vae.latent_channels)
+        self.unet = UNet(config.unet, len(self.stems), config.vae.latent_channels, config.conditioning)
         self.diffusion = Diffusion(config.diffusion)
         self.vocoder = build_vocoder(config)
         self.register_buffer("scale_factor", torch.tensor(float("nan")))
@@ -108,7 +114,11 @@ class LatentDiffusion(nn.Module):
         self.scale_factor.fill_(1.0 / latents.std())
 
     def loss(
-        self, latent: torch.Tensor, generators: list[torch.Generator], unet: nn.Module | None = None
+        self,
+        latent: torch.Tensor,
+        generators: list[torch.Generator],
+        unet: nn.Module | None = None,
+        conditions: Conditions | None = None,
     ) -> torch.Tensor:
         """Loss of the prediction for each item (b,) at a time step and with noise drawn from its generator.
 
@@ -116,13 +126,23 @@ class LatentDiffusion(nn.Module):
             latent: scaled latents (b, s, c, t, f).
             generators: one for each item.
             unet: another U-Net, such as the one with the EMA weights; this model's own by default.
+            conditions: what the U-Net is told; the loss counts what is not known.
         """
         steps = self.diffusion.timesteps
         t = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
         noise = normal_per_item(generators, latent.shape[1:])
         t, noise = t.to(latent.device), noise.to(latent.device)
-        predicted = (unet or self.unet)(self.diffusion.q_sample(latent, t, noise), t)
-        return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise))
+        noisy = self.diffusion.q_sample(latent, t, noise)
+        predicted = (unet or self.unet)(noisy, t, self._condition(conditions, noisy))
+        counted = None
+        if conditions is not None and conditions.mask is not None:
+            counted = 1 - rearrange(conditions.mask, "b s t -> b s 1 t 1")
+        return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise), t, counted)
+
+    def _condition(self, conditions: Conditions | None, like: torch.Tensor) -> torch.Tensor | None:
+        if conditions is None or not self.config.conditioning.any:
+            return None
+        return conditions.channels(self.config.conditioning, like)
 
     @torch.no_grad()
     def generate(
@@ -132,6 +152,11 @@ class LatentDiffusion(nn.Module):
         unet: nn.Module | None = None,
         progress: Callable[[list[Step]], Iterable[Step]] = iter,
         num_frames: int | None = None,
+        conditions: Conditions | None = None,
+        guidance: float = 1.0,
+        original: Original | None = None,
+        resampling: int = 0,
+        circular: bool = False,
     ) -> torch.Tensor:
         """One clip for each generator: scaled latents (b, s, c, t, f).
 
@@ -141,6 +166,12 @@ class LatentDiffusion(nn.Module):
             unet: another U-Net, such as the one with the EMA weights; this model's own by default.
             progress: wraps the steps, for a progress bar.
             num_frames: mel frames of a clip, a multiple of `ModelConfig.frame_multiple`; a segment's by default.
+            conditions: what is known, which is kept as it is, and the signals. A model without context keeps what is
+                known by replacement alone.
+            guidance: scale of classifier-free guidance (Ho & Salimans, 2022, eq. 6); 1 is without, for half the calls.
+            original: what the clip is a variation of, on the model's device.
+            resampling: see `Denoiser`.
+            circular: whether the end goes over into the beginning, see `circular_time`.
 
         Raises:
             ValueError: `num_frames` is not such a multiple, or there are more steps than training time steps.
@@ -151,18 +182,27 @@ class LatentDiffusion(nn.Module):
             raise ValueError(f"num_frames: {num_frames} is not a multiple of {config.frame_multiple}")
         channels, _, bins = config.latent_shape
         shape = (len(self.stems), channels, num_frames // config.vae.downsampling, bins)
-        predict = unet or self.unet
+        conditions = None if conditions is None else conditions.to(device)
+        network = unet or self.unet
 
         def draw_noise() -> torch.Tensor:
             return normal_per_item(generators, shape).to(device)
 
-        def denoise(x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-            predicted = predict(x, torch.full((len(x),), step.t, device=x.device)).float()
-            return self.diffusion.clean(predicted, x, step.alpha_cumprod)
-
+        denoiser = Denoiser(
+            network, self.diffusion, config.conditioning, conditions, guidance, original, resampling, draw_noise
+        )
         steps = sampling_steps(self.diffusion.alphas_cumprod, sampling.steps, sampling.spacing, sampling.final)
-        sampler = SAMPLERS[sampling.sampler]
-        return sampler(denoise, draw_noise(), progress(steps), draw_noise, sampling.eta)
+        x = draw_noise()
+        if original is not None:
+            # Above the largest strength, every step would only noise the original again.
+            highest = original.strength.max().item() * self.diffusion.timesteps
+            steps = [step for step in steps if step.t + 1 <= highest]
+            if not steps:
+                return original.latent
+            level = steps[0].alpha_cumprod
+            x = level**0.5 * original.latent + (1 - level) ** 0.5 * x
+        with circular_time(network) if circular else nullcontext():
+            return SAMPLERS[sampling.sampler](denoiser, x, progress(steps), draw_noise, sampling.eta)
 
     @torch.no_grad()
     def decode(self, latent: torch.Tensor) -> torch.Tensor:

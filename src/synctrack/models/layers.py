@@ -3,7 +3,8 @@
 Each layer folds batch and stem into the rows of a 4-D image, which costs no copy, and unfolds at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -41,8 +42,33 @@ def _per_stem(operation, x: torch.Tensor) -> torch.Tensor:
 class Conv2d(nn.Conv2d):
     """A convolution over time and frequency: (b, s, c, t, f) -> (b, s, c', t', f')."""
 
+    circular = False
+    """Whether time is padded with its other end instead of with zeros: see `circular_time`."""
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _per_stem(super().forward, x)
+        return _per_stem(self._circular if self.circular else super().forward, x)
+
+    def _circular(self, rows: torch.Tensor) -> torch.Tensor:
+        time, frequency = self.padding
+        rows = F.pad(rows, (0, 0, time, time), mode="circular") if time else rows
+        return F.conv2d(rows, self.weight, self.bias, self.stride, (0, frequency), self.dilation, self.groups)
+
+
+@contextmanager
+def circular_time(module: nn.Module) -> Iterator[None]:
+    """Let time be a circle in all `Conv2d` of a module: it then has no edge, and where it begins does not matter.
+
+    A module whose other layers do not know where they are in time, such as the U-Net, is then equivariant to circular
+    shifts in time by multiples of its downsampling.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, Conv2d)]
+    for layer in layers:
+        layer.circular = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.circular = False
 
 
 class GroupNorm(nn.GroupNorm):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from synctrack.models.attention import TIME_ATTENTION_SCOPES, StemTransformer
+from synctrack.models.conditioning import ConditioningConfig
 from synctrack.models.layers import Conv2d, GroupNorm, ResBlock, Upsample, check_widths, concat_channels, zero_
 
 NORM_EPS = 1e-5
@@ -103,9 +104,16 @@ class UNet(nn.Module):
         config: size and switches.
         num_stems: number of stems, s.
         latent_channels: channels of a latent, c.
+        conditioning: what the U-Net can be told.
     """
 
-    def __init__(self, config: UNetConfig, num_stems: int, latent_channels: int) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        num_stems: int,
+        latent_channels: int,
+        conditioning: ConditioningConfig | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.num_stems = num_stems
@@ -115,6 +123,7 @@ class UNet(nn.Module):
             InstrumentPrior(num_stems, config.prior_channels, time_channels) if config.instrument_prior else None
         )
         self.conv_in = Conv2d(latent_channels, config.model_channels, 3, padding=1)
+        self.conv_condition = self._condition_input(conditioning, latent_channels)
         self.down, skip_channels = self._encoder()
         widest, deepest = config.model_channels * config.channel_mult[-1], 2 ** (len(config.channel_mult) - 1)
         self.middle = nn.ModuleList([self._block(widest, widest, deepest), UNetBlock(self._res(widest, widest), None)])
@@ -123,6 +132,17 @@ class UNet(nn.Module):
         self.conv_out = zero_(Conv2d(config.model_channels, latent_channels, 3, padding=1))
         # Convolutions run faster on it everywhere, and the transformer's tokens become views.
         self.to(memory_format=torch.channels_last)
+
+    def _condition_input(self, conditioning: ConditioningConfig | None, latent_channels: int) -> Conv2d | None:
+        """The weights of `conv_in` for further input channels, zero at the start.
+
+        A layer of its own, added to `conv_in`: the same as one convolution over all channels, but one with more
+        channels sums in another order, and weights without conditioning must give the same output to the last bit.
+        """
+        channels = conditioning.num_channels(latent_channels) if conditioning else 0
+        if not channels:
+            return None
+        return zero_(Conv2d(channels, self.config.model_channels, 3, padding=1, bias=False))
 
     def _res(self, in_channels: int, out_channels: int) -> ResBlock:
         # Twice the time embedding's width, prior or not: MusicLDM's weights have that shape.
@@ -165,10 +185,18 @@ class UNet(nn.Module):
         prior = torch.zeros_like(time) if self.prior is None else self.prior().expand_as(time)
         return torch.cat([time, prior], dim=-1)
 
-    def forward(self, latent: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Noisy latents (b, s, c, t, f) and time steps (b,) -> the prediction (b, s, c, t, f)."""
+    def forward(self, latent: torch.Tensor, t: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        """Noisy latents (b, s, c, t, f) and time steps (b,) -> the prediction (b, s, c, t, f).
+
+        Args:
+            latent: noisy latents.
+            t: time steps.
+            condition: `Conditions.channels` (b, s, k, t, f); None is the same as zeros.
+        """
         embedding = self.embed(t)
         x = self.conv_in(latent)
+        if condition is not None and self.conv_condition is not None:
+            x = x + self.conv_condition(condition)
         skips = [x]
         for block in self.down:
             x = block(x, embedding)

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 
 from synctrack.checkpoint.files import CheckpointFile
 from synctrack.checkpoint.loading import (
@@ -59,7 +60,8 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
     file = read_without_vocoder(path, params.vocoder_ckpt_path)
     if file.kind not in ("synctrack", "musicldm"):
         raise InputError(f"{path}: is a {file.description}; name it as model.params.{file.kind}_ckpt_path instead")
-    modules = shapes_of(model.config, len(model.stems))
+    stored = file.stored_model()[0].conditioning
+    modules = shapes_of(replace(model.config, conditioning=stored), len(model.stems))
     misfit = bool(differences(file, modules))
     partial = misfit and params.init == "partial"
     if partial:
@@ -69,6 +71,7 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
         if misfit and file.kind != "musicldm":
             _explain_misfit(file, model, params)
         weights = match(file, modules)
+    weights.widen_conditioning(stored, model.config.conditioning)
     # Our exported files hold the EMA weights alone.
     part, prefix = ("unet", "unet.") if "unet" in weights.parts else ("ema", "ema.module.")
     require(file, weights, part)
@@ -82,6 +85,8 @@ def _start_from(model: LatentDiffusion, ema: EMA, params: ModelParams) -> Weight
     if partial:
         missing = [name for name in model.unet.state_dict() if prefix + name not in weights]
         logger.warning("%s: newly initialised: %s", path, _by_module(missing))
+    elif added := [part for part in model.config.conditioning.parts if part not in stored.parts]:
+        logger.info("%s: newly initialised: input weights of %s, zero at the start", path, ", ".join(added))
     elif file.kind == "musicldm":
         logger.info("%s: newly initialised: %s", path, new_modules(model.unet))
     else:

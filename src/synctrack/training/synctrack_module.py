@@ -15,10 +15,21 @@ from synctrack.checkpoint import loading as checkpoint
 from synctrack.config import Config, EvaluationConfig, ValidationConfig
 from synctrack.errors import InputError
 from synctrack.generation.clips import Generation, StemTree
+from synctrack.models.conditioning import SIGNALS, Conditions
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.unet import UNet
 from synctrack.report.plots import plot_mels
+from synctrack.training.conditions import (
+    conditions_of,
+    drawn_given,
+    given_for_task,
+    has_signal,
+    signal_latents,
+    tasks_of,
+)
 from synctrack.training.ema import EMA
+from synctrack.training.given import Given
+from synctrack.training.task_losses import TaskLosses
 
 SCALE_FACTOR_SEGMENTS = 16
 
@@ -36,6 +47,8 @@ class SyncTrackModule(pl.LightningModule):
         self.config, self.generation = config, generation
         self.model = LatentDiffusion(config.model.params, config.data.params.path.stems)
         self.ema = EMA(self.model.unet, config.model.params.ema_decay)
+        self.conditioning = config.model.params.conditioning
+        self.task_losses = TaskLosses()
 
     def configure_optimizers(self) -> dict[str, Any]:
         params = self.config.model.params
@@ -93,7 +106,11 @@ class SyncTrackModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         generators = self.generators(batch, seeding.TRAIN)
         latent = self.latent(batch, generators)
-        loss = self.model.loss(latent, generators).mean()
+        conditions = None
+        if self.conditioning.any:
+            given = drawn_given(batch, self.config.model.params.given, self.config.seed, *_stems_and_frames(latent))
+            conditions = self.conditions(given, latent, batch)
+        loss = self.model.loss(latent, generators, conditions=conditions).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
         self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=len(latent))
         return loss
@@ -105,12 +122,40 @@ class SyncTrackModule(pl.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         latent = self.latent(batch, self.generators(batch, seeding.VALIDATION_LATENT))
         for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
+            if self.conditioning.any:
+                self.task_losses.add(name, self._losses_by_task(batch, latent, unet))
+                continue
             # Fresh generators of the same seeds: both see the same noise at the same time steps.
             loss = self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet).mean()
             self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
 
+    def conditions(self, given: list[Given], latent: torch.Tensor, batch: dict[str, Any]) -> Conditions:
+        """The conditions of a batch, its signals encoded where they are not stored."""
+        generators = self.generators(batch, seeding.SIGNAL)
+        with torch.no_grad():
+            unscaled = signal_latents(batch, self.conditioning.signals, generators, self.model.encode_posterior)
+        signals = {name: self.model.scale_factor * signal for name, signal in unscaled.items()}
+        return conditions_of(given, latent, self.conditioning, signals, batch)
+
+    def _losses_by_task(
+        self, batch: dict[str, Any], latent: torch.Tensor, unet: UNet
+    ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Losses (b,) of each task, and which items count in it, at the same noise for every task."""
+        shares, seed, losses = self.config.model.params.given, self.config.seed, {}
+        for task in tasks_of(self.conditioning):
+            given = given_for_task(task, batch, shares, seed, *_stems_and_frames(latent))
+            conditions = self.conditions(given, latent, batch)
+            loss = self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet, conditions)
+            losses[task] = loss, has_signal(batch, task) if task in SIGNALS else torch.ones_like(loss, dtype=torch.bool)
+        return losses
+
+    def on_validation_epoch_start(self) -> None:
+        self.task_losses = TaskLosses()
+
     def on_validation_epoch_end(self) -> None:
-        """Write a few clips, spread over the devices, the same seeds every time."""
+        """Log the losses of each task, and write a few clips, spread over the devices, the same seeds every time."""
+        for name, loss in self.task_losses.means(self.trainer.strategy.reduce).items():
+            self.log(name, loss, prog_bar=name in ("val/loss", "val/loss_ema"), rank_zero_only=False)
         settings, audio = self.config.validation, self.config.model.params.audio
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
@@ -139,3 +184,8 @@ class SyncTrackModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         checkpoint_file["synctrack"] = checkpoint.header("synctrack", self.config)
+
+
+def _stems_and_frames(latent: torch.Tensor) -> tuple[int, int]:
+    _, num_stems, _, num_frames, _ = latent.shape
+    return num_stems, num_frames

@@ -14,7 +14,7 @@ from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.loading import load_vae
 from synctrack.config import Config, ModelParams
 from synctrack.data.dataset import StemDataset
-from synctrack.data.latents.store import LATENTS, store_settings, vae_sha256
+from synctrack.data.latents.store import LATENTS, signal_file, store_settings, vae_sha256
 from synctrack.data.segments import stored_starts
 from synctrack.data.songs import SongFolder, SongReport
 from synctrack.data.splits import not_set, stem_dataset
@@ -58,7 +58,7 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8) -> SongRepo
     _require_room(Path(out), splits, params)
     report, vae_hash = SongReport(), vae_sha256(encoder.vae)
     for split in splits:
-        settings = store_settings(split.songs, params, split.offsets, vae_hash)
+        settings = store_settings(split.songs, params, split.offsets, vae_hash, split.songs.signals)
         jobs = {song.name: (split, song) for song in split.songs.songs}
         report.add(write_songs(split.folder, settings, jobs, encoder.write_song, workers=0))
     return report
@@ -77,26 +77,38 @@ class _Encoder:
 
     def write_song(self, folder: Path, job: tuple[_Split, SongFolder]) -> None:
         split, song = job
-        latents = torch.cat(list(self._batches(split, song))).numpy()
-        if not np.isfinite(latents).all():
-            raise InputError(f"{song.name}: the VAE gives latents that are not numbers in float16; use another VAE")
-        np.save(folder / LATENTS, latents)
+        signals = [name for name in split.songs.signals if name != "click" or song.beats is not None]
+        batches = list(self._batches(split, song, signals))
+        for name in (LATENTS, *map(signal_file, signals)):
+            latents = torch.cat([batch[name] for batch in batches]).numpy()
+            if not np.isfinite(latents).all():
+                raise InputError(f"{song.name}: the VAE gives latents that are not numbers in float16; use another VAE")
+            np.save(folder / name, latents)
 
-    @torch.no_grad()
-    def _batches(self, split: _Split, song: SongFolder) -> Iterator[torch.Tensor]:
-        """Float16 mean and standard deviation (b, 2, s, c, t, f) of the song's stored starts, in order."""
+    def _batches(self, split: _Split, song: SongFolder, signals: list[str]) -> Iterator[dict[str, torch.Tensor]]:
+        """For each file, float16 mean and standard deviation (b, 2, ...) of the song's stored starts, in order."""
         batches = torch.tensor(split.starts(song)).split(self.songs_at_once)
         for starts in tqdm(batches, song.name, leave=False, position=1, delay=1.0):
-            windows = [split.songs.read(song, start)["waveform"] for start in starts.tolist()]
-            posterior = self.vae.encode(self.mel(torch.stack(windows).to(self.device)))
-            yield torch.stack([posterior.mean, posterior.std], dim=1).half().cpu()
+            items = [split.songs.read(song, start) for start in starts.tolist()]
+            waveform = torch.stack([item["waveform"] for item in items])
+            encoded = {LATENTS: self._encode(waveform)}
+            for signal in signals:
+                rows = waveform.sum(dim=1) if signal == "mix" else torch.stack([item[signal] for item in items])
+                encoded[signal_file(signal)] = self._encode(rows[:, None])[:, :, 0]
+            yield encoded
+
+    @torch.no_grad()
+    def _encode(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Waveform (b, s, n) -> float16 mean and standard deviation (b, 2, s, c, t, f)."""
+        posterior = self.vae.encode(self.mel(waveform.to(self.device)))
+        return torch.stack([posterior.mean, posterior.std], dim=1).half().cpu()
 
 
 def _require_room(out: Path, splits: list[_Split], params: ModelParams) -> None:
     """Hours of encoding must not end on a full disk."""
     stem_bytes = np.dtype(np.float16).itemsize * 2 * math.prod(params.latent_shape)
     wanted = sum(
-        len(split.starts(song)) * len(song.files) * stem_bytes
+        len(split.starts(song)) * (len(song.files) + len(split.songs.signals)) * stem_bytes
         for split in splits
         for song in split.songs.songs
         if not (split.folder / song.name).exists()

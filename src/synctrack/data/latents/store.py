@@ -1,8 +1,9 @@
 """Segments as the VAE's posteriors, pre-encoded by `prepare_data.py latents`: the store's layout, and its reader.
 
 A store is a folder `train` and, where there are validation data, `valid`. Each holds a folder for every song with
-`latents.npy`, float16 (starts, 2, s, c, t, f): mean and standard deviation at every start that training may draw; and
-`manifest.json` with all that they depend on.
+`latents.npy`, float16 (starts, 2, s, c, t, f): mean and standard deviation at every start that training may draw; for
+each signal of the model's conditioning `click.npy` or `mix.npy`, float16 (starts, 2, c, t, f); and `manifest.json` with
+all that they depend on.
 """
 
 import hashlib
@@ -26,6 +27,11 @@ from synctrack.models.vae import VAE
 LATENTS = "latents.npy"
 
 
+def signal_file(signal: str) -> str:
+    """The file of a signal's latents in a song's folder."""
+    return f"{signal}.npy"
+
+
 def vae_sha256(vae: VAE) -> str:
     """The hexadecimal SHA-256 of a VAE's weights, whatever file they came from."""
     digest = hashlib.sha256()
@@ -34,7 +40,9 @@ def vae_sha256(vae: VAE) -> str:
     return digest.hexdigest()
 
 
-def store_settings(songs: StemDataset, model: ModelConfig, offsets: int, vae_hash: str) -> dict[str, Any]:
+def store_settings(
+    songs: StemDataset, model: ModelConfig, offsets: int, vae_hash: str, signals: Sequence[str]
+) -> dict[str, Any]:
     """All that latents depend on, as JSON: of each song, too, its samples and every file's bytes and modification time.
 
     Args:
@@ -42,13 +50,18 @@ def store_settings(songs: StemDataset, model: ModelConfig, offsets: int, vae_has
         model: whose audio and VAE these are.
         offsets: training shifts stored for each segment; 1 is the segment as it lies.
         vae_hash: see `vae_sha256`.
+        signals: encoded beside the stems.
     """
     settings = {"offsets": offsets, "stems": list(songs.stems), "vae_sha256": vae_hash}
+    if signals:
+        settings["signals"] = list(signals)
     for part in ("audio", "vae"):
         settings |= {f"{part}.{key}": value for key, value in asdict(getattr(model, part)).items()}
     for song in songs.songs:
         status = [file and file.stat() for file in song.files]
         settings[f"track {song.name}"] = [song.samples, [s and [s.st_size, s.st_mtime_ns] for s in status]]
+        if "click" in signals and song.beats is not None:
+            settings[f"beats {song.name}"] = [song.beats.stat().st_size, song.beats.stat().st_mtime_ns]
     return settings
 
 
@@ -73,25 +86,51 @@ class LatentDataset(StemDataset):
         super().__init__(roots, stems, model.audio, **how)
         self.folder = folder
         made, self.offsets, self.vae_hash = _read_manifest(folder)
-        if changed := changes(made, store_settings(self, model, self.offsets, self.vae_hash)):
+        stored = made.get("signals", [])
+        if lacking := [name for name in self.signals if name not in stored]:
+            raise InputError(
+                f"{folder}: holds no {', '.join(lacking)}; create latents with this model.params.conditioning elsewhere"
+            )
+        changed = changes(made, store_settings(self, model, self.offsets, self.vae_hash, stored))
+        if changed:
             raise InputError(
                 f"{folder}: its latents were created with different settings ({changed}); create them again elsewhere"
             )
         self._starts = {t.name: stored_starts(t.samples, self.audio.segment_samples, self.offsets) for t in self.songs}
-        for name, starts in self._starts.items():
-            shape = (len(starts), 2, len(stems), *model.latent_shape)
-            if self._latents(name).shape != shape:
-                raise InputError(f"{folder / name / LATENTS}: is of another shape than {shape}; make it again")
+        for song in self.songs:
+            starts = len(self._starts[song.name])
+            self._require_shape(song.name, LATENTS, (starts, 2, len(stems), *model.latent_shape))
+            for signal in self.signals:
+                if signal != "click" or song.beats is not None:
+                    self._require_shape(song.name, signal_file(signal), (starts, 2, *model.latent_shape))
 
     def read(self, song: SongFolder, start: int) -> dict[str, torch.Tensor]:
-        """The `mean` and `std`, float16 (s, c, t, f), of a song from sample `start` on."""
-        mean, std = self._latents(song.name)[self._starts[song.name].index(start)]
-        # Copies: an item must not keep its file open.
-        return {"mean": torch.tensor(mean), "std": torch.tensor(std)}
+        """The `mean` and `std`, float16 (s, c, t, f), of a song from sample `start` on.
 
-    def _latents(self, name: str) -> np.ndarray:
+        For each signal `<signal>_mean` and `<signal>_std` (c, t, f) as well, and `click_given`; zeros where the song
+        has no beats.
+        """
+        position = self._starts[song.name].index(start)
+        mean, std = self._stored(song.name, LATENTS)[position]
+        # Copies: an item must not keep its file open.
+        item = {"mean": torch.tensor(mean), "std": torch.tensor(std)}
+        for signal in self.signals:
+            if signal == "click":
+                item["click_given"] = torch.tensor(song.beats is not None)
+            if signal == "click" and song.beats is None:
+                pair = np.zeros((2, *mean.shape[1:]), mean.dtype)
+            else:
+                pair = self._stored(song.name, signal_file(signal))[position]
+            item[f"{signal}_mean"], item[f"{signal}_std"] = torch.tensor(pair[0]), torch.tensor(pair[1])
+        return item
+
+    def _require_shape(self, name: str, file: str, shape: tuple[int, ...]) -> None:
+        if self._stored(name, file).shape != shape:
+            raise InputError(f"{self.folder / name / file}: is of another shape than {shape}; make it again")
+
+    def _stored(self, name: str, file: str) -> np.ndarray:
         """A song's file, mapped into memory anew each time: there are more songs than files may be open."""
-        path = self.folder / name / LATENTS
+        path = self.folder / name / file
         try:
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:

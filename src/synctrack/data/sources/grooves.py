@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from synctrack.audio.beat_files import write_beats
 from synctrack.data.songs import SongReport
 from synctrack.data.sources.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
 from synctrack.data.sources.synthesis import hit, place, tone
-from synctrack.data.writing import scaled_to_peak, write_beats, write_songs, write_stems
+from synctrack.data.writing import scaled_to_peak, write_songs, write_stems
 from synctrack.errors import InputError
 from synctrack.seeding import item_seed
 

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from synctrack.audio.beat_files import write_beats
 from synctrack.audio.files import audio_info, read_audio
+from synctrack.audio.midi_beats import beat_times, read_midi_file
 from synctrack.config import MAX_SECONDS
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
-from synctrack.data.writing import scaled_to_peak, write_beats, write_songs, write_stems
+from synctrack.data.writing import scaled_to_peak, write_songs, write_stems
 from synctrack.errors import InputError
 
 try:
@@ -85,36 +87,6 @@ def write_midi(
     return write_songs(out, settings, jobs, partial(_write_song, rendering), workers)
 
 
-def beat_times(song: mido.MidiFile) -> tuple[np.ndarray, np.ndarray]:
-    """Beats and downbeats in seconds, by the song's tempo map and time signatures.
-
-    A beat is the signature's denominator; in compound time (6/8, 9/8, 12/8, ...) three of them.
-    """
-    tempos, signatures, end = [(0, 500000)], [(0, 4, 4)], 0
-    for message in mido.merge_tracks(song.tracks):
-        end += message.time
-        if message.type == "set_tempo":
-            tempos.append((end, message.tempo))
-        elif message.type == "time_signature" and message.numerator:
-            signatures.append((end, message.numerator, message.denominator))
-    beats, downbeats = [], []
-    for (start, numerator, denominator), (stop, *_) in zip(signatures, [*signatures[1:], (end,)], strict=True):
-        compound = denominator >= 8 and numerator > 3 and numerator % 3 == 0
-        beat = song.ticks_per_beat * 4 / denominator * (3 if compound else 1)
-        beats.append(np.arange(start, stop, beat))
-        downbeats.append(np.arange(start, stop, song.ticks_per_beat * 4 / denominator * numerator))
-    return tuple(_seconds(np.concatenate(ticks), tempos, song.ticks_per_beat) for ticks in (beats, downbeats))
-
-
-def _seconds(ticks: np.ndarray, tempos: list[tuple[int, int]], ticks_per_beat: int) -> np.ndarray:
-    starts, microseconds = np.array(tempos, dtype=np.float64).T
-    per_tick = microseconds / 1e6 / ticks_per_beat
-    passed = np.concatenate([[0.0], np.cumsum(np.diff(starts) * per_tick[:-1])])
-    # Of several changes at one tick, the last holds.
-    region = np.searchsorted(starts, ticks, side="right") - 1
-    return passed[region] + (ticks - starts[region]) * per_tick[region]
-
-
 def _midi_files(folder: Path) -> dict[str, Path]:
     """MIDI files by song name: their path below `folder`, joined by underscores."""
     if not folder.is_dir():
@@ -143,8 +115,11 @@ def _soundfont_hash(path: Path) -> str:
 
 
 def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
-    song = _read_song(path)
-    beats, downbeats = beat_times(song)
+    try:
+        song = read_midi_file(path)
+        beats, downbeats = beat_times(song)
+    except InputError as error:
+        raise LeftOutError("unreadable", str(error)) from error
     if len(beats) < 2 or not 1.0 <= song.length <= LONGEST_SECONDS:
         raise LeftOutError("of odd length", f"{path}: has {len(beats)} beats in {song.length:.1f} s")
     if song.length >= rendering.max_seconds:
@@ -159,16 +134,6 @@ def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
     tempo = 60.0 * (len(beats) - 1) / (beats[-1] - beats[0])
     meter = int(np.searchsorted(beats, downbeats[1] - 1e-9)) if len(downbeats) > 1 else len(beats)
     write_beats(folder, beats, downbeats, {"tempo": tempo, "meter": meter})
-
-
-def _read_song(path: Path) -> mido.MidiFile:
-    try:
-        song = mido.MidiFile(path, clip=True)
-    except (OSError, EOFError, ValueError, LookupError, mido.KeySignatureError) as error:
-        raise LeftOutError("unreadable", f"{path}: is not a readable MIDI file ({error})") from error
-    if song.ticks_per_beat <= 0 or song.type == 2:
-        raise LeftOutError("unreadable", f"{path}: counts film frames or holds separate songs: it has no beats")
-    return song
 
 
 def _only(song: mido.MidiFile, families: tuple[str, ...]) -> mido.MidiFile | None:

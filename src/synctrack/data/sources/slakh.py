@@ -11,8 +11,9 @@ import yaml
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import StemMap, load_stem_map
+from synctrack.data.sources.slakh_beats import add_beats, complete_beats, has_midi, mido_is_missing
 from synctrack.data.writing import write_songs, write_stems
-from synctrack.errors import InputError
+from synctrack.errors import InputError, say
 from synctrack.files import write_json
 
 SPLITS = ("train", "validation", "test")
@@ -35,7 +36,10 @@ def write_slakh(
     file_format: Literal["wav", "flac"] = "wav",
     workers: int | None = None,
 ) -> SongReport:
-    """Sum the songs of `root`/<split> into `out`/<split>: a 16-bit file for each stem, and track.json.
+    """Sum the songs of `root`/<split> into `out`/<split>: a 16-bit file for each stem, track.json and beats.json.
+
+    Beats are those of all_src.mid, or of the files in MIDI/, as far as the audio goes; songs without MIDI have none.
+    Where mido is not installed, no song has any; a later run adds them to songs that are complete.
 
     All stems of a song have the length of its longest. Where a sum would clip, one gain (in track.json) holds for
     all stems of the song. Stems with `audio_rendered: false` count as absent.
@@ -49,10 +53,18 @@ def write_slakh(
     """
     options = _Options(load_stem_map(stem_map), sample_rate, missing_stem, f".{file_format}")
     songs = {split: _song_folders(Path(root), split) for split in splits}
+    _say_if_mido_is_missing(songs)
     report = SongReport()
     for split, jobs in songs.items():
         report.add(write_songs(Path(out, split), options._asdict(), jobs, partial(_write_song, options), workers))
+        report.notes += complete_beats(Path(out, split), jobs)
     return report
+
+
+def _say_if_mido_is_missing(songs: dict[str, dict[str, Path]]) -> None:
+    reason = mido_is_missing()
+    if reason and any(has_midi(source) for jobs in songs.values() for source in jobs.values()):
+        say(f"no song gets a beats.json: {reason}, and run this again to add them")
 
 
 def _song_folders(root: Path, split: str) -> dict[str, Path]:
@@ -84,6 +96,8 @@ def _write_song(options: _Options, folder: Path, source: Path) -> None:
     write_stems(folder, stems, options.sample_rate, options.suffix)
     names = {stem: [file.stem for file in files] for stem, files in sources.items()}
     write_json(folder / "track.json", {"gain": gain, "sources": names})
+    # MIDI files that cannot be used are reported once all songs are written.
+    add_beats(folder, source, length / options.sample_rate)
 
 
 def _sources(source: Path, stems: StemMap) -> dict[str, list[Path]]:

@@ -56,3 +56,9 @@ class BeatThisTracker:
         audio = decode(path)
         beats, _ = self._find_beats(audio.channels.mean(axis=1), audio.rate)
         return FileBeats(audio.duration, audio.peak, {"corrected": np.asarray(beats, float)})
+
+    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats of one file, in seconds. Raises InputError where it cannot be read."""
+        audio = decode(path)
+        beats, downbeats = self._find_beats(audio.channels.mean(axis=1), audio.rate)
+        return np.asarray(beats, float), np.asarray(downbeats, float)

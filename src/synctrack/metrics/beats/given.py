@@ -2,6 +2,9 @@
 
 The file is JSON: `{"beats": {song: {stem: [seconds, ...]}}, "durations": {song: seconds}}`. What `score.py --json`
 writes is accepted as well: there a protocol's name stands above the songs.
+
+A file of the beats of one song (`synctrack.audio.beat_files`), or a folder of songs with a beats.json each, has one
+beat for all stems: it is scored as one stem, called `song`, which has an IRS and neither CBS nor CBD.
 """
 
 import json
@@ -10,22 +13,54 @@ from typing import Any
 
 import numpy as np
 
+from synctrack.audio.beat_files import BEATS_FILE, Beats, read_beats
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import FileBeats, StemBeats
 
 GIVEN_PROTOCOL = "given"
+SONG_STEM = "song"
+"""Name of the one stem of songs of which a file of beats tells the beats of all stems together."""
+SONG_SUFFIXES = (".txt", ".beats", ".mid", ".midi")
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error})") from error
+
+
+def _of_one_song(content: Any) -> bool:
+    """Whether the content of a JSON file is the beats of one song, as `read_beats` reads them."""
+    return isinstance(content, list) or (isinstance(content, dict) and isinstance(content.get("beats"), list))
+
+
+def _song_files(folder: Path) -> dict[str, Path]:
+    """Song → its beats.json, of a folder of songs or of one song's folder."""
+    one_song = (folder / BEATS_FILE).is_file()
+    songs = [folder] if one_song else sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files = {song.resolve().name: song / BEATS_FILE for song in songs if (song / BEATS_FILE).is_file()}
+    if not files:
+        raise InputError(f"{folder}: neither it nor a folder in it holds {BEATS_FILE}; to score audio, use --folder")
+    return files
+
+
+def _as_stem(beats: Beats) -> dict[str, FileBeats]:
+    """The beats of a song as those of its one stem, which lasts for one interval beyond the last beat."""
+    duration = 2 * beats.beats[-1] - beats.beats[-2]
+    return {SONG_STEM: FileBeats(float(duration), float("nan"), {GIVEN_PROTOCOL: beats.beats})}
+
+
+def _songs_of(files: dict[str, Path], source: str) -> StemBeats:
+    songs = {song: _as_stem(read_beats(path)) for song, path in files.items()}
+    return StemBeats((SONG_STEM,), songs, (GIVEN_PROTOCOL,), f"given beats ({source})")
+
+
+def _check_content(path: Path, content: Any) -> None:
     if not (isinstance(content, dict) and isinstance(content.get("beats"), dict) and content["beats"]):
         raise InputError(f'{path}: "beats" with {{song: {{stem: [seconds, ...]}}}} is missing')
-    return content
 
 
 def _times(values: Any, duration: float, where: str) -> np.ndarray:
@@ -57,13 +92,19 @@ def _song(path: Path, song: str, by_protocol: dict[str, Any], duration: Any) -> 
 
 
 def read_given_beats(path: str | Path) -> StemBeats:
-    """Read a file of beats.
+    """Read a file of beats, or the beats.json of each song of a folder.
 
     Raises:
-        InputError: the file is missing or not of the form that the module's text describes, or no song has all stems.
+        InputError: the file is missing or not of a form that the module's text describes, or no song has all stems.
     """
     path = Path(path)
-    content = _load(path)
+    if path.is_dir():
+        return _songs_of(_song_files(path), path.resolve().name)
+    content = None if path.suffix.lower() in SONG_SUFFIXES else _load(path)
+    if content is None or _of_one_song(content):
+        name = path.resolve().parent.name if path.name == BEATS_FILE else path.stem
+        return _songs_of({name: path}, path.name)
+    _check_content(path, content)
     beats, durations = content["beats"], content.get("durations")
     if not isinstance(durations, dict):
         raise InputError(f'{path}: "durations" with {{song: seconds}} is missing')

@@ -1,10 +1,18 @@
 """The beat trackers to choose from. Their machinery is imported when the first file is tracked, not before."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.madmom.models import distribution
 from synctrack.metrics.beats.types import PROTOCOL_FPS, FileBeats, Tracker
+
+if TYPE_CHECKING:
+    from synctrack.metrics.beats.madmom.decoding import Audio
 
 # Part of the cache key: to be raised with any change that moves a beat.
 REVISION = 1
@@ -20,15 +28,30 @@ class MadmomTracker:
         self.version = f"madmom ({name} {version}, revision {REVISION})"
 
     def track_file(self, path: Path) -> FileBeats:
+        """Track one file. Raises InputError where it cannot be read."""
         from synctrack.metrics.beats.madmom.dbn import decode_beats
-        from synctrack.metrics.beats.madmom.decoding import as_madmom_reads, decode
+        from synctrack.metrics.beats.madmom.decoding import decode
+
+        audio = decode(path)
+        activation = self._activations(audio)
+        beats = {protocol: decode_beats(activation, fps) for protocol, fps in PROTOCOL_FPS.items()}
+        return FileBeats(audio.duration, audio.peak, beats)
+
+    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats of one file, in seconds. Raises InputError where it cannot be read."""
+        from synctrack.metrics.beats.madmom.dbn import decode_bars
+        from synctrack.metrics.beats.madmom.decoding import decode
+
+        beats, numbers = decode_bars(self._activations(decode(path)), PROTOCOL_FPS["corrected"])
+        return beats, beats[numbers == 1]
+
+    def _activations(self, audio: Audio) -> np.ndarray:
+        """(frames, 2) of beat and downbeat, 100 a second."""
+        from synctrack.metrics.beats.madmom.decoding import as_madmom_reads
         from synctrack.metrics.beats.madmom.features import features
         from synctrack.metrics.beats.madmom.lstm import activations
 
-        audio = decode(path)
-        activation = activations(features(as_madmom_reads(audio)))
-        beats = {protocol: decode_beats(activation, fps) for protocol, fps in PROTOCOL_FPS.items()}
-        return FileBeats(audio.duration, audio.peak, beats)
+        return activations(features(as_madmom_reads(audio)))
 
 
 def make_tracker(name: str, weights: Path | None = None) -> Tracker:

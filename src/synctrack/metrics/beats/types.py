@@ -95,6 +95,14 @@ class Tracker(Protocol):
         """Track one file. Raises InputError where it cannot be read."""
         ...
 
+    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats of one file, true times in seconds; a tracker that finds no bars gives no downbeats.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        ...
+
 
 def choose_protocols(available: Sequence[str], asked: str | None, default: str) -> tuple[str, ...]:
     """The protocols to score: those asked for, or else the default as far as the beats have it.

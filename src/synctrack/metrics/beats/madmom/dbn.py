@@ -217,26 +217,32 @@ def _on_beat(path: np.ndarray, model: BarModel) -> np.ndarray:
     return within - offsets[tempo] < model.onset_widths[tempo]
 
 
-def decode_beats(activations: np.ndarray, fps: float) -> np.ndarray:
-    """Beat times in seconds from activations, as madmom's DBNDownBeatTrackingProcessor gives them.
+def decode_bars(activations: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Beat times and places in the bar from activations, as madmom's DBNDownBeatTrackingProcessor gives them.
 
     Args:
         activations: (frames, 2) probabilities of beat and downbeat.
         fps: frames per second that the decoder is told; times and tempo limits follow from it.
 
     Returns:
-        (beats,) ascending times: of every beat of the best path, the frame of its highest activation.
+        (beats,) ascending times in seconds, of every beat of the best path the frame of its highest activation; and
+        (beats,) int, the number of each beat in its bar, 1 for a downbeat.
     """
     above = np.nonzero(activations >= THRESHOLD)[0]
     # madmom takes frame 0 alone for no activation at all.
     if not above.any():
-        return np.empty(0)
+        return np.empty(0), np.empty(0, np.int64)
     first, last = above.min(), above.max() + 1
     activations = activations[first:last]
     models = [bar_model(num_beats, fps) for num_beats in BEATS_PER_BAR]
     paths = [best_path(activations, model) for model in models]
     best = int(np.argmax([log_probability for _, log_probability in paths]))
-    on_beat = _on_beat(paths[best][0], models[best])
-    edges = np.flatnonzero(np.diff(on_beat, prepend=False, append=False))
-    frames = [np.argmax(activations[a:b]) // 2 + a for a, b in edges.reshape(-1, 2)]
-    return (np.array(frames, float) + first) / fps
+    path, model = paths[best][0], models[best]
+    edges = np.flatnonzero(np.diff(_on_beat(path, model), prepend=False, append=False))
+    frames = np.array([np.argmax(activations[a:b]) // 2 + a for a, b in edges.reshape(-1, 2)], np.int64)
+    return (frames + first) / fps, path[frames] // model.inter_beat_intervals.sum() + 1
+
+
+def decode_beats(activations: np.ndarray, fps: float) -> np.ndarray:
+    """The beat times of `decode_bars`: (beats,) seconds."""
+    return decode_bars(activations, fps)[0]

@@ -1,0 +1,87 @@
+"""The denoiser that samplers call: the U-Net's prediction under conditions, with what is known set to the truth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import nn
+
+from synctrack.diffusion.process import Diffusion
+from synctrack.diffusion.samplers import Step
+from synctrack.models.conditioning import ConditioningConfig, Conditions
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a variation stays near.
+
+    Attributes:
+        latent: scaled clean latents (b, s, c, t, f).
+        strength: (s,), the share of the process that each stem goes through: 0 keeps it, 1 makes it anew.
+    """
+
+    latent: torch.Tensor
+    strength: torch.Tensor
+
+    def replace_held(self, x_0: torch.Tensor, time: float) -> torch.Tensor:
+        """A clean estimate with the original in the stems that are not free yet at `time`, 1 (noise) to 0 (clean)."""
+        held = rearrange(self.strength < time, "s -> 1 s 1 1 1")
+        return torch.where(held, self.latent, x_0)
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """(x, step) -> the clean estimate x_0 and the noise in x, both (b, s, c, t, f).
+
+    Attributes:
+        unet: predicts; its weights may be the EMA's.
+        diffusion: knows what a prediction means.
+        conditioning: what the U-Net can be told.
+        conditions: what it is told; known parts of x_0 are the truth in any case.
+        guidance: scale of classifier-free guidance (Ho & Salimans, 2022, eq. 6); 1 is without.
+        original: of a variation.
+        resampling: how many times more each step is taken from fresh noise, so that known and unknown parts agree
+            (after RePaint, Lugmayr et al., 2022, section 4.2); for models that have not learnt context.
+        draw_noise: fresh noise of x's shape, for `resampling`.
+    """
+
+    unet: nn.Module
+    diffusion: Diffusion
+    conditioning: ConditioningConfig
+    conditions: Conditions | None = None
+    guidance: float = 1.0
+    original: Original | None = None
+    resampling: int = 0
+    draw_noise: Callable[[], torch.Tensor] | None = None
+
+    def __call__(self, x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+        alpha, sigma = step.alpha_cumprod**0.5, (1 - step.alpha_cumprod) ** 0.5
+        x_0, noise = self._estimate(x, step)
+        for _ in range(self.resampling):
+            x_renewed = alpha * x_0 + sigma * self.draw_noise()
+            x_0, noise = self._estimate(x_renewed, step)
+            # The sampler still holds the x of before: the noise must be the one in it.
+            noise = (x - alpha * x_0) / sigma
+        return x_0, noise
+
+    def _estimate(self, x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+        t = torch.full((len(x),), step.t, device=x.device)
+        x_0, noise = self.diffusion.clean(self._predict(x, t).float(), x, step.alpha_cumprod)
+        replaced = x_0
+        if self.conditions is not None:
+            replaced = self.conditions.replace_known(replaced)
+        if self.original is not None:
+            replaced = self.original.replace_held(replaced, (step.t + 1) / self.diffusion.timesteps)
+        if replaced is x_0:
+            return x_0, noise
+        return replaced, (x - step.alpha_cumprod**0.5 * replaced) / (1 - step.alpha_cumprod) ** 0.5
+
+    def _predict(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        if self.conditions is None or not self.conditioning.any:
+            return self.unet(x, t)
+        told = self.unet(x, t, self.conditions.channels(self.conditioning, x))
+        if self.guidance == 1:
+            return told
+        untold = self.unet(x, t)
+        return untold + self.guidance * (told - untold)

@@ -1,0 +1,181 @@
+"""Training with conditions, as a user runs it: from weights without them, losses by task, stores, devices, clicks."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from helpers.commands import run_here, run_in
+from helpers.latent_store import KEYS, TRAIN_CONFIG, config_with
+from helpers.small_model import SMALL_AUDIO, awaken
+from synctrack.audio.beat_files import read_beats
+from synctrack.audio.click import click_track
+from synctrack.data.datamodule import StemDataModule
+from synctrack.seeding import TRAIN
+from synctrack.training.conditions import conditions_of, drawn_given
+from synctrack.training.initialise import initialise
+from synctrack.training.synctrack_module import SyncTrackModule
+from synctrack.training.task_losses import TaskLosses
+
+pytestmark = pytest.mark.medium
+
+TOLD = "model.params.conditioning={context: true, signals: [click, mix]}"
+TASKS = ("nothing", "stems", "span", "prefix", "click", "mix")
+
+
+def logged(run_dir: Path, name: str) -> dict[int, float]:
+    rows = csv.DictReader((run_dir / "csv" / "version_0" / "metrics.csv").open())
+    return {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
+
+
+def train(folder: Path, run_dir: str, *keys: str) -> Path:
+    """Run training in `folder`, in this process; gives the run's folder."""
+    run_here(folder, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, f"run_dir={run_dir}", *keys)
+    return folder / run_dir
+
+
+@pytest.fixture(scope="module")
+def place(latent_store, tmp_path_factory) -> Path:
+    """A folder with `data`, `vae.ckpt`, a store with signals `told`, and a run `plain` of a model without conditions."""
+    folder = tmp_path_factory.mktemp("conditioned") / "place"
+    shutil.copytree(latent_store, folder)
+    arguments = ["latents", "--config", TRAIN_CONFIG, *KEYS, TOLD, "--offsets", 8, "--out", "told"]
+    run_here(folder, "prepare_data.py", *arguments)
+    train(folder, "plain")
+    return folder
+
+
+@pytest.fixture
+def here(place, monkeypatch) -> Path:
+    monkeypatch.chdir(place)
+    return place
+
+
+def test_training_from_weights_without_conditions_begins_where_they_ended(place):
+    """Validated before its first step, nothing told: the loss is theirs, whatever else can be told."""
+    keys = ["mode=validate_and_train", "model.params.ckpt_path=plain/checkpoints/last.ckpt", "trainer.max_steps=1"]
+    still = ["model.params.base_learning_rate=0.0", "trainer.validation_every_n_steps=1"]
+    told = train(place, "from_plain", TOLD, *keys, *still)
+    plain = logged(place / "plain", "val/loss_ema")[2]
+    assert logged(told, "val/loss_ema_nothing")[0] == pytest.approx(plain, rel=1e-5)
+    weight = torch.load(told / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert not weight["model.unet.conv_condition.weight"].any()
+
+
+def test_validation_reports_every_task_and_their_mean(place):
+    run = train(place, "told_run", TOLD, "trainer.max_steps=6")
+    for name in ("val/loss", "val/loss_ema"):
+        losses = [logged(run, f"{name}_{task}") for task in TASKS]
+        assert all(set(loss) == {2, 5} for loss in losses)
+        mean = sum(loss[5] for loss in losses) / len(losses)
+        assert logged(run, name)[5] == pytest.approx(mean, rel=1e-5)
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert state["model.unet.conv_condition.weight"].abs().max() > 0
+    assert state["ema.module.conv_condition.weight"].abs().max() > 0
+
+
+def test_losses_from_the_store_are_those_from_audio(here):
+    torch.manual_seed(0)
+    module = SyncTrackModule(config_with(TOLD))
+    initialise(module.model, module.ema, module.config.model.params)
+    awaken(module.model.unet)
+    module.model.scale_factor.fill_(5.0)
+    audio = StemDataModule(config_with(TOLD)).train
+    audio.offsets = 8
+    losses = []
+    for data in (audio, StemDataModule(config_with(TOLD), latents="told").train):
+        batch = default_collate([data[0, index] for index in range(len(data))])
+        generators = module.generators(batch, TRAIN)
+        with torch.no_grad():
+            latent = module.latent(batch, generators)
+            given = drawn_given(batch, module.config.model.params.given, 0, 4, latent.shape[3])
+            conditions = module.conditions(given, latent, batch)
+            losses.append(module.model.loss(latent, generators, conditions=conditions))
+            untold = module.model.loss(latent, module.generators(batch, TRAIN))
+    torch.testing.assert_close(losses[1], losses[0], atol=2e-3, rtol=0)
+    assert (losses[0] - untold).abs().max() > 0.01
+
+
+def test_a_store_without_the_signals_is_refused(here, fail):
+    line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, f"data.params.path.latents={here / 'latents'}",
+                f"data.params.path.train_data={here / 'data/train'}", f"data.params.path.valid_data={here / 'data/valid'}",
+                f"model.params.vae_ckpt_path={here / 'vae.ckpt'}", TOLD)  # fmt: skip
+    assert "holds no click, mix" in line
+
+
+def test_a_store_with_more_signals_than_asked_for_is_taken(here):
+    only_mix = config_with("model.params.conditioning={context: true, signals: [mix]}")
+    item = StemDataModule(only_mix, latents="told").train[0, 0]
+    assert "mix_mean" in item
+    assert "click_mean" not in item
+    assert StemDataModule(config_with(), latents="told").train[0, 0].keys() >= {"mean", "std"}
+
+
+def test_other_beats_than_those_of_the_store_are_noticed(place, tmp_path, monkeypatch):
+    shutil.copytree(place, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    file = next(Path("data/train").glob("*/beats.json"))
+    file.write_text(file.read_text().replace("0.", "1.", 1))
+    with pytest.raises(Exception, match="created with different settings"):
+        StemDataModule(config_with(TOLD), latents="told").train
+
+
+def test_songs_without_beats_are_counted_and_never_give_a_click(place, tmp_path, monkeypatch, caplog):
+    shutil.copytree(place / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    song = sorted(Path("data/train").glob("*/"))[1]
+    (song / "beats.json").unlink()
+    data = StemDataModule(config_with(TOLD)).train
+    assert "1 of 3 songs have no beats.json and never give a click" in caplog.text
+    batch = default_collate([data[0, index] for index in range(len(data))])
+    without = torch.tensor([data.segments[index].song.name == song.name for index in range(len(data))])
+    assert without.sum() == 4
+    torch.testing.assert_close(batch["click_given"], ~without)
+    assert not batch["click"][without].any()
+    config = config_with(TOLD, "model.params.given.click=1.0").model.params
+    given = drawn_given(batch, config.given, 0, 4, 8)
+    latent = torch.zeros(len(without), 4, 4, 8, 4)
+    signals = {name: latent[:, 0] for name in config.conditioning.signals}
+    presence = conditions_of(given, latent, config.conditioning, signals, batch).presence["click"]
+    torch.testing.assert_close(presence, (~without).float()[:, None].expand(-1, 8))
+
+
+def test_the_click_lies_on_the_beats_of_the_shifted_segment(here):
+    data = StemDataModule(config_with(TOLD)).train
+    rate = SMALL_AUDIO.sample_rate
+    start = data.start(3, 1)
+    song = data.segments[1].song
+    beats = read_beats(song.beats)
+    whole = click_track(beats.beats, beats.downbeats, song.samples, rate)
+    expected = torch.from_numpy(whole[start : start + SMALL_AUDIO.segment_samples])
+    click = data[3, 1]["click"]
+    # Rounding to samples happens before the shift there and after it here.
+    torch.testing.assert_close(click.abs().cumsum(0), expected.abs().cumsum(0), rtol=0.02, atol=0.5)
+    assert click.abs().max() > 0.5
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one_with_the_double_batch(place):
+    keys = [TOLD, "data.params.path.latents=told"]
+    run_in(place, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys, "run_dir=one")
+    two = ["run_dir=two", "trainer.devices=2", "data.params.batch_size=1"]
+    run_in(place, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys, *two)
+    for task in TASKS:
+        one, other = (logged(place / run, f"val/loss_ema_{task}") for run in ("one", "two"))
+        assert other == pytest.approx(one, rel=1e-4)
+
+
+def test_task_losses_leave_out_what_does_not_count():
+    losses = TaskLosses()
+    losses.add("val", {"click": (torch.tensor([1.0, 5.0]), torch.tensor([True, False])), "mix": counted(2.0, 4.0)})
+    losses.add("val", {"click": (torch.tensor([3.0]), torch.tensor([True])), "mix": counted(6.0)})
+    losses.add("other", {"click": (torch.tensor([float("nan")]), torch.tensor([False]))})
+    means = {name: float(value) for name, value in losses.means(lambda tensor, reduce_op: tensor).items()}
+    assert means == {"val_click": 2.0, "val_mix": 4.0, "val": 3.0}
+
+
+def counted(*values: float) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(values), torch.ones(len(values), dtype=torch.bool)
