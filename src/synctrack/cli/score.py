@@ -12,7 +12,7 @@ from synctrack.files import write_json
 from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.long_csv import write_csv
-from synctrack.metrics.score import score_beats, score_beside
+from synctrack.metrics.score import add_onsets, compare_onsets, score_beats, score_beside
 from synctrack.metrics.tables import counts_line, matrix_table, notes, stem_table, table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
@@ -73,9 +73,12 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
     beats = read_arguments(arguments)
     source = str(arguments.folder or arguments.beats)
     result = {"folder": source, **score_beats(beats, arguments.window_size, arguments.seed)}
+    add_onsets(result, beats, arguments.workers)
     if arguments.reference:
         reference = _read_reference(arguments, tuple(beats.protocols))
         score_beside(result, beats, reference, str(arguments.reference))
+        add_onsets(result["reference"], reference, arguments.workers)
+        compare_onsets(result)
     _print(result)
     if arguments.json:
         write_json(arguments.json, result)

@@ -24,6 +24,9 @@ def long_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, s
             yield "", stem, "", "irs", protocol, row["interval_std"]
         for song, row in values["songs"].items():
             yield from _song_rows(song, row, result["stems"], protocol)
+    for song, row in result.get("onset_synchrony", {}).get("songs", {}).items():
+        yield song, "", "", "onset_synchrony", "", row["onset_synchrony"]
+        yield from _pairs(song, "onset_synchrony", row["matrix"], result["stems"], "")
 
 
 def _song_rows(song: str, row: Mapping[str, Any], stems: list[str], protocol: str) -> Iterator[tuple]:
@@ -33,10 +36,14 @@ def _song_rows(song: str, row: Mapping[str, Any], stems: list[str], protocol: st
         for stem, value in row[name].items():
             yield song, stem, "", metric, protocol, value
     for metric, matrix in row["pairs"].items():
-        for i, first in enumerate(stems):
-            for j, second in enumerate(stems):
-                if i != j:
-                    yield song, "", f"{first}/{second}", metric, protocol, matrix[i][j]
+        yield from _pairs(song, metric, matrix, stems, protocol)
+
+
+def _pairs(song: str, metric: str, matrix: list, stems: list[str], protocol: str) -> Iterator[tuple]:
+    for i, first in enumerate(stems):
+        for j, second in enumerate(stems):
+            if i != j:
+                yield song, "", f"{first}/{second}", metric, protocol, matrix[i][j]
 
 
 def write_csv(path: Path, result: Mapping[str, Any]) -> None:

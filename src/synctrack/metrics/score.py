@@ -18,6 +18,7 @@ from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import StemBeats, choose_protocols
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.compare import check_stems, compare, pairing_notes
+from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
 from synctrack.metrics.summary import SONG_METRICS, summarise
 
 ORDER = ("corrected", "paper")
@@ -81,6 +82,27 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
             "beats": times,
         }
     )
+
+
+def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None) -> None:
+    """Put `onset_synchrony` into `result`, where there is audio, and compare it where there is a reference's.
+
+    Args:
+        result: what `score_beats` gave for `beats`.
+        beats: of a folder.
+        workers: files at once; all processors where None.
+    """
+    if beats.layout is not None:
+        onsets = folder_onsets(beats.layout, workers)
+        result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
+
+
+def compare_onsets(result: dict[str, Any]) -> None:
+    """Put the difference of onset synchrony into the comparison of `result`, where folder and reference have it."""
+    sides = result.get("onset_synchrony"), result["reference"].get("onset_synchrony")
+    if all(sides):
+        change = compare(sides[0], sides[1], ("onset_synchrony",), result["seed"])
+        result["comparison"]["onset_synchrony"] = plain(change["onset_synchrony"])
 
 
 def score_beside(
@@ -156,6 +178,10 @@ def score_folder(
 
     beats = track(folder, layout)
     result = {"folder": str(folder), **score_beats(beats, window_size, seed)}
+    add_onsets(result, beats, workers)
     if reference is not None:
-        score_beside(result, beats, track(reference, "auto"), str(reference))
+        other = track(reference, "auto")
+        score_beside(result, beats, other, str(reference))
+        add_onsets(result["reference"], other, workers)
+        compare_onsets(result)
     return result

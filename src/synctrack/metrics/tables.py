@@ -40,7 +40,20 @@ def table(result: Mapping[str, Any]) -> str:
                 row += [_signed(change.get("difference")), span(change.get("interval_95"))]
             mark = values["marks"].get(name)
             rows.append([*row, f"! {mark}" if mark else ""])
+    if "onset_synchrony" in result:
+        rows.append(_onset_row(result))
     return aligned(rows, left=2)
+
+
+def _onset_row(result: Mapping[str, Any]) -> list[str]:
+    onsets = result["onset_synchrony"]
+    row = ["onsets", "onset synchrony (higher)", cell(onsets["value"]), span(onsets["interval_95"]), cell(0.0)]
+    if result.get("reference"):
+        change = result["comparison"].get("onset_synchrony", {})
+        row += [cell(result["reference"].get("onset_synchrony", {}).get("value"))]
+        row += [_signed(change.get("difference")), span(change.get("interval_95"))]
+    low = (onsets["interval_95"] or [onsets["value"]])[0]
+    return [*row, "! not better than chance" if low is not None and low <= 0 else ""]
 
 
 def _signed(value: float | None) -> str:
@@ -107,6 +120,12 @@ def notes(result: Mapping[str, Any]) -> list[str]:
                 f"{protocol}: {count} stems in {len(suspected)} songs seem to be followed at half or double tempo, "
                 f"such as {stem} in {song} at {ratio} of the song's"
             )
+    problems: dict[str, list[str]] = {}
+    for song, row in result.get("onset_synchrony", {}).get("songs", {}).items():
+        for stem, reason in row["problems"].items():
+            problems.setdefault(reason.partition(":")[0], []).append(f"{stem} in {song}")
+    for reason, stems in problems.items():
+        lines.append(f"onsets: {len(stems)} stems are {reason}: {', '.join(stems[:3])}{' …' if stems[3:] else ''}")
     return lines
 
 
