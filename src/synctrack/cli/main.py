@@ -13,6 +13,7 @@ from synctrack.errors import InputError, run_command
 COMMANDS = {
     "generate": ("generate", "generate songs: one folder of stems for each clip"),
     "score": ("score", "score the rhythm of stems: IRS, CBS and CBD"),
+    "check": ("check", "find stems that are late, early or drifting, and mend them"),
     "data": ("data", "make data sets: synthetic, midi, slakh, beats, latents"),
     "train": ("train", "train SyncTrack from YAML files"),
     "evaluate": ("evaluate", "generate a test set's clips from a run or checkpoint, and score them"),

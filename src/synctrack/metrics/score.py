@@ -18,7 +18,6 @@ from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import StemBeats, choose_protocols
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.compare import check_stems, compare, pairing_notes
-from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
 from synctrack.metrics.summary import SONG_METRICS, summarise
 
 ORDER = ("corrected", "paper")
@@ -93,6 +92,9 @@ def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = N
         workers: files at once; all processors where None.
     """
     if beats.layout is not None:
+        # Here and not above: scoring given beats needs no SciPy.
+        from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
+
         onsets = folder_onsets(beats.layout, workers)
         result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
 
