@@ -87,3 +87,12 @@ def test_command_names_the_stem_mends_it_and_proves_it(stems, tmp_path: Path):
     again = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", check=False)
     assert again.returncode == 2
     assert "holds files already" in again.stderr
+
+
+def test_score_says_which_stem_is_late_in_which_song(stems, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    for stem, wave in {**stems, "piano": late(stems["piano"], 0.25)}.items():
+        (tmp_path / "songs" / "Groove").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "songs" / "Groove" / f"{stem}.wav", wave, RATE)
+    lines = run_in(tmp_path, "eval_metrics/score.py", "songs").stdout.splitlines()
+    assert any(line.startswith("piano is late by 0.2") and line.endswith(" s in song Groove") for line in lines)

@@ -13,7 +13,7 @@ from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.long_csv import write_csv
 from synctrack.metrics.score import add_onsets, compare_onsets, score_beats, score_beside
-from synctrack.metrics.tables import counts_line, matrix_table, notes, stem_table, table
+from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
 
@@ -53,6 +53,7 @@ def _print(result: dict[str, Any]) -> None:
     print(table(result))
     print(*notes(result), sep="\n")
     print(counts_line(result))
+    print(*out_of_time(result), sep="\n")
     print()
     print(stem_table(result))
     protocol, values = next(iter(result["protocols"].items()))
