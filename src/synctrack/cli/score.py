@@ -12,8 +12,8 @@ from synctrack.files import write_json
 from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.long_csv import write_csv
-from synctrack.metrics.score import add_onsets, compare_onsets, score_beats, score_beside
-from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table
+from synctrack.metrics.score import add_onsets, compare_onsets, plain, score_beats, score_beside
+from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
 
@@ -30,6 +30,7 @@ def _parser(description: str, prog: str | None) -> ArgumentParser:
     parser = metric_parser(description, "both", prog)
     add = parser.add_argument
     add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
+    add("--truth", type=Path, help="known beats: a folder of songs' beats.json, .beats, .txt or MIDI, or one such file")
     add("--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the intervals and the chance column (default: 0)")
     add("--json", type=Path, metavar="FILE", help="write everything there, beat times included")
@@ -47,6 +48,12 @@ def _read_reference(arguments: Namespace, protocols: Sequence[str]) -> StemBeats
     return replace(reference, protocols=protocols)
 
 
+def _add_truth(result: dict[str, Any], beats: StemBeats, path: Path) -> None:
+    from synctrack.metrics.truth import read_truth, score_truth
+
+    result["truth"] = plain({"path": str(path), **score_truth(beats, read_truth(path, beats.songs))})
+
+
 def _print(result: dict[str, Any]) -> None:
     if result["layout"]:
         print(result["layout"])
@@ -56,6 +63,9 @@ def _print(result: dict[str, Any]) -> None:
     print(*out_of_time(result), sep="\n")
     print()
     print(stem_table(result))
+    if "truth" in result:
+        print()
+        print(truth_table(result["truth"]))
     protocol, values = next(iter(result["protocols"].items()))
     for name, title in (("cbs", "CBS"), ("lag", "lag (s)")):
         print()
@@ -80,6 +90,8 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
         score_beside(result, beats, reference, str(arguments.reference))
         add_onsets(result["reference"], reference, arguments.workers)
         compare_onsets(result)
+    if arguments.truth:
+        _add_truth(result, beats, arguments.truth)
     _print(result)
     if arguments.json:
         write_json(arguments.json, result)

@@ -86,6 +86,16 @@ def stem_table(result: Mapping[str, Any]) -> str:
     return aligned(rows, left=2)
 
 
+def truth_table(truth: Mapping[str, Any]) -> str:
+    """What `score_truth` returned, as aligned text."""
+    rows = [["protocol", "beats against truth", "F-measure", "CMLt", "AMLt", "information gain"]]
+    for protocol, values in truth["protocols"].items():
+        rows += [[protocol, stem, *map(cell, measures.values())] for stem, measures in values["stems"].items()]
+    missing = truth["missing"]
+    line = f"\n{len(missing)} songs have no known beats, such as {missing[0]}" if missing else ""
+    return aligned(rows, left=2) + line
+
+
 def matrix_table(stems: Sequence[str], matrix: Sequence[Sequence[float | None]], title: str) -> str:
     """A stem x stem matrix as aligned text, `title` above its stems."""
     rows = [[title, *stems]]
