@@ -59,8 +59,6 @@ def _songs_of(files: dict[str, Path], source: str) -> StemBeats:
 
 
 def _check_content(path: Path, content: Any) -> None:
-    if isinstance(content, dict) and isinstance(content.get("beats"), list):
-        raise InputError(f"{path}: holds the beats of one song, not of stems; score audio with --truth {path.name}")
     if not (isinstance(content, dict) and isinstance(content.get("beats"), dict) and content["beats"]):
         raise InputError(f'{path}: "beats" with {{song: {{stem: [seconds, ...]}}}} is missing')
 
