@@ -20,7 +20,7 @@ import soundfile
 from tqdm import tqdm
 
 from synctrack.errors import run_command
-from synctrack.metrics.beats.folders import find_stems
+from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.beats.types import PROTOCOL_FPS
 from synctrack.metrics.cbd import cbd
 from synctrack.metrics.cbs import cbs
@@ -55,7 +55,7 @@ def score_baseline(folder: Path, metric: str) -> None:
     begin = time.perf_counter()
     stems = {
         stem: {song: decode(find_activations(str(path)))[:, 0] for song, path in songs.items()}
-        for stem, songs in find_stems(folder).items()
+        for stem, songs in find_layout(folder).stems.items()
     }
     seconds = time.perf_counter() - begin
     songs = {song: [beats[song] for beats in stems.values()] for song in next(iter(stems.values()))}

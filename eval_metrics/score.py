@@ -10,7 +10,7 @@ from pathlib import Path
 # A copy of the source tree runs its own code, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from synctrack.cli.metrics import run_score
+from synctrack.cli.score import run_score
 from synctrack.errors import run_command
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from synctrack.files import atomic_path
 from synctrack.metrics.beats.folders import track_folder
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import FileBeats, StemBeats
+from synctrack.metrics.bootstrap import bootstrap_interval
 from synctrack.metrics.score import score_beats
-from synctrack.metrics.summary import bootstrap_interval
 
 SECONDS = 10.24
 MARGIN = 1.5

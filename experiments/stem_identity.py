@@ -23,7 +23,7 @@ from synctrack.data.dataset import StemDataset
 from synctrack.data.sources.grooves import DEFAULT_STEMS
 from synctrack.errors import InputError, run_command
 from synctrack.files import write_json
-from synctrack.metrics.beats.folders import find_stems
+from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.stem_identity import report, share, train
 
 MAX_SEGMENTS = 1000  # of a data set, evenly spaced
@@ -39,7 +39,7 @@ def clip_format(folder: str | Path) -> AudioFormat:
         raise InputError(f"{folder}: is not a folder; name one of generated stems, or a data set")
     if not _is_tree(folder):
         return AudioFormat()
-    info = audio_info(next(iter(find_stems(Path(folder))["stem_0"].values())))
+    info = audio_info(next(iter(find_layout(Path(folder)).stems["stem_0"].values())))
     rate = min(info.sample_rate, AudioFormat.sample_rate)
     return AudioFormat(rate, f_max=rate / 2, frames=info.num_samples_at(rate) // AudioFormat.hop_length)
 
@@ -51,7 +51,7 @@ def read_clips(folder: str | Path | Sequence[str], stems: Sequence[str], audio: 
         chosen = np.linspace(0, len(data) - 1, min(len(data), MAX_SEGMENTS)).round().astype(int)
         yield from (data[0, index]["waveform"].numpy() for index in chosen)
         return
-    trees = list(find_stems(Path(folder)).values())
+    trees = list(find_layout(Path(folder)).stems.values())
     names = [name for name in trees[0] if all(name in files for files in trees)]
     if not names or len(trees) != len(stems):
         raise InputError(f"{folder}: has {len(names)} clips of {len(trees)} stems, not of {len(stems)}; see --stems")

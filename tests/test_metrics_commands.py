@@ -20,7 +20,7 @@ pytestmark = pytest.mark.medium
 
 RATE = 16000
 SECONDS = 6.0
-INTERVALS = {"one": 0.5, "two": 0.6, "three": 0.65, "four": 0.55}
+INTERVALS = {"one": 0.5, "two": 0.6, "three": 0.65, "four": 0.55, "five": 0.7}
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def click_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four songs of four stems of the same clicks each, as the generator lays them out: with mix and targets."""
+    """Five songs of four stems of the same clicks each, as the generator lays them out: with mix and targets."""
     folder = tmp_path_factory.mktemp("clicks")
     for song, interval in INTERVALS.items():
         samples = clicks(np.arange(0.25, SECONDS, interval), SECONDS, RATE)
@@ -87,7 +87,7 @@ def test_score_writes_everything_and_can_read_it_again(stems, run, tmp_path):
         "eval_metrics/score.py", "--folder", stems, "--reference", stems, "--json", "all.json", "--csv", "songs.csv"
     )
     result = json.loads((tmp_path / "all.json").read_text())
-    assert list(result["protocols"]) == ["paper", "corrected"]
+    assert list(result["protocols"]) == ["corrected", "paper"]
     assert result["stems"] == ["stem_0", "stem_1", "stem_2", "stem_3"]
     corrected = result["protocols"]["corrected"]
     assert corrected["mean_beat_ratio"] == 1
@@ -99,10 +99,12 @@ def test_score_writes_everything_and_can_read_it_again(stems, run, tmp_path):
     assert "madmom" in result["tracker"]
     assert result["reference"]["protocols"] == result["protocols"]
     rows = list(csv.DictReader((tmp_path / "songs.csv").open()))
-    assert [row["song"] for row in rows] == sorted(f"{song}_from_0" for song in INTERVALS)
-    assert {row["corrected_beat_ratio"] for row in rows} == {"1.0"}
+    found = [row for row in rows if row["metric"] == "cbs" and row["protocol"] == "corrected" and not row["pair"]]
+    assert [row["song"] for row in found] == ["", *sorted(f"{song}_from_0" for song in INTERVALS)]
+    assert {row["value"] for row in found} == {"1.0"}
+    assert {row["pair"] for row in rows if row["metric"] == "lag"} >= {"stem_0/stem_1", "stem_3/stem_2"}
     again = run("eval_metrics/score.py", "--beats", "all.json", "--reference", "all.json")
-    assert again.stdout.splitlines()[:9] == first.stdout.splitlines()[:9]
+    assert again.stdout.splitlines()[:13] == first.stdout.splitlines()[1:14]
 
 
 def test_beats_are_cached_by_content_and_not_without_cache(stems, cache):
@@ -159,8 +161,8 @@ def test_songs_that_a_stem_lacks_are_left_out_and_counted(stems, run):
     (stems / "stem_2" / "two_from_0.wav").unlink()
     output = run("eval_metrics/score.py", "--folder", stems)
     assert "songs not in every stem: 1" in output.stdout
-    assert "1 of 4 file names are not in every stem folder" in output.stderr
-    assert output.stdout.splitlines()[-1].startswith("3 songs x 4 stems; 15 files")
+    assert "1 of 5 file names are not in every stem folder" in output.stderr
+    assert "\n4 songs x 4 stems; 19 files" in output.stdout
 
 
 def test_unreadable_files_are_skipped_and_counted_or_refused(stems, run):
@@ -245,8 +247,8 @@ def test_scripts_start_without_torch_or_madmom(tmp_path, run):
     (tmp_path / "probe.py").write_text(
         "import runpy, sys\n"
         f"sys.argv = ['score.py', '--beats', {str(path)!r}]\n"
-        "from synctrack.cli import metrics\n"
-        "metrics.run_score('')\n"
+        "from synctrack.cli import score\n"
+        "score.run_score('')\n"
         "heavy = {'torch', 'pytorch_lightning', 'madmom', 'librosa', 'numba', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -11,10 +11,13 @@ import soundfile
 from helpers.metrics_corpus import clicks
 from synctrack.cli.metric_arguments import choose_protocols
 from synctrack.errors import InputError
-from synctrack.metrics.beats.folders import find_stems, track_folder
+from synctrack.metrics.beats.folders import track_folder
+from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import FileBeats, StemBeats
-from synctrack.metrics.summary import bootstrap_interval, chance_floor, summarise
+from synctrack.metrics.bootstrap import bootstrap_interval
+from synctrack.metrics.chance import chance_floor
+from synctrack.metrics.summary import summarise
 
 
 def songs_in_time(num_songs: int, num_stems: int = 4) -> dict[str, list[np.ndarray]]:
@@ -49,8 +52,8 @@ def test_chance_floor_is_seeded_and_far_from_songs_in_time():
     assert 0.4 < floor["avg_error"] < 0.6
 
 
-def test_chance_floor_is_nan_with_fewer_songs_than_stems():
-    songs = songs_in_time(3)
+def test_there_is_no_chance_floor_with_fewer_than_five_songs():
+    songs = songs_in_time(4)
     assert np.isnan(list(chance_floor(songs, dict.fromkeys(songs, 30.0), 0.15, seed=0).values())).all()
 
 
@@ -83,12 +86,12 @@ def test_stems_sort_by_number_and_hidden_files_do_not_count(tmp_path):
         (tmp_path / f"stem_{number}").mkdir()
         for name in ("a.WAV", "._a.wav", "notes.txt"):
             (tmp_path / f"stem_{number}" / name).write_bytes(b"")
-    stems = find_stems(tmp_path)
+    stems = find_layout(tmp_path).stems
     assert list(stems) == ["stem_0", "stem_2", "stem_10"]
     assert {tuple(files) for files in stems.values()} == {("a",)}
     (tmp_path / "stem_2" / "a.flac").write_bytes(b"")
     with pytest.raises(InputError, match="the same name"):
-        find_stems(tmp_path)
+        find_layout(tmp_path)
 
 
 def test_beat_this_is_optional_and_says_so(monkeypatch):

@@ -14,6 +14,7 @@ COMMANDS = {
     "generate": ("generate", "generate songs: one folder of stems for each clip"),
     "separate": ("separate", "separate a mix into stems"),
     "score": ("score", "score the rhythm of stems: IRS, CBS and CBD"),
+    "check": ("check", "find stems that are late, early or drifting, and mend them"),
     "data": ("data", "create data sets: synthetic, midi, slakh, beats, latents"),
     "train": ("train", "train SyncTrack from YAML files"),
     "evaluate": ("evaluate", "generate the clips of a test set from a run or checkpoint, and score them"),

@@ -1,4 +1,4 @@
-"""What the four scripts share on the command line."""
+"""What the commands of the metrics share on the command line."""
 
 import argparse
 import sys
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from synctrack.errors import InputError
-from synctrack.metrics.beats.folders import LAYOUTS, track_folder
+from synctrack.metrics.beats.folders import track_folder
 from synctrack.metrics.beats.given import read_given_beats
+from synctrack.metrics.beats.layout import LAYOUTS, find_layout
 from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
 from synctrack.metrics.beats.types import PROTOCOL_FPS, StemBeats, choose_protocols
 
@@ -37,6 +38,14 @@ def _workers(text: str) -> int:
     return int(text)
 
 
+def stem_list(text: str) -> list[str]:
+    """A --stems from the command line. Raises InputError unless it names two stems or more, none twice."""
+    stems = [stem.strip() for stem in text.split(",") if stem.strip()]
+    if len(stems) < 2 or len(set(stems)) < len(stems):
+        raise InputError(f"--stems {text}: must be two or more different names, with commas between")
+    return stems
+
+
 def metric_parser(description: str, protocol: str, prog: str | None = None) -> argparse.ArgumentParser:
     """The options that say where beats come from. `protocol` is the default."""
     parser = argparse.ArgumentParser(
@@ -50,6 +59,7 @@ def metric_parser(description: str, protocol: str, prog: str | None = None) -> a
     parser.set_defaults(default_protocol=protocol)
     layout = "of the folder: one sub-folder for each stem, or for each song; auto (default) decides by the names"
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help=layout)
+    parser.add_argument("--stems", type=stem_list, metavar="A,B", help="score these stems alone")
     parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="default: %(default)s")
     parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the beat cache")
@@ -84,13 +94,14 @@ def read_arguments(arguments: argparse.Namespace) -> StemBeats:
     else:
         tracker = make_tracker(arguments.tracker, arguments.weights)
         choose_protocols(tracker.protocols, arguments.protocol, arguments.default_protocol)
+        found = find_layout(arguments.folder, arguments.layout, arguments.stems)
         beats = track_folder(
             arguments.folder,
             tracker,
             cache=not arguments.no_cache,
             strict=arguments.strict,
             workers=arguments.workers,
-            layout=arguments.layout,
+            layout=found,
         )
     warn(beats)
     protocols = choose_protocols(beats.protocols, arguments.protocol, arguments.default_protocol)

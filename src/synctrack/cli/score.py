@@ -1,8 +1,19 @@
-"""`synctrack score`: IRS, CBS and CBD of a folder of stems."""
+"""`synctrack score` and `eval_metrics/score.py`: all metrics of a folder of stems as tables, JSON and CSV."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from synctrack.cli.metrics import run_score
+from synctrack.cli.metric_arguments import metric_parser, parse, read_arguments, window_size
+from synctrack.errors import InputError
+from synctrack.files import write_json
+from synctrack.metrics.beats.types import StemBeats
+from synctrack.metrics.cbs import WINDOW_SIZE
+from synctrack.metrics.long_csv import write_csv
+from synctrack.metrics.score import add_onsets, compare_onsets, plain, score_beats, score_beside
+from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
 
@@ -13,3 +24,76 @@ IRS: how steady each stem's beat is, in seconds (lower is better). CBS: how ofte
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
     run_score(DESCRIPTION, argv, prog)
+
+
+def _parser(description: str, prog: str | None) -> ArgumentParser:
+    parser = metric_parser(description, "both", prog)
+    add = parser.add_argument
+    add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
+    add("--truth", type=Path, help="known beats: a folder of songs' beats.json, .beats, .txt or MIDI, or one such file")
+    add("--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the intervals and the chance column (default: 0)")
+    add("--json", type=Path, metavar="FILE", help="write everything there, beat times included")
+    add("--csv", type=Path, metavar="FILE", help="write one line for each value: song, stem, pair, metric, protocol")
+    return parser
+
+
+def _read_reference(arguments: Namespace, protocols: Sequence[str]) -> StemBeats:
+    """The beats of --reference, in the protocols of the beats that it stands beside."""
+    source = {"beats": arguments.reference} if arguments.reference.is_file() else {"folder": arguments.reference}
+    settings = {**vars(arguments), "folder": None, "beats": None, "layout": "auto", **source}
+    reference = read_arguments(Namespace(**settings))
+    if set(protocols) - set(reference.protocols):
+        raise InputError(f"--reference {arguments.reference}: has no beats in protocol {' and '.join(protocols)}")
+    return replace(reference, protocols=protocols)
+
+
+def _add_truth(result: dict[str, Any], beats: StemBeats, path: Path) -> None:
+    from synctrack.metrics.truth import read_truth, score_truth
+
+    result["truth"] = plain({"path": str(path), **score_truth(beats, read_truth(path, beats.songs))})
+
+
+def _print(result: dict[str, Any]) -> None:
+    if result["layout"]:
+        print(result["layout"])
+    print(table(result))
+    print(*notes(result), sep="\n")
+    print(counts_line(result))
+    print(*out_of_time(result), sep="\n")
+    print()
+    print(stem_table(result))
+    if "truth" in result:
+        print()
+        print(truth_table(result["truth"]))
+    protocol, values = next(iter(result["protocols"].items()))
+    for name, title in (("cbs", "CBS"), ("lag", "lag (s)")):
+        print()
+        print(matrix_table(result["stems"], values["matrices"][name], f"{title}, {protocol}"))
+
+
+def run_score(description: str, argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """All metrics as tables, and as JSON and CSV.
+
+    Args:
+        description: of the command's help.
+        argv: arguments, without the program's name; those of the process by default.
+        prog: the command's name in its help.
+    """
+    arguments = parse(_parser(description, prog), argv)
+    beats = read_arguments(arguments)
+    source = str(arguments.folder or arguments.beats)
+    result = {"folder": source, **score_beats(beats, arguments.window_size, arguments.seed)}
+    add_onsets(result, beats, arguments.workers)
+    if arguments.reference:
+        reference = _read_reference(arguments, tuple(beats.protocols))
+        score_beside(result, beats, reference, str(arguments.reference))
+        add_onsets(result["reference"], reference, arguments.workers)
+        compare_onsets(result)
+    if arguments.truth:
+        _add_truth(result, beats, arguments.truth)
+    _print(result)
+    if arguments.json:
+        write_json(arguments.json, result)
+    if arguments.csv:
+        write_csv(arguments.csv, result)

@@ -57,6 +57,25 @@ class BeatDeviation:
     songs: dict[str, SongDeviation]
 
 
+def _pair(reference: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (paired,) in seconds of the nearest target beats, and the half intervals (paired,) of their sides."""
+    intervals = np.diff(reference)
+    half_before = np.r_[intervals[0], intervals] / 2
+    half_after = np.r_[intervals, intervals[-1]] / 2
+    after = np.searchsorted(target, reference)
+    early, late = target[np.maximum(after - 1, 0)], target[np.minimum(after, len(target) - 1)]
+    nearest = np.where(np.abs(early - reference) <= np.abs(late - reference), early, late)
+    offset = nearest - reference
+    kept = (nearest >= reference - half_before) & (nearest < reference + half_after)
+    half = np.where(offset < 0, half_before, half_after)
+    return offset[kept], half[kept]
+
+
+def paired_offsets(reference: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Target minus reference in seconds, (paired,), of the beats that `beat_errors` pairs."""
+    return _pair(reference, target)[0]
+
+
 def beat_errors(reference: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Errors of the reference beats that find a partner in the target.
 
@@ -67,16 +86,8 @@ def beat_errors(reference: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
         (paired,) errors in half inter-beat intervals, each in [0, 1].
     """
-    intervals = np.diff(reference)
-    half_before = np.r_[intervals[0], intervals] / 2
-    half_after = np.r_[intervals, intervals[-1]] / 2
-    after = np.searchsorted(target, reference)
-    early, late = target[np.maximum(after - 1, 0)], target[np.minimum(after, len(target) - 1)]
-    nearest = np.where(np.abs(early - reference) <= np.abs(late - reference), early, late)
-    offset = nearest - reference
-    kept = (nearest >= reference - half_before) & (nearest < reference + half_after)
-    half = np.where(offset < 0, half_before, half_after)
-    return np.abs(offset[kept]) / half[kept]
+    offset, half = _pair(reference, target)
+    return np.abs(offset) / half
 
 
 def song_deviation(stems: Sequence[np.ndarray]) -> SongDeviation:

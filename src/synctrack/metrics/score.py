@@ -1,28 +1,37 @@
-"""All three metrics at once, with the beats of every stem found once and kept.
+"""All metrics at once, with the beats of every stem found once and kept.
 
 IRS: how steady each stem's beat is (lower is better). CBS: how often the stems have their beats together (higher is
-better). CBD: how far apart paired beats lie, in half beats (lower is better). See IRS.py, CBS.py and CBD.py.
+better). CBD: how far apart paired beats lie, in half beats (lower is better). See irs.py, cbs.py and cbd.py.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synctrack.metrics.beats.folders import track_folder
+from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import StemBeats, choose_protocols
 from synctrack.metrics.cbs import WINDOW_SIZE
-from synctrack.metrics.summary import summarise
+from synctrack.metrics.compare import check_stems, compare, pairing_notes
+from synctrack.metrics.summary import SONG_METRICS, summarise
+
+ORDER = ("corrected", "paper")
+"""`corrected` is right, `paper` compares with published numbers."""
 
 
-def _plain(value: Any) -> Any:
-    """The same with None for every NaN, which JSON does not have."""
+def plain(value: Any) -> Any:
+    """The same as JSON can hold it: lists for arrays, None for every NaN."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -32,21 +41,23 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
     Args:
         beats: of a folder, or given.
         window_size: of CBS, in seconds.
-        seed: of the bootstrap intervals and the chance floor.
+        seed: of the bootstrap intervals and the chance level.
 
     Returns:
-        What JSON can hold: under `protocols`, for each of them the published names' overall values, `interval_95`,
-        `chance_floor`, `stems` and `songs`; beside it `beats`, `durations`, `counts`, `unreadable`, `tracker`,
-        `window_size` and `seed`. Numbers that do not exist are None.
+        What JSON can hold: under `protocols`, for each of them `irs`, `cbs`, `cbd` (and the published names), their
+        `interval_95`, `chance_floor`, `marks` and `reasons`, the `matrices` of stems, `stems` and `songs`; beside it
+        `beats`, `durations`, `counts`, `unreadable`, `layout`, `tracker`, `window_size` and `seed`. Numbers that do
+        not exist are None.
     """
-    protocols = {protocol: summarise(beats, protocol, window_size, seed) for protocol in beats.protocols}
+    names = sorted(beats.protocols, key=lambda name: ORDER.index(name) if name in ORDER else -1)
+    protocols = {protocol: summarise(beats, protocol, window_size, seed) for protocol in names}
     first = next(iter(protocols.values()))
     times = {
         protocol: {
             song: {stem: file.beats[protocol].tolist() for stem, file in stems.items()}
             for song, stems in beats.files.items()
         }
-        for protocol in beats.protocols
+        for protocol in names
     }
     counts = {
         "songs": len(beats.songs),
@@ -56,9 +67,10 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
         "silent_files": sum(stem["silent_files"] for stem in first["stems"].values()),
     }
     durations = {song: max(file.duration for file in stems.values()) for song, stems in beats.files.items()}
-    return _plain(
+    return plain(
         {
             "tracker": beats.tracker,
+            "layout": beats.layout.describe() if beats.layout else None,
             "window_size": window_size,
             "seed": seed,
             "stems": list(beats.stems),
@@ -69,6 +81,60 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
             "beats": times,
         }
     )
+
+
+def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None) -> None:
+    """Put `onset_synchrony`, and the verdicts of `check_song` as `timing`, into `result`, where there is audio.
+
+    Args:
+        result: what `score_beats` gave for `beats`.
+        beats: of a folder.
+        workers: files at once; all processors where None.
+    """
+    if beats.layout is not None:
+        # Here and not above: scoring given beats needs no SciPy.
+        from synctrack.metrics.check.verdict import check_song
+        from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
+
+        onsets = folder_onsets(beats.layout, workers)
+        result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
+        timing = {song: check_song(stems) for song, stems in onsets.items()}
+        result["timing"] = {
+            song: {stem: verdict.as_dict() for stem, verdict in stems.items()} for song, stems in timing.items()
+        }
+
+
+def compare_onsets(result: dict[str, Any]) -> None:
+    """Put the difference of onset synchrony into the comparison of `result`, where folder and reference have it."""
+    sides = result.get("onset_synchrony"), result["reference"].get("onset_synchrony")
+    if all(sides):
+        change = compare(sides[0], sides[1], ("onset_synchrony",), result["seed"])
+        result["comparison"]["onset_synchrony"] = plain(change["onset_synchrony"])
+
+
+def score_beside(
+    result: dict[str, Any], beats: StemBeats, reference: StemBeats, folder: str, metrics: Sequence[str] = SONG_METRICS
+) -> None:
+    """Put the scores of a reference, and what differs, into `result`, under `reference` and `comparison`.
+
+    Args:
+        result: what `score_beats` gave for `beats`.
+        beats: of the folder.
+        reference: of the reference, in the same protocols.
+        folder: name of the reference.
+        metrics: keys of the songs' rows to compare.
+
+    Raises:
+        InputError: the reference has other stems.
+    """
+    check_stems(beats, reference)
+    other = score_beats(reference, result["window_size"], result["seed"])
+    result["reference"] = {"folder": folder, **other}
+    differences = {
+        protocol: compare(values, other["protocols"][protocol], tuple(metrics), result["seed"])
+        for protocol, values in result["protocols"].items()
+    }
+    result["comparison"] = plain({"notes": pairing_notes(beats, reference), "protocols": differences})
 
 
 def score_folder(
@@ -83,6 +149,7 @@ def score_folder(
     strict: bool = False,
     workers: int | None = None,
     layout: str = "auto",
+    stems: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Score a folder of stems.
@@ -92,26 +159,36 @@ def score_folder(
         reference: another such folder, scored for comparison.
         protocol: `paper`, `corrected` or `both`.
         window_size: of CBS, in seconds.
-        tracker: `madmom` or `beat_this`, which knows `corrected` only.
+        tracker: one of `TRACKERS`; all but `madmom` know `corrected` only.
         weights: checkpoint for `beat_this`.
         cache: use and fill the beat cache.
         strict: refuse unreadable files instead of skipping them.
         workers: files tracked at once; all processors where None.
-        layout: of the folder, see `find_stems`.
-        seed: of the bootstrap intervals and the chance floor.
+        layout: of the folder, see `find_layout`; that of the reference is found from its names.
+        stems: the stems to score; all where None.
+        seed: of the bootstrap intervals and the chance level.
 
     Returns:
-        As `score_beats`; the reference's under `reference`.
+        As `score_beats`; the reference's under `reference`, and how they differ under `comparison`.
 
     Raises:
-        InputError: as `track_folder` and `make_tracker` do, or the tracker does not know the protocol.
+        InputError: as `track_folder` and `make_tracker` do, the tracker does not know the protocol, or the reference
+            has other stems.
     """
     chosen = make_tracker(tracker, Path(weights) if weights is not None else None)
     protocols = choose_protocols(chosen.protocols, protocol, protocol)
 
-    def score(path: str | Path) -> dict[str, Any]:
-        beats = track_folder(path, chosen, cache=cache, strict=strict, workers=workers, layout=layout)
-        return score_beats(replace(beats, protocols=protocols), window_size, seed)
+    def track(path: str | Path, form: str) -> StemBeats:
+        found = find_layout(path, form, stems)
+        beats = track_folder(path, chosen, cache=cache, strict=strict, workers=workers, layout=found)
+        return replace(beats, protocols=protocols)
 
-    result = {"folder": str(folder), **score(folder)}
-    return result if reference is None else {**result, "reference": {"folder": str(reference), **score(reference)}}
+    beats = track(folder, layout)
+    result = {"folder": str(folder), **score_beats(beats, window_size, seed)}
+    add_onsets(result, beats, workers)
+    if reference is not None:
+        other = track(reference, "auto")
+        score_beside(result, beats, other, str(reference))
+        add_onsets(result["reference"], other, workers)
+        compare_onsets(result)
+    return result

@@ -9,9 +9,7 @@ from typing import Any, Protocol
 
 from synctrack.errors import InputError
 from synctrack.metrics.score import score_folder
-from synctrack.metrics.tables import counts_line, table
-
-PUBLISHED_NAMES = {"irs": "avg_interval_std", "cbs": "mean_beat_ratio", "cbd": "avg_error"}
+from synctrack.metrics.tables import counts_line, notes, table
 
 
 class SavesStems(Protocol):
@@ -50,8 +48,8 @@ class Scores:
 
     Attributes:
         irs: inter-beat-interval regularity in seconds; lower is better.
-        cbs: cross-track beat synchronisation, 0 to 1; higher is better.
-        cbd: cross-track beat dispersion in half beats; lower is better.
+        cbs: cross-stem beat synchronisation, 0 to 1; higher is better.
+        cbd: cross-stem beat deviation in half beats; lower is better.
         coverage: share of beats that CBD could pair.
         protocol: `corrected`, `paper`, or that of the tracker.
         details: all that `synctrack score --json` writes.
@@ -65,7 +63,7 @@ class Scores:
     details: dict[str, Any] = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{table(self.details)}\n{counts_line(self.details)}"
+        return "\n".join([table(self.details), *notes(self.details), counts_line(self.details)])
 
 
 def score(
@@ -108,10 +106,9 @@ def _as_scores(details: dict[str, Any], protocol: str) -> Scores:
 
     def read(name: str) -> Score:
         interval, chance = values["interval_95"].get(name), values["chance_floor"].get(name)
-        known = interval is not None and interval[0] is not None
         value = math.nan if values[name] is None else values[name]
-        return Score(value, tuple(interval) if known else None, chance)
+        return Score(value, tuple(interval) if interval is not None else None, chance)
 
-    metrics = {metric: read(name) for metric, name in PUBLISHED_NAMES.items()}
+    metrics = {name: read(name) for name in ("irs", "cbs", "cbd")}
     coverage = math.nan if values["coverage"] is None else values["coverage"]
     return Scores(**metrics, coverage=coverage, protocol=protocol, details=details)

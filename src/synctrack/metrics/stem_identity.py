@@ -16,7 +16,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import InputError
-from synctrack.metrics.summary import SILENCE_PEAK, bootstrap_interval
+from synctrack.metrics.bootstrap import bootstrap_interval
+from synctrack.metrics.summary import SILENCE_PEAK
 
 LOUDNESS = 0.1  # root mean square to which stems are normalised
 RANGE = np.log(100)  # 40 dB below a mel's maximum: the faint noise of a vocoder is below and must not decide

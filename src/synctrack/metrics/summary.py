@@ -1,89 +1,48 @@
-"""All three metrics of one folder in one protocol, with what it takes to read them: intervals, chance, coverage."""
+"""All metrics of one folder in one protocol, with what it takes to read them: intervals, chance, marks, coverage."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from synctrack.metrics.beats.types import StemBeats
-from synctrack.metrics.cbd import cbd
-from synctrack.metrics.cbs import cbs
+from synctrack.metrics.bootstrap import bootstrap_interval, mean_interval, nanmean, too_few
+from synctrack.metrics.cbd import BeatDeviation, cbd
+from synctrack.metrics.cbs import BeatSynchrony, cbs
+from synctrack.metrics.chance import PUBLISHED_NAMES, chance_floor, chance_reason, fold_song, marks, noise_irs
 from synctrack.metrics.irs import interval_statistics, irs
+from synctrack.metrics.pairs import mean_matrices, pair_matrices
+from synctrack.metrics.tempo import suspected_levels, tempo
 
-BOOTSTRAP_ROUNDS = 1000
-CHANCE_SONGS = 200
 # Files whose highest sample lies below -60 dB of full scale are counted as silent.
 SILENCE_PEAK = 1e-3
+SONG_METRICS = ("irs", "cbs", "cbd", "folded_cbs", "folded_cbd")
 
 
-def bootstrap_interval(statistic: Callable[[np.ndarray], np.ndarray], num_songs: int, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of a statistic over songs.
-
-    Args:
-        statistic: takes (rounds, num_songs) song indices, gives the statistic of each round.
-        num_songs: how many songs there are.
-        seed: of the resampling with replacement.
-
-    Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    values = statistic(np.random.default_rng(seed).integers(num_songs, size=(BOOTSTRAP_ROUNDS, num_songs)))
-    values = values[np.isfinite(values)]
-    low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (np.nan, np.nan)
-    return float(low), float(high)
+def _with_published(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with the published evaluation's names beside irs, cbs and cbd."""
+    return {**values, **{PUBLISHED_NAMES[name]: values[name] for name in PUBLISHED_NAMES if name in values}}
 
 
-def _nanmean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean over the numbers; NaN where there is none, without a warning."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis)
-
-
-def _intervals(stem_std: np.ndarray, ratios: np.ndarray, errors: np.ndarray, seed: int) -> dict[str, Any]:
-    """Bootstrap intervals from (songs, stems) interval deviations and (songs,) CBS and CBD; NaN where there is none."""
+def _intervals(rows: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """Metric → bootstrap interval, and metric → why there is none."""
+    stem_std = np.array([list(row["interval_std"].values()) for row in rows.values()])
 
     def regularity(rounds: np.ndarray) -> np.ndarray:
-        return _nanmean(_nanmean(stem_std[rounds], axis=1), axis=1)
+        return nanmean(nanmean(stem_std[rounds], axis=1), axis=1)
 
-    return {
-        "avg_interval_std": bootstrap_interval(regularity, len(stem_std), seed),
-        "mean_beat_ratio": bootstrap_interval(lambda rounds: _nanmean(ratios[rounds], axis=1), len(ratios), seed),
-        "avg_error": bootstrap_interval(lambda rounds: _nanmean(errors[rounds], axis=1), len(errors), seed),
-    }
-
-
-def chance_floor(
-    songs: Mapping[str, Sequence[np.ndarray]], durations: Mapping[str, float], window_size: float, seed: int
-) -> dict[str, float]:
-    """CBS and CBD of the same stems, re-paired at random so that no two come from the same song.
-
-    Args:
-        songs: for each song the beat times in seconds of its stems.
-        durations: for each song its duration in seconds.
-        window_size: of CBS, in seconds.
-        seed: of the pairing.
-
-    Returns:
-        `mean_beat_ratio` and `avg_error` over at least CHANCE_SONGS pairings; NaN with fewer songs than stems, where
-        no such pairing exists.
-    """
-    names = list(songs)
-    num_stems = len(next(iter(songs.values())))
-    if len(names) < num_stems:
-        return {"mean_beat_ratio": np.nan, "avg_error": np.nan}
-    generator = np.random.default_rng(seed)
-    paired, paired_durations = {}, {}
-    while len(paired) < CHANCE_SONGS:
-        order = generator.permutation(len(names))
-        shifts = generator.choice(len(names), num_stems, replace=False)
-        for i in range(len(names)):
-            sources = [names[order[(i + shift) % len(names)]] for shift in shifts]
-            name = f"pairing {len(paired)}"
-            paired[name] = [songs[source][stem] for stem, source in enumerate(sources)]
-            paired_durations[name] = max(durations[source] for source in sources)
-    synchrony = cbs(paired, paired_durations, window_size)
-    return {"mean_beat_ratio": synchrony.mean_beat_ratio, "avg_error": cbd(paired).avg_error}
+    intervals, reasons = {}, {}
+    for name in SONG_METRICS:
+        column = np.array([row[name] for row in rows.values()])
+        reason = too_few(int(np.isfinite(column).sum()))
+        if reason:
+            intervals[name], reasons[name] = None, reason
+        elif name == "irs":
+            intervals[name] = bootstrap_interval(regularity, len(stem_std), seed)
+        else:
+            intervals[name] = mean_interval(column, seed)
+    return intervals, reasons
 
 
 def _stem_rows(beats: StemBeats, protocol: str) -> dict[str, dict[str, Any]]:
@@ -103,43 +62,79 @@ def _stem_rows(beats: StemBeats, protocol: str) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def _song_rows(
+    beats: StemBeats, protocol: str, window_size: float, synchrony: BeatSynchrony, deviation: BeatDeviation
+) -> dict[str, dict[str, Any]]:
+    """Per song that every stem has: its values, those of its stems and of its pairs of stems."""
+    rows = {}
+    for song, stems in beats.by_song(protocol).items():
+        named = dict(zip(beats.stems, stems, strict=True))
+        known = deviation.songs.get(song)
+        row = asdict(known) if known else {"error": np.nan, "std_error": np.nan, "median_error": np.nan}
+        row["coverage"] = known.paired / known.asked if known and known.asked else np.nan
+        row["beat_ratio"] = synchrony.song_beat_ratio.get(song, np.nan)
+        row["interval_std"] = {stem: interval_statistics(times)[0] for stem, times in named.items()}
+        row["num_beats"] = {stem: len(times) for stem, times in named.items()}
+        row["tempo"] = {stem: tempo(times) for stem, times in named.items()}
+        row["suspected_levels"] = {stem: str(ratio) for stem, ratio in suspected_levels(named).items()}
+        row["irs"] = float(nanmean(np.array(list(row["interval_std"].values())), axis=0))
+        row["cbs"], row["cbd"] = row["beat_ratio"], row["error"]
+        row["pairs"] = pair_matrices(stems, beats.durations[song], window_size)
+        rows[song] = row
+    return rows
+
+
+def _add_folded(rows: Mapping[str, dict[str, Any]], beats: StemBeats, protocol: str, window_size: float) -> None:
+    """Put `folded_cbs` and `folded_cbd` into the songs' rows."""
+    folded = {song: fold_song(stems) for song, stems in beats.by_song(protocol).items()}
+    synchrony, deviation = cbs(folded, beats.durations, window_size), cbd(folded)
+    for song, row in rows.items():
+        known = deviation.songs.get(song)
+        row["folded_cbs"] = synchrony.song_beat_ratio.get(song, np.nan)
+        row["folded_cbd"] = known.error if known else np.nan
+
+
 def summarise(beats: StemBeats, protocol: str, window_size: float, seed: int) -> dict[str, Any]:
-    """Everything about one protocol, as `score.py --json` writes it; numbers that do not exist are NaN.
+    """Everything about one protocol, as `synctrack score --json` writes it; numbers that do not exist are NaN.
 
     Args:
         beats: of a folder.
         protocol: one of `beats.protocols`.
         window_size: of CBS, in seconds.
-        seed: of the bootstrap and of the chance floor.
+        seed: of the bootstrap and of the chance level.
     """
     songs = beats.by_song(protocol)
     regularity = irs(beats.by_stem(protocol))
     synchrony = cbs(songs, beats.durations, window_size)
     deviation = cbd(songs)
-    rows = {}
-    for song, stems in songs.items():
-        known = deviation.songs.get(song)
-        row = asdict(known) if known else {"error": np.nan, "std_error": np.nan, "median_error": np.nan}
-        row["coverage"] = known.paired / known.asked if known and known.asked else np.nan
-        row["beat_ratio"] = synchrony.song_beat_ratio.get(song, np.nan)
-        row["interval_std"] = {s: interval_statistics(t)[0] for s, t in zip(beats.stems, stems, strict=True)}
-        row["num_beats"] = {s: len(t) for s, t in zip(beats.stems, stems, strict=True)}
-        rows[song] = row
-    stem_std = np.array([list(row["interval_std"].values()) for row in rows.values()])
-    ratios = np.array([row["beat_ratio"] for row in rows.values()])
-    errors = np.array([row["error"] for row in rows.values()])
+    rows = _song_rows(beats, protocol, window_size, synchrony, deviation)
+    _add_folded(rows, beats, protocol, window_size)
+    columns = {name: np.array([row[name] for row in rows.values()]) for name in SONG_METRICS}
+    values = {
+        "irs": regularity.avg_interval_std,
+        "cbs": synchrony.mean_beat_ratio,
+        "cbd": deviation.avg_error,
+        "folded_cbs": float(nanmean(columns["folded_cbs"], axis=0)),
+        "folded_cbd": float(nanmean(columns["folded_cbd"], axis=0)),
+    }
+    intervals, reasons = _intervals(rows, seed)
+    chance = chance_floor(songs, beats.durations, window_size, seed, folded=True)
+    noise = noise_irs(beats.tracker, protocol, float(np.median(list(beats.durations.values()))))
     return {
-        "avg_interval_std": regularity.avg_interval_std,
+        **_with_published(values),
         "avg_interval_mean": regularity.avg_interval_mean,
-        "mean_beat_ratio": synchrony.mean_beat_ratio,
-        "avg_error": deviation.avg_error,
         "avg_std_error": deviation.avg_std_error,
         "avg_median_error": deviation.avg_median_error,
         "coverage": deviation.coverage,
         "songs_in_cbs": len(synchrony.song_beat_ratio),
-        "songs_in_cbd": int(np.isfinite(errors).sum()),
-        "interval_95": _intervals(stem_std, ratios, errors, seed),
-        "chance_floor": chance_floor(songs, beats.durations, window_size, seed),
+        "songs_in_cbd": int(np.isfinite(columns["cbd"]).sum()),
+        "interval_95": _with_published(intervals),
+        "chance_floor": chance,
+        "noise": {"irs": noise},
+        "reasons": {"interval_95": reasons, "chance_floor": chance_reason(len(songs), len(beats.stems))},
+        "marks": marks(values, intervals, chance, noise),
+        "suspected_levels": {song: row["suspected_levels"] for song, row in rows.items() if row["suspected_levels"]},
+        "matrices": mean_matrices([row["pairs"] for row in rows.values()]),
         "stems": _stem_rows(beats, protocol),
         "songs": rows,
     }

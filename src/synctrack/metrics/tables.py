@@ -1,61 +1,176 @@
-"""What `score_beats` returns, for people: an aligned table, a line of counts, a CSV file."""
+"""What `score_beats` returns, for people: aligned tables, lines of what else there is to know."""
 
-import csv
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synctrack.files import atomic_path
-
+PUBLISHED_NOTE = "published: the decoder is told 150 frames per second, there are 100; times come out at 2/3"
 METRICS = {
-    "IRS (lower is better)": "avg_interval_std",
-    "CBS (higher is better)": "mean_beat_ratio",
-    "CBD (lower is better)": "avg_error",
+    "IRS (s, lower is better)": "irs",
+    "CBS (higher is better)": "cbs",
+    "CBD (half beats, lower)": "cbd",
+    "CBS, tempi folded": "folded_cbs",
+    "CBD, tempi folded": "folded_cbd",
     "CBD coverage": "coverage",
 }
+SUMMARY = {"IRS (lower is better)": "irs", "CBS (higher is better)": "cbs", "CBD (lower is better)": "cbd"}
 
 
-def _cell(value: float | None) -> str:
+def cell(value: float | None) -> str:
+    """A number in four decimals, `-` where there is none."""
     return "-" if value is None else f"{value:.4f}"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """An interval as text, `-` where there is none."""
+    return "-" if interval is None or interval[0] is None else f"{cell(interval[0])} to {cell(interval[1])}"
 
 
 def table(result: Mapping[str, Any]) -> str:
     """What `score_beats` or `score_folder` returned, as aligned text."""
     reference = result.get("reference")
-    rows = [["protocol", "metric", "score", "95 % interval", "chance", *(["reference"] if reference else [])]]
+    head = ["protocol", "metric", "score", "95 % interval", "chance", *(["reference"] if reference else [])]
+    rows = [[*head, *(["difference", "95 % interval"] if reference else []), ""]]
     for protocol, values in result["protocols"].items():
         for title, name in METRICS.items():
-            interval = values["interval_95"].get(name, [None, None])
-            row = [protocol, title, _cell(values[name])]
-            row += [" to ".join(map(_cell, interval)) if interval[0] is not None else "-"]
-            row += [_cell(values["chance_floor"].get(name))]
-            row += [_cell(reference["protocols"][protocol][name])] if reference else []
-            rows.append(row)
-    return _aligned(rows, left=2)
+            row = [protocol, title, cell(values[name]), span(values["interval_95"].get(name))]
+            row += [cell(values["chance_floor"].get(name))]
+            if reference:
+                change = result["comparison"]["protocols"][protocol].get(name, {})
+                row += [cell(reference["protocols"][protocol][name])]
+                row += [_signed(change.get("difference")), span(change.get("interval_95"))]
+            mark = values["marks"].get(name)
+            rows.append([*row, f"! {mark}" if mark else ""])
+    if "onset_synchrony" in result:
+        rows.append(_onset_row(result))
+    return aligned(rows, left=2)
+
+
+def _onset_row(result: Mapping[str, Any]) -> list[str]:
+    onsets = result["onset_synchrony"]
+    row = ["onsets", "onset synchrony (higher)", cell(onsets["value"]), span(onsets["interval_95"]), cell(0.0)]
+    if result.get("reference"):
+        change = result["comparison"].get("onset_synchrony", {})
+        row += [cell(result["reference"].get("onset_synchrony", {}).get("value"))]
+        row += [_signed(change.get("difference")), span(change.get("interval_95"))]
+    low = (onsets["interval_95"] or [onsets["value"]])[0]
+    return [*row, "! not better than chance" if low is not None and low <= 0 else ""]
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
 
 
 def summary_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Several results of `score_folder` as one table: a row for each protocol and name, with 95 % intervals."""
-    rows = [["protocol", "", *(title for title in METRICS)]]
+    titles = {**SUMMARY, "CBD coverage": "coverage"}
+    rows = [["protocol", "", *titles]]
     for protocol in next(iter(results.values()))["protocols"]:
         for name, result in results.items():
             values = result["protocols"][protocol]
             cells = []
-            for key in METRICS.values():
-                low, high = values["interval_95"].get(key, [None, None])
-                cells.append(_cell(values[key]) + (f" ({_cell(low)} to {_cell(high)})" if low is not None else ""))
+            for key in titles.values():
+                interval = values["interval_95"].get(key)
+                cells.append(cell(values[key]) + (f" ({span(interval)})" if interval else ""))
             rows.append([protocol, name, *cells])
-    return _aligned(rows, left=2)
+    return aligned(rows, left=2)
 
 
-def _aligned(rows: list[list[str]], left: int) -> str:
-    """Rows of cells as lines, the first `left` columns aligned to the left, the others to the right."""
+def stem_table(result: Mapping[str, Any]) -> str:
+    """Per stem: its own IRS, and how many of its files fall out because they are silent or short of beats."""
+    rows = [["protocol", "stem", "IRS", "interval (s)", "files", "silent", "under 2 beats", "half/double tempo"]]
+    for protocol, values in result["protocols"].items():
+        for stem, row in values["stems"].items():
+            suspected = sum(stem in levels for levels in values["suspected_levels"].values())
+            counts = [row["files"], row["silent_files"], row["files_with_fewer_than_two_beats"], suspected]
+            rows.append([protocol, stem, cell(row["interval_std"]), cell(row["interval_mean"]), *map(str, counts)])
+    return aligned(rows, left=2)
+
+
+def truth_table(truth: Mapping[str, Any]) -> str:
+    """What `score_truth` returned, as aligned text."""
+    rows = [["protocol", "beats against truth", "F-measure", "CMLt", "AMLt", "information gain"]]
+    for protocol, values in truth["protocols"].items():
+        rows += [[protocol, stem, *map(cell, measures.values())] for stem, measures in values["stems"].items()]
+    missing = truth["missing"]
+    line = f"\n{len(missing)} songs have no known beats, such as {missing[0]}" if missing else ""
+    return aligned(rows, left=2) + line
+
+
+def matrix_table(stems: Sequence[str], matrix: Sequence[Sequence[float | None]], title: str) -> str:
+    """A stem x stem matrix as aligned text, `title` above its stems."""
+    rows = [[title, *stems]]
+    rows += [[stem, *("" if i == j else _short(v) for j, v in enumerate(matrix[i]))] for i, stem in enumerate(stems)]
+    return aligned(rows, left=1)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Lines under the table: what protocols mean, why numbers are missing, how the reference compares."""
+    lines = [f"paper: {PUBLISHED_NOTE}"] if "paper" in result["protocols"] else []
+    first = next(iter(result["protocols"].values()))
+    reasons = first["reasons"]
+    given = {name: reason for name, reason in reasons["interval_95"].items() if name in ("irs", "cbs", "cbd")}
+    if given:
+        one = len(set(given.values())) == 1
+        lines += [f"no interval: {next(iter(given.values()))}"] if one else []
+        lines += [] if one else [f"no interval of {name.upper()}: {reason}" for name, reason in given.items()]
+    if reasons["chance_floor"]:
+        lines.append(f"no chance level: {reasons['chance_floor']}")
+    lines += [f"reference: {note}" for note in result.get("comparison", {}).get("notes", [])]
+    for protocol, values in result["protocols"].items():
+        suspected = values["suspected_levels"]
+        if suspected:
+            song, levels = next(iter(suspected.items()))
+            stem, ratio = next(iter(levels.items()))
+            count = sum(map(len, suspected.values()))
+            lines.append(
+                f"{protocol}: {count} stems in {len(suspected)} songs seem to be followed at half or double tempo, "
+                f"such as {stem} in {song} at {ratio} of the song's"
+            )
+    problems: dict[str, list[str]] = {}
+    for song, row in result.get("onset_synchrony", {}).get("songs", {}).items():
+        for stem, reason in row["problems"].items():
+            problems.setdefault(reason.partition(":")[0], []).append(f"{stem} in {song}")
+    for reason, stems in problems.items():
+        lines.append(f"onsets: {len(stems)} stems are {reason}: {', '.join(stems[:3])}{' …' if stems[3:] else ''}")
+    return lines
+
+
+def out_of_time(result: Mapping[str, Any], most: int = 5) -> list[str]:
+    """The stems most out of time by name, one line each, and the worst songs by CBS."""
+    faults = []
+    for song, stems in result.get("timing", {}).items():
+        for stem, verdict in stems.items():
+            offset, drift = verdict["offset_ms"], verdict["drift_percent"]
+            if verdict["verdict"] == "offset":
+                way = "late" if offset > 0 else "early"
+                faults.append((abs(offset), f"{stem} is {way} by {abs(offset) / 1000:.3g} s in song {song}"))
+            elif verdict["verdict"] == "drifting":
+                way = "slow" if drift > 0 else "fast"
+                faults.append((10 * abs(drift) * 10, f"{stem} runs {way} by {abs(drift):.2f} % in song {song}"))
+            elif verdict["verdict"] == "other song":
+                faults.append((1000.0, f"{stem} seems to be from another song in song {song}"))
+    lines = [line for _, line in sorted(faults, reverse=True)[:most]]
+    if len(faults) > most:
+        lines.append(f"… and {len(faults) - most} more stems out of time: synctrack check lists them")
+    songs = next(iter(result["protocols"].values()))["songs"]
+    known = sorted((row["cbs"], song) for song, row in songs.items() if row["cbs"] is not None)
+    if len(known) > 3:
+        lines.append("lowest CBS: " + ", ".join(f"{song} ({value:.3f})" for value, song in known[:3]))
+    return lines
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows of cells as lines, the first `left` columns (and marks) aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+            text.ljust(width) if number < left or text.startswith("!") else text.rjust(width)
+            for number, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
@@ -74,23 +189,3 @@ def counts_line(result: Mapping[str, Any]) -> str:
         f"{counts['silent_files']}, with fewer than two beats: {fewer}; songs not in every stem: "
         f"{counts['songs_not_in_every_stem']}, unreadable files: {counts['unreadable_files']}"
     )
-
-
-def write_csv(path: Path, result: Mapping[str, Any]) -> None:
-    """Write one row for each song; columns are named protocol_value. Raises InputError where that cannot be done."""
-    rows = []
-    for song in next(iter(result["protocols"].values()))["songs"]:
-        row = {"song": song, "duration": result["durations"][song]}
-        for protocol, values in result["protocols"].items():
-            for name, value in values["songs"][song].items():
-                cells = (
-                    {f"{name}_{stem}": item for stem, item in value.items()}
-                    if isinstance(value, dict)
-                    else {name: value}
-                )
-                row |= {f"{protocol}_{key}": cell for key, cell in cells.items()}
-        rows.append(row)
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from synctrack.errors import InputError
+from synctrack.metrics.beats.layout import Layout
 
 # Frames per second passed to the decoder, whose input has 100 activations per second: `paper` is the published
 # evaluation's mistake, with which all times are 2/3 of the true ones and the tempo limits are 20 to 200 BPM.
@@ -39,6 +40,7 @@ class StemBeats:
         protocols: the protocols for which there are beats, in order.
         tracker: name and version of what found the beats.
         unreadable: file → why it was skipped.
+        layout: the files that the beats were found in; None where they were given.
     """
 
     stems: Sequence[str]
@@ -46,6 +48,7 @@ class StemBeats:
     protocols: Sequence[str]
     tracker: str
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout | None = None
 
     def __post_init__(self) -> None:
         if not self.songs:

@@ -1,0 +1,60 @@
+"""Bootstrap intervals over songs, of means and of differences, and where there are too few songs for one.
+
+Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+BOOTSTRAP_ROUNDS = 1000
+# Below, resampling says next to nothing: all of its means lie between the few values themselves.
+LEAST_SONGS = 5
+
+
+def bootstrap_interval(statistic: Callable[[np.ndarray], np.ndarray], num_songs: int, seed: int) -> tuple[float, float]:
+    """95 % percentile interval of a statistic over songs.
+
+    Args:
+        statistic: takes (rounds, num_songs) song indices, gives the statistic of each round.
+        num_songs: how many songs there are.
+        seed: of the resampling with replacement.
+    """
+    values = statistic(np.random.default_rng(seed).integers(num_songs, size=(BOOTSTRAP_ROUNDS, num_songs)))
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def nanmean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Mean over the numbers; NaN where there is none, without a warning."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis=axis) / known.sum(axis=axis)
+
+
+def too_few(known: int) -> str | None:
+    """Why there is no interval with `known` songs; None where there is one."""
+    songs = "1 song has" if known == 1 else f"{known} songs have"
+    return f"{songs} a value; an interval needs {LEAST_SONGS}" if known < LEAST_SONGS else None
+
+
+def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float] | None:
+    """95 % interval of the mean of (songs,) values, NaN left out; None with fewer than LEAST_SONGS of them."""
+    if too_few(int(np.isfinite(values).sum())):
+        return None
+    return bootstrap_interval(lambda rounds: nanmean(values[rounds], axis=1), len(values), seed)
+
+
+def difference_interval(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[float, float] | None:
+    """95 % interval of mean(first) - mean(second) of two independent sets of songs; None where either is too small."""
+    sets = [values[np.isfinite(values)] for values in (first, second)]
+    if any(too_few(len(values)) for values in sets):
+        return None
+    generators = [np.random.default_rng([seed, number]) for number in range(2)]
+    means = [
+        values[generator.integers(len(values), size=(BOOTSTRAP_ROUNDS, len(values)))].mean(axis=1)
+        for values, generator in zip(sets, generators, strict=True)
+    ]
+    low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,155 @@
+"""Offset and drift of each stem of a song against the others.
+
+Coarse: the stem, lag and drift under which onsets, harmony and beginnings fit best, by log-odds against no fault.
+Fine: a robust line through the lags of the onsets that meet then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from synctrack.metrics.check.evidence import LAGS, REACH, coincidences, pair_evidence
+from synctrack.metrics.onset_synchrony import pair_synchrony
+from synctrack.metrics.onsets import FileOnsets
+
+MEETING = 0.045  # seconds within which onsets count as meant together
+FAULT_COST = 6.0  # log-odds against any fault
+LAG_COST = 2.8  # more for each second of lag
+DRIFT_COST = 2.0  # more for a drift
+LARGEST_DRIFT = 0.035
+SEARCHED = 40.0  # seconds of a long song that the search looks at; the line takes all
+FEWEST_MEETINGS = 6
+
+
+@dataclass(frozen=True)
+class Line:
+    """The lag of a stem: `offset` seconds at the song's start (above 0: late), growing by `drift` s/s.
+
+    Attributes:
+        spread: interquartile range of the single onsets' lags around the line, in seconds.
+        drift_error: standard error of `drift`.
+        meetings: how many onsets meet under the line.
+    """
+
+    offset: float
+    drift: float
+    spread: float = 0.0
+    drift_error: float = np.inf
+    meetings: int = 0
+
+    def at(self, time: float) -> float:
+        """The lag at a time, both in seconds."""
+        return self.offset + self.drift * time
+
+
+def straighten(times: np.ndarray, line: Line) -> np.ndarray:
+    """Where onsets at `times` would lie without the lag of `line`."""
+    return (times - line.offset) / (1 + line.drift)
+
+
+def _until(file: FileOnsets, end: float) -> FileOnsets:
+    kept = file.times < end
+    return replace(file, times=file.times[kept], strengths=file.strengths[kept])
+
+
+def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
+    """The likeliest faulty stem, its lag, and the log-odds of that fault against none.
+
+    Args:
+        stems: stem → onsets, at least two stems, each with onsets.
+    """
+    duration = min(SEARCHED, max(file.duration for file in stems.values()))
+    stems = {name: _until(file, duration) for name, file in stems.items()}
+    stems = {name: file for name, file in stems.items() if len(file.times) > 1}
+    evidence = pair_evidence(stems)
+    best = ("", Line(0.0, 0.0), -np.inf)
+    centre = slice(REACH - 1, REACH + 2)
+    for name in stems:
+        others = [other for other in stems if other != name]
+        total = np.sum([evidence[other, name] for other in others], axis=0)
+        gain = total - total[centre].max() - FAULT_COST - LAG_COST * np.abs(LAGS)
+        lag = int(np.argmax(gain))
+        if gain[lag] > best[2]:
+            best = (name, Line(float(LAGS[lag]), 0.0), float(gain[lag]))
+        offset, drift, gain = _coarse_drift(stems, name, others, duration)
+        if gain > best[2]:
+            best = (name, Line(offset, drift), gain)
+    return best
+
+
+def _coarse_drift(
+    stems: Mapping[str, FileOnsets], name: str, others: list[str], duration: float
+) -> tuple[float, float, float]:
+    """Offset, drift and log-odds of the best drift of one stem, from coincidences alone."""
+    file = stems[name]
+    step = min(0.001, 0.015 / duration)
+    drifts = np.arange(1, round(LARGEST_DRIFT / step) + 1) * step
+    still = np.sum([coincidences(stems[other], file, file.times) for other in others], axis=0)
+    baseline = still[REACH - 1 : REACH + 2].max()
+    best = (0.0, 0.0, -np.inf)
+    for drift in np.concatenate([-drifts, drifts]):
+        times = file.times / (1 + drift)
+        total = np.sum([coincidences(stems[other], file, times) for other in others], axis=0)
+        gain = total - baseline - FAULT_COST - DRIFT_COST - LAG_COST * np.abs(LAGS)
+        lag = int(np.argmax(gain))
+        if gain[lag] > best[2]:
+            best = (float(LAGS[lag] * (1 + drift)), float(drift), float(gain[lag]))
+    return best
+
+
+def _meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) of the onsets of `first` that meet one of `second`, and second minus first (n,), in seconds."""
+    after = np.clip(np.searchsorted(second, first), 1, len(second) - 1)
+    early, late = second[after - 1], second[after]
+    nearest = np.where(np.abs(early - first) <= np.abs(late - first), early, late)
+    kept = np.abs(nearest - first) <= MEETING
+    return first[kept], (nearest - first)[kept]
+
+
+def _robust_line(times: np.ndarray, lags: np.ndarray) -> tuple[float, float, float, float]:
+    """Offset at 0, slope, interquartile range of the residuals and standard error of the slope, by Tukey's biweight."""
+    centre = times.mean()
+    slope, level = 0.0, float(np.median(lags))
+    for _ in range(12):
+        residual = lags - level - slope * (times - centre)
+        scale = max(1.4826 * float(np.median(np.abs(residual))), 0.001)
+        weight = np.clip(1 - (residual / (4.685 * scale)) ** 2, 0, None) ** 2
+        mean = (weight * times).sum() / weight.sum()
+        variance = (weight * (times - mean) ** 2).sum()
+        level_at_mean = (weight * lags).sum() / weight.sum()
+        slope = float((weight * (times - mean) * (lags - level_at_mean)).sum() / max(variance, 1e-9))
+        level = float(level_at_mean + slope * (centre - mean))
+    residual = lags - level - slope * (times - centre)
+    spread = float(np.subtract(*np.percentile(residual, [75, 25])))
+    error = max(spread / 1.35, 0.001) / np.sqrt(max(variance, 1e-9))
+    return level - slope * centre, slope, spread, float(error)
+
+
+def fine(stems: Mapping[str, FileOnsets], name: str, line: Line) -> Line:
+    """The lag of one stem against the others, near `line`: the median of its lines against each of them."""
+    straight = straighten(stems[name].times, line)
+    lines, meetings = [], 0
+    for other, file in stems.items():
+        if other == name or len(straight) < 2 or len(file.times) < 2:
+            continue
+        times, lags = _meetings(file.times, straight)
+        if len(times) >= FEWEST_MEETINGS:
+            lines.append(_robust_line(times, lags))
+            meetings += len(times)
+    if not lines:
+        return replace(line, spread=np.inf, meetings=meetings)
+    offset, drift, spread, error = np.median(np.array(lines), axis=0)
+    rate = 1 + line.drift
+    return Line(line.offset + offset * rate, line.drift + drift * rate, float(spread), float(error), meetings)
+
+
+def fit_of(stems: Mapping[str, FileOnsets], name: str, line: Line) -> float:
+    """Mean onset synchrony of one stem with the others, its lag taken away."""
+    straight = straighten(stems[name].times, line)
+    duration = max(file.duration for file in stems.values())
+    straight = straight[(straight >= 0) & (straight < duration)]
+    if not len(straight):
+        return np.nan
+    values = [pair_synchrony(straight, file.times, duration)[0] for other, file in stems.items() if other != name]
+    return float(np.mean(values))

@@ -1,0 +1,113 @@
+"""A folder beside its reference: do they hold the same songs and stems, and how far do their scores differ?
+
+Songs of the same name are compared one by one (paired), which removes what differs from song to song; without a song
+in common the means are compared.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from synctrack.errors import InputError
+from synctrack.metrics.beats.types import StemBeats
+from synctrack.metrics.bootstrap import difference_interval, mean_interval, too_few
+
+LENGTH_TOLERANCE = 0.1  # seconds
+MEAN_LENGTH_RATIO = 1.2
+
+
+def check_stems(beats: StemBeats, reference: StemBeats) -> None:
+    """Refuse a reference of other stems.
+
+    Raises:
+        InputError: the numbers of stems differ, or their names do where neither are `stem_0`, `stem_1`, …
+    """
+    ours, theirs = set(beats.stems), set(reference.stems)
+    if len(ours) != len(theirs):
+        raise InputError(
+            f"--reference: has {len(theirs)} stems ({', '.join(reference.stems)}), the folder {len(ours)} "
+            f"({', '.join(beats.stems)}); CBS depends on how many there are: choose the same with --stems"
+        )
+    numbered = any(all(re.fullmatch(r"stem_\d+", stem) for stem in stems) for stems in (ours, theirs))
+    if ours != theirs and not numbered:
+        raise InputError(
+            f"--reference: has the stems {', '.join(reference.stems)}, the folder {', '.join(beats.stems)}; "
+            "choose the same with --stems"
+        )
+
+
+def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:
+    """What is unlike in songs, stems and lengths, one line each."""
+    notes, ours, theirs = [], beats.durations, reference.durations
+    common = [song for song in ours if song in theirs]
+    if set(beats.stems) != set(reference.stems):
+        pairs = ", ".join(f"{a} = {b}" for a, b in zip(beats.stems, reference.stems, strict=True))
+        notes.append(f"stems are matched by their order: {pairs}")
+    if not common:
+        notes.append("no song of the folder is in the reference: means are compared, not songs")
+        ratio = np.mean(list(ours.values())) / np.mean(list(theirs.values()))
+        if not 1 / MEAN_LENGTH_RATIO < ratio < MEAN_LENGTH_RATIO:
+            notes.append(
+                f"songs last {np.mean(list(ours.values())):.2f} s on average, the reference's "
+                f"{np.mean(list(theirs.values())):.2f} s: IRS and CBS depend on the length"
+            )
+        return notes
+    if len(common) < len(ours) or len(common) < len(theirs):
+        notes.append(
+            f"{len(common)} songs are in both ({len(ours)} in the folder, {len(theirs)} in the reference): "
+            "differences are of these"
+        )
+    unlike = {song: ours[song] - theirs[song] for song in common if abs(ours[song] - theirs[song]) > LENGTH_TOLERANCE}
+    if unlike:
+        worst = max(unlike, key=lambda song: abs(unlike[song]))
+        notes.append(
+            f"{len(unlike)} of {len(common)} songs are longer or shorter than in the reference, {worst} by "
+            f"{unlike[worst]:+.2f} s"
+        )
+    return notes
+
+
+def _column(values: Mapping[str, Any], metric: str, songs: list[str]) -> np.ndarray:
+    return np.array([values["songs"][song][metric] for song in songs], float)
+
+
+def compare(
+    values: Mapping[str, Any], reference: Mapping[str, Any], metrics: tuple[str, ...], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Differences, folder minus reference, of one protocol.
+
+    Args:
+        values: what `summarise` gave for the folder.
+        reference: the same of the reference.
+        metrics: keys of the songs' rows.
+        seed: of the bootstrap.
+
+    Returns:
+        Metric → `difference` (of the common songs, or of the means where there is none), `interval_95` or None,
+        `reason` (why there is no interval), `songs` (how many pairs; 0 where means are compared) and `clear`: whether
+        the interval leaves out 0.
+    """
+    common = [song for song in values["songs"] if song in reference["songs"]]
+    result = {}
+    for metric in metrics:
+        if common:
+            change = _column(values, metric, common) - _column(reference, metric, common)
+            known = int(np.isfinite(change).sum())
+            difference = float(np.nanmean(change)) if known else np.nan
+            interval, reason = mean_interval(change, seed), too_few(known)
+        else:
+            sets = [_column(side, metric, list(side["songs"])) for side in (values, reference)]
+            known, counts = 0, [int(np.isfinite(side).sum()) for side in sets]
+            difference = float(np.nanmean(sets[0]) - np.nanmean(sets[1])) if all(counts) else np.nan
+            interval, reason = difference_interval(*sets, seed), too_few(min(counts))
+        clear = interval is not None and (interval[0] > 0 or interval[1] < 0)
+        result[metric] = {
+            "difference": difference,
+            "interval_95": interval,
+            "reason": reason,
+            "songs": known,
+            "clear": clear,
+        }
+    return result

@@ -1,0 +1,158 @@
+"""Embeddings of the files of a folder, kept by content like beats: `mel`, `vggish` or `clap`."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from threadpoolctl import threadpool_limits
+
+from synctrack.errors import InputError, needs_extra
+from synctrack.files import atomic_path
+from synctrack.metrics.beats.cache import cache_folder
+from synctrack.metrics.beats.folders import processors
+from synctrack.metrics.summary import SILENCE_PEAK
+
+EMBEDDINGS = ("mel", "vggish", "clap")
+REVISION = 1
+CLAP_RATE = 48000
+CLAP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An embedding of audio.
+
+    Attributes:
+        version: name and weights; embeddings of another one are not mixed with it.
+        rate: of the samples that `embed` takes, in Hz.
+        embed: samples (n,) → (patches, d).
+    """
+
+    version: str
+    rate: int
+    embed: Callable[[np.ndarray], np.ndarray]
+
+
+def make_embedding(name: str, weights: Path | None = None) -> Embedding:
+    """The embedding called `name`.
+
+    Args:
+        name: one of EMBEDDINGS.
+        weights: the torch port's file for `vggish`, a local folder for `clap`; none for `mel`.
+
+    Raises:
+        InputError: there is no such embedding, or its weights are missing or wrong.
+    """
+    if name == "mel":
+        if weights is not None:
+            raise InputError("--weights: the embedding mel has none; leave it out")
+        from synctrack.metrics.fad.mel import RATE, mel_embeddings
+
+        return Embedding(f"mel, revision {REVISION}", RATE, mel_embeddings)
+    if name not in EMBEDDINGS:
+        raise InputError(f"--embedding {name}: must be one of {', '.join(EMBEDDINGS)}")
+    if weights is None or not weights.exists():
+        what = "file of the torch port" if name == "vggish" else "local folder of the model"
+        raise InputError(
+            f"--embedding {name}: needs --weights, the {what}" + (f"; {weights} is not there" if weights else "")
+        )
+    return _vggish(weights) if name == "vggish" else _clap(weights)
+
+
+def _vggish(weights: Path) -> Embedding:
+    from synctrack.metrics.fad.vggish import RATE, load_vggish, vggish_embeddings
+
+    model = load_vggish(weights)
+    content = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+    return Embedding(f"vggish {content}, revision {REVISION}", RATE, lambda samples: vggish_embeddings(model, samples))
+
+
+def _clap(folder: Path) -> Embedding:
+    with needs_extra("clap", "--embedding clap"):
+        from transformers import ClapFeatureExtractor, ClapModel
+    import torch
+
+    try:
+        model = ClapModel.from_pretrained(folder, local_files_only=True).eval()
+        extract = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--weights {folder}: is not a folder of CLAP ({str(error).splitlines()[0]})") from error
+
+    def embed(samples: np.ndarray) -> np.ndarray:
+        length = CLAP_SECONDS * CLAP_RATE
+        pieces = [samples[i : i + length] for i in range(0, max(len(samples), 1), length)]
+        inputs = extract(pieces, sampling_rate=CLAP_RATE, return_tensors="pt")
+        with torch.inference_mode():
+            return model.get_audio_features(**inputs).numpy()
+
+    return Embedding(f"clap {folder.resolve()}, revision {REVISION}", CLAP_RATE, embed)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embeddings of several files.
+
+    Attributes:
+        values: (patches, d) of all files in their order.
+        silent: files without a sample above -60 dB; their embeddings are among `values`.
+    """
+
+    values: np.ndarray
+    silent: Sequence[Path]
+
+
+def read_first_channel(path: Path, rate: int) -> np.ndarray:
+    """The first channel (n,) of a file at `rate` Hz. Raises InputError where it cannot be read or is not numbers."""
+    try:
+        samples, own = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as audio ({error})") from error
+    samples = np.ascontiguousarray(samples[:, 0])
+    if not len(samples) or not np.isfinite(samples).all():
+        raise InputError(f"{path}: is empty or holds samples that are not numbers")
+    return samples if own == rate else soxr.resample(samples, own, rate)
+
+
+def embed_files(groups: Sequence[Sequence[Path]], embedding: Embedding, cache: bool = True) -> Embedded:
+    """Embeddings of sums of files.
+
+    Args:
+        groups: for each item the files that sound together, such as the stems of a subset; mostly one.
+        embedding: of `make_embedding`.
+        cache: use and fill the user's cache.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
+        found = list(pool.map(lambda files: _embed_once(files, embedding, cache), groups))
+    silent = [files[0] for files, (_, peak) in zip(groups, found, strict=True) if peak < SILENCE_PEAK]
+    return Embedded(np.concatenate([values for values, _ in found]), silent)
+
+
+def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tuple[np.ndarray, float]:
+    key = hashlib.sha256(embedding.version.encode())
+    for path in files:
+        try:
+            key.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    name = key.hexdigest()
+    entry = cache_folder() / "embeddings" / name[:2] / f"{name}.npz"
+    if cache and entry.is_file():
+        with np.load(entry) as kept:
+            return kept["values"], float(kept["peak"])
+    waves = [read_first_channel(path, embedding.rate) for path in files]
+    total = np.zeros(max(map(len, waves)), np.float32)
+    for wave in waves:
+        total[: len(wave)] += wave
+    values, peak = np.asarray(embedding.embed(total), np.float32), float(np.abs(total).max())
+    if cache:
+        with atomic_path(entry) as temporary, temporary.open("wb") as file:
+            np.savez(file, values=values, peak=peak)
+    return values, peak

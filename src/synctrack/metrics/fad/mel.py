@@ -1,0 +1,32 @@
+"""Embeddings without weights: mean, spread and movement of the log-mel bands of patches of 0.96 s."""
+
+from functools import cache
+
+import numpy as np
+import scipy.fft
+
+RATE = 16000
+BANDS = 32
+PATCH = 96
+HOP = 160
+WINDOW = 1024
+DIMENSIONS = 3 * BANDS
+
+
+@cache
+def _bands() -> np.ndarray:
+    import librosa
+
+    return np.ascontiguousarray(librosa.filters.mel(sr=RATE, n_fft=WINDOW, n_mels=BANDS).T, np.float32)
+
+
+def mel_embeddings(samples: np.ndarray) -> np.ndarray:
+    """(patches, DIMENSIONS) of samples (n,) at RATE; the end that fills no patch is left out."""
+    samples = np.pad(samples.astype(np.float32), (0, max(0, PATCH * HOP - len(samples))))
+    padded = np.pad(samples, (WINDOW // 2, WINDOW // 2))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * np.hanning(WINDOW).astype(np.float32)
+    mel = np.log(np.abs(scipy.fft.rfft(frames, axis=1)) @ _bands() + np.float32(1e-3))
+    count = len(mel) // PATCH
+    patches = mel[: count * PATCH].reshape(count, PATCH, BANDS)
+    steps = np.abs(np.diff(patches, axis=1)).mean(axis=1)
+    return np.concatenate([patches.mean(axis=1), patches.std(axis=1), steps], axis=1)

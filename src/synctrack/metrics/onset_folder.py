@@ -1,0 +1,65 @@
+"""Onset synchrony of a folder: the onsets of every file, and the scores of its songs."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from synctrack.errors import InputError
+from synctrack.metrics.beats.folders import processors
+from synctrack.metrics.beats.layout import Layout
+from synctrack.metrics.bootstrap import mean_interval, nanmean, too_few
+from synctrack.metrics.onset_synchrony import TOLERANCE, song_synchrony
+from synctrack.metrics.onsets import FileOnsets, find_onsets
+
+
+def folder_onsets(layout: Layout, workers: int | None = None) -> dict[str, dict[str, FileOnsets]]:
+    """Song → stem → onsets, of the songs that every stem has and whose files can be read.
+
+    Args:
+        layout: the files of a folder.
+        workers: files at once; all processors where None.
+    """
+    songs = [song for song in layout.songs if all(song in files for files in layout.stems.values())]
+    jobs = [(song, stem, files[song]) for song in songs for stem, files in layout.stems.items()]
+
+    def read(job: tuple) -> FileOnsets | None:
+        try:
+            return find_onsets(job[2])
+        except InputError:
+            return None
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers or processors()) as pool:
+        found = list(pool.map(read, jobs))
+    result: dict[str, dict[str, FileOnsets]] = {song: {} for song in songs}
+    for (song, stem, _), file in zip(jobs, found, strict=True):
+        if file is not None:
+            result[song][stem] = file
+    return {song: stems for song, stems in result.items() if len(stems) == len(layout.stems)}
+
+
+def summarise_onsets(
+    songs: Mapping[str, Mapping[str, FileOnsets]], seed: int, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
+    """Onset synchrony of a folder, as `synctrack score --json` writes it; numbers that do not exist are NaN.
+
+    Returns:
+        `value`, `interval_95` (None where `reason` says why), `tolerance`, `matrix` (stems, stems), the mean over
+        songs, and per song its `onset_synchrony`, `matrix` and `problems`, stem → why it says nothing.
+    """
+    rows = {song: song_synchrony(stems, tolerance) for song, stems in songs.items()}
+    values = np.array([row["value"] for row in rows.values()], float)
+    matrices = np.stack([row["matrix"] for row in rows.values()]) if rows else np.full((1, 1, 1), np.nan)
+    return {
+        "value": float(nanmean(values, axis=0)) if len(values) else np.nan,
+        "interval_95": mean_interval(values, seed) if len(values) else None,
+        "reason": too_few(int(np.isfinite(values).sum())),
+        "tolerance": tolerance,
+        "matrix": nanmean(matrices, axis=0),
+        "songs": {
+            song: {"onset_synchrony": row["value"], "matrix": row["matrix"], "problems": row["problems"]}
+            for song, row in rows.items()
+        },
+    }

@@ -1,0 +1,98 @@
+"""`synctrack check` finds the stem that was put out of time, says by how much, and mends it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers.commands import run_in
+from synctrack.data.sources.grooves import render_groove
+from synctrack.metrics.check.mend import mend
+from synctrack.metrics.check.verdict import StemVerdict, check_song
+from synctrack.metrics.onsets import onsets_of
+
+pytestmark = pytest.mark.medium
+
+RATE = 16000
+SECONDS = 12.0
+
+
+def late(wave: np.ndarray, offset: float, drift: float = 0.0) -> np.ndarray:
+    """The wave with each moment t moved to t (1 + drift) + offset."""
+    times = (np.arange(len(wave)) / RATE - offset) / (1 + drift)
+    return np.interp(times * RATE, np.arange(len(wave)), wave, left=0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def stems() -> dict[str, np.ndarray]:
+    return render_groove(1003, SECONDS, RATE).stems
+
+
+def verdicts(stems: dict[str, np.ndarray]) -> dict[str, StemVerdict]:
+    return check_song({stem: onsets_of(wave, RATE) for stem, wave in stems.items()})
+
+
+def test_faultless_song_is_together(stems):
+    assert {verdict.verdict for verdict in verdicts(stems).values()} == {"together"}
+
+
+@pytest.mark.parametrize("offset", [0.05, 0.25, -0.1])
+@pytest.mark.parametrize("stem", ["drums", "piano"])
+def test_late_and_early_stems_are_named_with_their_offset(stems, stem, offset):
+    found = verdicts({**stems, stem: late(stems[stem], offset)})
+    assert [name for name, verdict in found.items() if verdict.faulty] == [stem]
+    assert found[stem].verdict == "offset"
+    assert found[stem].offset == pytest.approx(offset, abs=0.01)
+
+
+@pytest.mark.parametrize("drift", [0.005, -0.02])
+def test_drifting_stem_is_named_with_its_drift(stems, drift):
+    found = verdicts({**stems, "bass": late(stems["bass"], 0, drift)})
+    assert [name for name, verdict in found.items() if verdict.faulty] == ["bass"]
+    assert found["bass"].verdict == "drifting"
+    assert found["bass"].drift == pytest.approx(drift, abs=0.001)
+
+
+def test_what_cannot_be_told_says_why(stems):
+    found = verdicts({**stems, "bass": np.zeros_like(stems["bass"])})
+    assert (found["bass"].verdict, found["bass"].reason) == ("cannot tell", "silent")
+    found = verdicts({"bass": stems["bass"], "drums": np.zeros_like(stems["bass"])})
+    assert found["bass"].reason == "no other stem has enough onsets"
+    assert found["bass"].as_dict()["offset_ms"] is None
+
+
+def test_mending_keeps_length_and_pitch():
+    tone = np.sin(2 * np.pi * 440 * np.arange(4 * RATE) / RATE).astype(np.float32)
+    mended = mend(tone, RATE, StemVerdict("drifting", 0.1, 0.02, 1.0, ""))
+    assert len(mended) == len(tone)
+    spectrum = np.abs(np.fft.rfft(mended[RATE : 3 * RATE]))
+    assert np.argmax(spectrum) / 2 == pytest.approx(440, abs=1)
+    shifted = mend(tone, RATE, StemVerdict("offset", -0.01, 0.0, 1.0, ""))
+    np.testing.assert_array_equal(shifted[160:], tone[:-160])
+
+
+def test_command_names_the_stem_mends_it_and_proves_it(stems, tmp_path: Path):
+    for stem, wave in {**stems, "piano": late(stems["piano"], 0.12)}.items():
+        (tmp_path / "songs" / "one two").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "songs" / "one two" / f"{stem}.wav", wave, RATE)
+    (tmp_path / "run.py").write_text("import runpy; runpy.run_module('synctrack.cli.main', run_name='__main__')")
+    output = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", "--json", "check.json").stdout
+    assert "one two  piano  offset" in output
+    assert "mended: 1 stems mended; checked again:\n1 songs, 4 stems: 4 together" in output
+    result = json.loads((tmp_path / "check.json").read_text())
+    assert result["songs"]["one two"]["piano"]["offset_ms"] == pytest.approx(120, abs=10)
+    assert result["fixed"]["one two"]["piano"]["verdict"] == "together"
+    again = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", check=False)
+    assert again.returncode == 2
+    assert "holds files already" in again.stderr
+
+
+def test_score_says_which_stem_is_late_in_which_song(stems, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    for stem, wave in {**stems, "piano": late(stems["piano"], 0.25)}.items():
+        (tmp_path / "songs" / "Groove").mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "songs" / "Groove" / f"{stem}.wav", wave, RATE)
+    lines = run_in(tmp_path, "eval_metrics/score.py", "songs").stdout.splitlines()
+    assert any(line.startswith("piano is late by 0.2") and line.endswith(" s in song Groove") for line in lines)
