@@ -81,14 +81,24 @@ def test_command_of_readme_exists_and_knows_its_options(line):
         assert re.search(rf"{re.escape(option)}\b", text), f"{option} is not an option of {words[:2]}"
 
 
-@pytest.mark.parametrize("pair", sorted({w for line in commands() for w in line.split() if re.match(r"[\w.]+=", w)}))
+STEM_VALUE = re.compile(r"(bass|drums|guitar|piano)=")
+"""What generation takes by stem, such as drums=drums.wav, beside the keys of a configuration."""
+PAIRS = {word for line in commands() for word in line.split() if re.match(r"[\w.]+=", word)}
+
+
+@pytest.mark.parametrize("pair", sorted(pair for pair in PAIRS if not STEM_VALUE.match(pair)))
 def test_key_in_a_command_of_readme_is_accepted(pair):
     if pair != "key=value":
         load_config([], [pair])
 
 
 def looks_like_a_key(item: str) -> bool:
-    if item == "key=value" or re.search(r"\.(wav|flac|json|npy|csv)$", item) or FILE.fullmatch(item):
+    if (
+        item == "key=value"
+        or STEM_VALUE.match(item)
+        or re.search(r"\.(wav|flac|json|npy|csv)$", item)
+        or FILE.fullmatch(item)
+    ):
         return False
     return bool(re.fullmatch(r"[a-z_]+(\.[a-z_]+)+(=.*)?|[a-z_]+=.+", item))
 
