@@ -48,9 +48,9 @@ $grooves --out $work/grooves_all_valid --songs 48 --seconds 5.2 --seed 21
 steering="$synctrack config/demo_weights/steering.yaml"
 python prepare_data.py latents $steering --offsets 1 --out $work/latents_all
 train="python train_synctrack.py $steering trainer.devices=2"
-$train run_dir=$work/steering_1 trainer.max_steps=STEPS_1
-$train trainer.max_steps=STEPS_2 model.params.base_learning_rate=1.25e-4 seed=1 \
-    model.params.ckpt_path=$work/steering_1/checkpoints/last.ckpt
+$train run_dir=$work/steering_1 trainer.max_steps=2200
+$train trainer.max_steps=450 model.params.base_learning_rate=1.25e-4 model.params.warmup_steps=20 \
+    seed=1 model.params.ema_decay=0.995 model.params.ckpt_path=$work/steering_1/checkpoints/last.ckpt
 
 rm -f ckpt/demo/*.safetensors
 for part in vae vocoder; do
