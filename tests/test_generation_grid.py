@@ -34,12 +34,6 @@ def test_border_of_a_loop_goes_round():
     np.testing.assert_array_equal(np.flatnonzero(~without_borders(known)), [0, 1, 2])
 
 
-def test_masks_of_training_and_generation_are_the_same():
-    given = pytest.importorskip("synctrack.training.given")
-    masks = np.random.default_rng(0).random((50, 40)) < 0.8
-    np.testing.assert_array_equal(without_borders(masks), given.with_margin(masks, MARGIN))
-
-
 def test_frames_are_known_where_they_lie_wholly_in_a_span():
     mask = frame_mask([(0, 960), (1000, 2000)], 8, GRID, 2560)
     np.testing.assert_array_equal(np.flatnonzero(mask), [0, 1, 2, 4, 5])

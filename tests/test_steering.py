@@ -100,10 +100,9 @@ def test_given_stem_comes_out_bit_equal_and_decides_the_length(request, kind, tm
     assert np.abs(soundfile.read(tmp_path / "song" / "mix.wav")[0]).max() <= 10 ** (-1 / 20) + 1e-4
 
 
-def test_given_stem_changes_the_others(model, plain, song):
-    for able in (model, plain):
-        one, other = (able.generate(given={"drums": s["drums"][:10240]}, **QUICK) for s in (song, noise_song(seed=8)))
-        assert np.abs(one["bass"] - other["bass"]).max() > 1e-6
+def test_given_stem_changes_the_others(model, song):
+    one, other = (model.generate(given={"drums": s["drums"][:10240]}, **QUICK) for s in (song, noise_song(seed=8)))
+    assert np.abs(one["bass"] - other["bass"]).max() > 1e-6
 
 
 def test_given_audio_of_any_rate_and_channels_is_used(model, tmp_path):

@@ -48,7 +48,7 @@ def read_given(name: str, source: Any, sample_rate: int, shortest: int) -> Given
     """
     if isinstance(source, str | Path):
         info = audio_info(source)
-        waveform = read_audio(source, 0, info.frames_at(sample_rate), sample_rate)
+        waveform = read_audio(source, 0, info.num_samples_at(sample_rate), sample_rate)
         path = Path(source)
         with path.open("rb") as stream:
             facts = {"path": str(path.resolve()), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
