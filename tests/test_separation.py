@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
+from helpers.small_model import SMALL_AUDIO
 from helpers.steered import QUICK, RATE, STEMS, noise_song, steered_model
+from synctrack.audio.mel import LogMel
 from synctrack.generation import separation
 from synctrack.generation.separation import soft_masks
+
+AUDIO = SMALL_AUDIO
 
 
 def tones(num_samples: int = 40_000) -> np.ndarray:
@@ -16,41 +21,38 @@ def tones(num_samples: int = 40_000) -> np.ndarray:
     return np.array(stems, np.float32)
 
 
+def mels(stems: np.ndarray) -> np.ndarray:
+    return LogMel(AUDIO)(torch.from_numpy(stems)).numpy()
+
+
 def si_sdr(estimate: np.ndarray, truth: np.ndarray) -> float:
     """Scale-invariant SDR in dB (Le Roux et al., 2019, eq. 3)."""
     target = truth * (estimate @ truth) / (truth @ truth)
     return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
 
 
-def test_separated_stems_sum_to_the_mixture():
+@pytest.mark.parametrize("num_samples", [1, 100, 513, 39_999, 40_000])
+def test_separated_stems_sum_to_the_mixture_whatever_the_mels(num_samples):
     stems = tones()
-    mixture = stems.sum(axis=0)
-    guesses = np.random.default_rng(1).normal(size=stems.shape).astype(np.float32)
-    for generated in (stems, guesses, np.zeros_like(stems)):
-        separated = soft_masks(generated, mixture, RATE)
+    mixture = stems.sum(axis=0)[:num_samples]
+    silent, wild = np.full((3, 250, 32), -11.5), np.random.default_rng(1).normal(0, 40, (3, 200, 32))
+    for mel in (mels(stems), silent, wild):
+        separated = soft_masks(mel.astype(np.float32), mixture, AUDIO)
         np.testing.assert_allclose(separated.sum(axis=0), mixture, atol=1e-4)
 
 
-def test_masks_of_the_true_stems_separate_whatever_their_phase():
+def test_masks_of_the_true_mels_separate():
     stems = tones()
     mixture = stems.sum(axis=0)
-    separated = soft_masks(-stems, mixture, RATE)
-    for estimate, truth in zip(separated, stems, strict=True):
+    for estimate, truth in zip(soft_masks(mels(stems), mixture, AUDIO), stems, strict=True):
         assert si_sdr(estimate, truth) > si_sdr(mixture, truth) + 10
 
 
 def test_masks_in_blocks_equal_the_whole(monkeypatch):
     stems = tones()
-    whole = soft_masks(stems, stems.sum(axis=0), RATE)
-    monkeypatch.setattr(separation, "BLOCK_WINDOWS", 16)
-    np.testing.assert_allclose(soft_masks(stems, stems.sum(axis=0), RATE), whole, atol=1e-5)
-
-
-@pytest.mark.parametrize("num_samples", [1, 100, 511, 513])
-def test_short_mixtures_can_be_shared_out(num_samples):
-    stems = tones()[:, :num_samples]
-    separated = soft_masks(stems, stems.sum(axis=0), RATE)
-    np.testing.assert_allclose(separated.sum(axis=0), stems.sum(axis=0), atol=1e-4)
+    whole = soft_masks(mels(stems), stems.sum(axis=0), AUDIO)
+    monkeypatch.setattr(separation, "BLOCK_FRAMES", 37)
+    np.testing.assert_allclose(soft_masks(mels(stems), stems.sum(axis=0), AUDIO), whole, atol=1e-5)
 
 
 @pytest.mark.medium

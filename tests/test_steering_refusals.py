@@ -85,6 +85,7 @@ def checkpoint(tmp_path_factory):
         ({"original": 3, "extend": 3}, "must be a Song or the folder of one"),
         ({"original": Song({"a": WAVE}, RATE), "extend": 3}, "has the stems a, the model bass, drums"),
         ({"original": Song(SONG.waveforms, 44100), "extend": 3}, "is at 44100 Hz, the model at 8000 Hz"),
+        ({"mix": WAVE, "given": {"drums": WAVE}}, "mix: does not go with given or loop"),
         ({"guidance": NAN}, "guidance: nan is not between 0 and 20"),
         ({"guidance": 3}, "guidance: has no effect where the model is told nothing"),
         ({"resampling": 2}, "resampling: has no effect where nothing is known"),

@@ -32,12 +32,7 @@ def decode(model: LatentDiffusion, latent: torch.Tensor, chunk: int) -> np.ndarr
     if latent.shape[2] <= chunk:
         return model.decode(latent[None])[0].cpu().numpy()
     down, hop = model.config.vae.downsampling, model.config.audio.hop_length
-
-    def to_mel(part: torch.Tensor) -> torch.Tensor:
-        return model.vae.decode(part[None] / model.scale_factor).float()[0].cpu()
-
-    edge, ramp = max(1, chunk // 16), max(1, chunk // 8)
-    mel = torch.cat(list(in_chunks(to_mel, latent, 2, chunk, edge, ramp, down)), dim=1)
+    mel = decode_mel(model, latent, chunk)
 
     def to_wave(part: torch.Tensor) -> torch.Tensor:
         wave = model.vocoder(part[None].to(model.scale_factor.device))[0]
@@ -49,6 +44,18 @@ def decode(model: LatentDiffusion, latent: torch.Tensor, chunk: int) -> np.ndarr
         waveforms[:, position : position + block.shape[1]] = block.numpy()
         position += block.shape[1]
     return waveforms
+
+
+def decode_mel(model: LatentDiffusion, latent: torch.Tensor, chunk: int) -> torch.Tensor:
+    """Scaled latents (s, c, t, f) -> log-mels (s, m, f) on the CPU; see `decode`."""
+
+    def to_mel(part: torch.Tensor) -> torch.Tensor:
+        return model.vae.decode(part[None] / model.scale_factor).float()[0].cpu()
+
+    if latent.shape[2] <= chunk:
+        return to_mel(latent)
+    edge, ramp = max(1, chunk // 16), max(1, chunk // 8)
+    return torch.cat(list(in_chunks(to_mel, latent, 2, chunk, edge, ramp, model.config.vae.downsampling)), dim=1)
 
 
 def in_chunks(

@@ -39,7 +39,7 @@ class Plan:
         loop: whether the end goes over into the beginning.
         starts: first frame of each window.
         length: latent frames of a window.
-        mix: (n,) the mixture to separate; None without.
+        mix: (n,) the mixture that is shared out by masks; None without.
         facts: of given audio and original, for `song.json`.
     """
 
@@ -102,7 +102,7 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         loop=request.loop,
         starts=tuple(starts),
         length=length,
-        mix=draft.mix,
+        mix=None if request.method == "generated" else draft.mix,
         facts=draft.facts,
     )
 

@@ -16,7 +16,6 @@ from synctrack.generation.ranking import Timing, keeps_time
 from synctrack.generation.record import request_json
 from synctrack.generation.rendering import Key, render
 from synctrack.generation.request import Request
-from synctrack.generation.separation import soft_masks
 from synctrack.generation.song import Song
 from synctrack.models.latent_diffusion import LatentDiffusion
 
@@ -111,13 +110,7 @@ class Production:
             for waveforms in rendered:
                 if not all(np.isfinite(row).all() for row in waveforms):
                     raise InputError("model: gives samples that are not numbers; use float32 or another checkpoint")
-                if self._by_masks:
-                    waveforms = soft_masks(waveforms, self.plan.mix, self.plan.grid.sample_rate)
                 yield waveforms
-
-    @property
-    def _by_masks(self) -> bool:
-        return self.plan.mix is not None and self.request.method != "generated"
 
     def _song(self, batch: list[Key], position: int, waveforms: np.ndarray, more: dict[str, Any]) -> Song:
         seed, clip, candidate = batch[position]
@@ -131,7 +124,7 @@ class Production:
             info["steering"] = self.described
         song = Song(dict(zip(self.model.stems, waveforms, strict=True)), self.plan.grid.sample_rate, info | more)
         song = Song(song.waveforms, song.sample_rate, song.info, self.plan.beats)
-        if not (self.plan.kept.spans or self._by_masks):
+        if not (self.plan.kept.spans or self.plan.mix is not None):
             return song
         gains = {"gain": self.plan.kept.level, "mix_gain": peak_gain([song.mix])}
         return Song(song.waveforms, song.sample_rate, song.info | gains, song.beats)

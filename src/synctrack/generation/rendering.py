@@ -8,9 +8,10 @@ import torch
 
 from synctrack.diffusion.samplers import Sampling, Step
 from synctrack.generation.assembly import assemble
-from synctrack.generation.decoding import decode, decode_loop
+from synctrack.generation.decoding import decode, decode_loop, decode_mel
 from synctrack.generation.encoding import continued
 from synctrack.generation.plan import Plan
+from synctrack.generation.separation import soft_masks
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.seeding import GENERATION, item_generator
 
@@ -50,7 +51,7 @@ def render(
     """
     with autocast():
         latent = latents(model, plan, keys, sampling, guidance, resampling, progress)
-    if plan.in_one and not plan.kept.spans and not plan.loop:
+    if plan.in_one and not plan.kept.spans and not plan.loop and plan.mix is None:
         waveforms = model.decode(latent).cpu().numpy()
         return [waveform[:, : plan.num_samples] for waveform in waveforms]
     return [_song(model, plan, row) for row in latent]
@@ -92,12 +93,14 @@ def latents(
 
 def _song(model: LatentDiffusion, plan: Plan, latent: torch.Tensor) -> np.ndarray:
     """Waveforms (s, n) from the latents (s, c, t, f) of one song."""
-    stems = list(plan.decoded)
+    stems, chunk = list(plan.decoded), max(plan.length, plan.grid.window)
+    if plan.mix is not None:
+        return soft_masks(decode_mel(model, latent, chunk).numpy(), plan.mix, model.config.audio)
     if plan.loop:
         decoded, offset = decode_loop(model, latent[stems], plan.num_samples), 0
     else:
         first, last = plan.starts[0], plan.starts[-1] + plan.length
-        decoded = decode(model, latent[stems, :, first:last], max(plan.length, plan.grid.window))
+        decoded = decode(model, latent[stems, :, first:last], chunk)
         offset = first * plan.grid.frame
     if not plan.kept.spans:
         return decoded[:, : plan.num_samples]

@@ -150,6 +150,8 @@ class Request:
         for name in ("redo", "span", "extend", "strength"):
             if getattr(self, name) not in (None, []):
                 raise InputError(f"{name}: changes a song that is there; name its folder (--from, original=)")
+        if self.mix is not None and (self.given or self.loop):
+            raise InputError("mix: does not go with given or loop; leave one out")
         if self.bars is None:
             return
         if not _is_whole(self.bars):
