@@ -15,6 +15,7 @@ COMMANDS = {
     "separate": ("separate", "separate a mix into stems"),
     "score": ("score", "score the rhythm of stems: IRS, CBS and CBD"),
     "check": ("check", "find stems that are late, early or drifting, and mend them"),
+    "report": ("report", "write the scores and a player of the stems as one HTML page"),
     "data": ("data", "create data sets: synthetic, midi, slakh, beats, latents"),
     "train": ("train", "train SyncTrack from YAML files"),
     "evaluate": ("evaluate", "generate the clips of a test set from a run or checkpoint, and score them"),

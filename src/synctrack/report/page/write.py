@@ -1,0 +1,76 @@
+"""The report page: one HTML file with scores, songs and a player, that opens from disk without a network."""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import synctrack
+from synctrack.files import atomic_path
+from synctrack.metrics.beats.layout import Layout
+from synctrack.metrics.tables import counts_line, notes, out_of_time
+from synctrack.report.page.content import embed_audio, matrices, metric_rows, song_entries, song_order, strips
+
+MAX_MB = 40.0
+
+
+def _asset(name: str) -> str:
+    return resources.files("synctrack.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _script_json(value: Any) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    text = json.dumps(value, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def render_page(
+    result: Mapping[str, Any],
+    folder: Layout | None = None,
+    reference: Layout | None = None,
+    made: Mapping[str, Any] | None = None,
+    max_mb: float = MAX_MB,
+) -> str:
+    """The page as HTML. Every name from files and scores is escaped.
+
+    Args:
+        result: what `score_folder` returned.
+        folder: its files, to listen to; None leaves the player out.
+        reference: files of the reference, played against them where songs have the same name.
+        made: how the songs were made, as its manifest says; shown as it is.
+        max_mb: megabytes of audio to embed at most.
+
+    Raises:
+        InputError: an audio file cannot be read.
+    """
+    order = song_order(result)
+    audio, left_out = embed_audio(order, folder, reference, max_mb)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_asset("report.html.j2")).render(
+        result=result,
+        version=synctrack.__version__,
+        rows=metric_rows(result),
+        matrices=matrices(result),
+        strips=strips(result),
+        lines=[*notes(result), counts_line(result)],
+        faults=out_of_time(result),
+        songs=len(order),
+        left_out=left_out,
+        max_mb=f"{max_mb:g}",
+        made=json.dumps(made, indent=1) if made else "",
+        style=jinja2.utils.markupsafe.Markup(_asset("report.css")),
+        script=jinja2.utils.markupsafe.Markup(_asset("player.js")),
+        data=jinja2.utils.markupsafe.Markup(
+            _script_json({"stems": result["stems"], "songs": song_entries(result, order, audio)})
+        ),
+    )
+
+
+def write_page(path: str | Path, *arguments: Any, **options: Any) -> None:
+    """Write `render_page` to a file, whole or not at all. Raises InputError where that cannot be done."""
+    page = render_page(*arguments, **options)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")

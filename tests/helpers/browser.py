@@ -1,0 +1,33 @@
+"""A real Chromium for tests of pages; without one, or without playwright, such tests are skipped with one line."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser of playwright's, closed at the end; $CHROMIUM names another binary."""
+    binary = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if binary is None:
+        pytest.skip("PAGE NOT TESTED: no Chromium here; on Debian: apt-get install chromium, or set CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api", reason="PAGE NOT TESTED: pip install playwright")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=binary, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
