@@ -15,6 +15,8 @@ EXTRAS = {
     "midi": ("mido",),
     "madmom": ("madmom",),
     "beat-this": ("beat_this",),
+    "truth": ("mir_eval",),
+    "clap": ("transformers",),
     "hub": ("huggingface_hub",),
 }
 """Extra of pyproject.toml -> the modules that it installs."""
