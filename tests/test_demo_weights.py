@@ -1,7 +1,5 @@
 """The weights in ckpt/demo: small enough, complete, and good for music that they were not trained on."""
 
-import json
-
 import librosa
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ import first_stages
 import stem_identity
 from helpers.commands import ROOT, run_in
 from helpers.small_model import STEMS
-from synctrack import Song, SyncTrack
+from synctrack import Song, SyncTrack, score
 from synctrack.checkpoint.loading import load_for_evaluation
 from synctrack.config import load_config
 from synctrack.data.sources.grooves import write_grooves
@@ -68,25 +66,20 @@ def test_first_stages_reconstruct_grooves(grooves):
 
 
 @pytest.mark.slow
-def test_generated_stems_sound_like_their_instruments_and_are_synchronised(grooves, tmp_path):
+def test_generated_stems_sound_like_their_instruments(grooves, tmp_path):
     files = [ROOT / "config" / name for name in ("synctrack_eval.yaml", "demo.yaml", "demo_eval.yaml")]
     keys = [f"data.params.path.valid_data={grooves / 'test'}", f"model.params.ckpt_path={FILES['synctrack']}"]
     out = tmp_path / "clips"
     run_in(tmp_path, "eval_synctrack.py", "--config", *files, *keys, f"evaluation.out={out}")
-    run_in(tmp_path, "eval_metrics/score.py", "--folder", out, "--reference", out / "targets", "--json", "scores.json")
     audio = stem_identity.clip_format(out)
     classifier = train(stem_identity.read_clips(grooves / "train", STEMS, audio), STEMS, audio)
     named = share(classifier, stem_identity.read_clips(out, STEMS, audio), STEMS, audio)
     assert named["share"] >= 0.9
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    generated, data = (content["protocols"]["corrected"] for content in (scores, scores["reference"]))
-    floor = generated["chance_floor"]["mean_beat_ratio"]
-    assert generated["mean_beat_ratio"] >= floor + 0.5 * (data["mean_beat_ratio"] - floor)
 
 
 @pytest.mark.slow
-def test_clips_have_the_tempo_that_they_are_asked_for():
-    """The drums' beats lie on the click, in six tempi and both meters; without one they do not."""
+def test_stems_keep_the_tempo_that_they_are_asked_for():
+    """In six tempi and both meters, against the same seeds without a tempo: onsets on its eighths, and CBS."""
     model = SyncTrack.from_pretrained("demo")
     asked = [(74.0, 4), (88.0, 3), (101.0, 4), (117.0, 3), (133.0, 4), (150.0, 4)]
     songs = [model.generate(seed=seed, bpm=bpm, meter=meter) for seed, (bpm, meter) in enumerate(asked)]
@@ -95,6 +88,7 @@ def test_clips_have_the_tempo_that_they_are_asked_for():
     by_chance = [on_the_grid(song, bpm) for song, (bpm, _) in zip(free, asked, strict=True)]
     assert np.mean(on_time) > 0.8
     assert np.mean(by_chance) < 0.6
+    assert float(score(songs, cache=False).cbs) > float(score(free, cache=False).cbs) + 0.15
 
 
 def on_the_grid(song: Song, bpm: float) -> float:
