@@ -24,6 +24,11 @@ def test_resume_command_replaces_an_older_checkpoint_and_knows_the_program():
     assert resume_command(argv) == "synctrack train a.yaml trainer.resume=last"
 
 
+def heed_interrupts() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C, which child processes inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_prints_the_command_that_resumes_it(grooves, tmp_path, number):
@@ -34,7 +39,9 @@ def test_interrupted_training_prints_the_command_that_resumes_it(grooves, tmp_pa
     command = [sys.executable, str(ROOT / "train_first_stage.py"), "--config", str(config), *SMALL_KEYS, *keys]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=log, stderr=log, env=environment, preexec_fn=heed_interrupts
+        )
         wait_for(process, tmp_path, "run/checkpoints/last.ckpt")
         process.send_signal(number)
         status = process.wait(timeout=60)
