@@ -90,16 +90,17 @@ class Conditions:
 
     def to(self, device: torch.device) -> "Conditions":
         """The same on another device."""
-        return self._map(lambda tensor: tensor.to(device))
-
-    def frames(self, start: int, stop: int) -> "Conditions":
-        """The conditions of the latent frames [start, stop)."""
         return Conditions(
-            None if self.known is None else self.known[..., start:stop, :],
-            None if self.mask is None else self.mask[..., start:stop],
-            {name: signal[..., start:stop, :] for name, signal in self.signals.items()},
-            {name: given[..., start:stop] for name, given in self.presence.items()},
+            None if self.known is None else self.known.to(device),
+            None if self.mask is None else self.mask.to(device),
+            {name: signal.to(device) for name, signal in self.signals.items()},
+            {name: given.to(device) for name, given in self.presence.items()},
         )
+
+    @property
+    def unknown(self) -> torch.Tensor | None:
+        """(b, s, 1, t, 1), 1 where a latent is not known, 0 where it is; None where nothing is known."""
+        return None if self.mask is None else 1 - self._mask_image()
 
     def replace_known(self, x_0: torch.Tensor) -> torch.Tensor:
         """A clean estimate (b, s, c, t, f) with the known parts set to the truth."""
@@ -131,11 +132,3 @@ class Conditions:
 
     def _mask_image(self) -> torch.Tensor:
         return rearrange(self.mask, "b s t -> b s 1 t 1")
-
-    def _map(self, change) -> "Conditions":
-        return Conditions(
-            None if self.known is None else change(self.known),
-            None if self.mask is None else change(self.mask),
-            {name: change(signal) for name, signal in self.signals.items()},
-            {name: change(given) for name, given in self.presence.items()},
-        )

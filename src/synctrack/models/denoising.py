@@ -9,7 +9,7 @@ from torch import nn
 
 from synctrack.diffusion.process import Diffusion
 from synctrack.diffusion.samplers import Step
-from synctrack.models.conditioning import ConditioningConfig, Conditions
+from synctrack.models.conditioning import Conditions
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Denoiser:
     Attributes:
         unet: predicts; its weights may be the EMA's.
         diffusion: knows what a prediction means.
-        conditioning: what the U-Net can be told.
-        conditions: what it is told; known parts of x_0 are the truth in any case.
+        condition: `Conditions.channels`, what the U-Net reads at every step; None where it is told nothing.
+        conditions: what is known; known parts of x_0 are the truth in any case.
         guidance: scale of classifier-free guidance (Ho & Salimans, 2022, eq. 6); 1 is without.
         original: of a variation.
         resampling: how many times more each step is taken from fresh noise, so that known and unknown parts agree
@@ -48,7 +48,7 @@ class Denoiser:
 
     unet: nn.Module
     diffusion: Diffusion
-    conditioning: ConditioningConfig
+    condition: torch.Tensor | None = None
     conditions: Conditions | None = None
     guidance: float = 1.0
     original: Original | None = None
@@ -78,9 +78,9 @@ class Denoiser:
         return replaced, (x - step.alpha_cumprod**0.5 * replaced) / (1 - step.alpha_cumprod) ** 0.5
 
     def _predict(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        if self.conditions is None or not self.conditioning.any:
+        if self.condition is None:
             return self.unet(x, t)
-        told = self.unet(x, t, self.conditions.channels(self.conditioning, x))
+        told = self.unet(x, t, self.condition)
         if self.guidance == 1:
             return told
         untold = self.unet(x, t)

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
-from einops import rearrange
 from torch import nn
 
 from synctrack.audio.mel import AudioFormat, LogMel
@@ -136,9 +135,7 @@ class LatentDiffusion(nn.Module):
         t, noise = t.to(latent.device), noise.to(latent.device)
         noisy = self.diffusion.q_sample(latent, t, noise)
         predicted = (unet or self.unet)(noisy, t, self._condition(conditions, noisy))
-        counted = None
-        if conditions is not None and conditions.mask is not None:
-            counted = 1 - rearrange(conditions.mask, "b s t -> b s 1 t 1")
+        counted = None if conditions is None else conditions.unknown
         return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise), t, counted)
 
     def _condition(self, conditions: Conditions | None, like: torch.Tensor) -> torch.Tensor | None:
@@ -199,11 +196,10 @@ class LatentDiffusion(nn.Module):
         def draw_noise() -> torch.Tensor:
             return normal_per_item(generators, shape).to(device)
 
-        denoiser = Denoiser(
-            network, self.diffusion, config.conditioning, conditions, guidance, original, resampling, draw_noise
-        )
         steps = self.steps(sampling, None if original is None else original.strength)
         x = draw_noise()
+        condition = self._condition(conditions, x)
+        denoiser = Denoiser(network, self.diffusion, condition, conditions, guidance, original, resampling, draw_noise)
         if original is not None:
             if not steps:
                 return original.latent

@@ -45,7 +45,7 @@ def given_for_task(
 
 
 def has_signal(batch: dict[str, Any], name: str) -> torch.Tensor:
-    """Whether each item (b,) has a signal at all: a song without beats has no click."""
+    """Whether each item (b,) has a signal at all: a song without beats has no click. True for what is no signal."""
     if name == "click":
         return batch["click_given"]
     return torch.ones_like(batch["index"], dtype=torch.bool)

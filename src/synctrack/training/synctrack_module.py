@@ -15,7 +15,7 @@ from synctrack.checkpoint import loading as checkpoint
 from synctrack.config import Config, EvaluationConfig, ValidationConfig
 from synctrack.errors import InputError
 from synctrack.generation.clips import Generation, StemTree
-from synctrack.models.conditioning import SIGNALS, Conditions
+from synctrack.models.conditioning import Conditions
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.unet import UNet
 from synctrack.report.plots import plot_mels
@@ -121,33 +121,44 @@ class SyncTrackModule(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         latent = self.latent(batch, self.generators(batch, seeding.VALIDATION_LATENT))
+        tasks = self._tasks(batch, latent) if self.conditioning.any else {}
         for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
-            if self.conditioning.any:
-                self.task_losses.add(name, self._losses_by_task(batch, latent, unet))
+            losses = {
+                task: (self._validation_loss(batch, latent, unet, conditions), counts)
+                for task, (conditions, counts) in tasks.items()
+            }
+            if losses:
+                self.task_losses.add(name, losses)
                 continue
-            # Fresh generators of the same seeds: both see the same noise at the same time steps.
-            loss = self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet).mean()
+            loss = self._validation_loss(batch, latent, unet).mean()
             self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
+
+    def _validation_loss(
+        self, batch: dict[str, Any], latent: torch.Tensor, unet: UNet, conditions: Conditions | None = None
+    ) -> torch.Tensor:
+        """Loss of each item (b,): fresh generators of the same seeds, so that U-Nets and tasks see the same noise."""
+        return self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet, conditions)
 
     def conditions(self, given: list[Given], latent: torch.Tensor, batch: dict[str, Any]) -> Conditions:
         """The conditions of a batch, its signals encoded where they are not stored."""
-        generators = self.generators(batch, seeding.SIGNAL)
-        with torch.no_grad():
-            unscaled = signal_latents(batch, self.conditioning.signals, generators, self.model.encode_posterior)
-        signals = {name: self.model.scale_factor * signal for name, signal in unscaled.items()}
-        return conditions_of(given, latent, self.conditioning, signals, batch)
+        return conditions_of(given, latent, self.conditioning, self._signals(batch), batch)
 
-    def _losses_by_task(
-        self, batch: dict[str, Any], latent: torch.Tensor, unet: UNet
-    ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Losses (b,) of each task, and which items count in it, at the same noise for every task."""
-        shares, seed, losses = self.config.model.params.given, self.config.seed, {}
+    @torch.no_grad()
+    def _signals(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Scaled latents (b, c, t, f) of the signals."""
+        generators = self.generators(batch, seeding.SIGNAL)
+        unscaled = signal_latents(batch, self.conditioning.signals, generators, self.model.encode_posterior)
+        return {name: self.model.scale_factor * signal for name, signal in unscaled.items()}
+
+    def _tasks(self, batch: dict[str, Any], latent: torch.Tensor) -> dict[str, tuple[Conditions, torch.Tensor]]:
+        """Task -> what the items of a validation batch are given in it, and which of them (b,) count."""
+        shares, seed, signals = self.config.model.params.given, self.config.seed, self._signals(batch)
+        tasks = {}
         for task in tasks_of(self.conditioning):
             given = given_for_task(task, batch, shares, seed, *_stems_and_frames(latent))
-            conditions = self.conditions(given, latent, batch)
-            loss = self.model.loss(latent, self.generators(batch, seeding.VALIDATION_LOSS), unet, conditions)
-            losses[task] = loss, has_signal(batch, task) if task in SIGNALS else torch.ones_like(loss, dtype=torch.bool)
-        return losses
+            conditions = conditions_of(given, latent, self.conditioning, signals, batch)
+            tasks[task] = conditions, has_signal(batch, task)
+        return tasks
 
     def on_validation_epoch_start(self) -> None:
         self.task_losses = TaskLosses()
