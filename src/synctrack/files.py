@@ -1,5 +1,6 @@
 """Files written whole or not at all: to a temporary name beside the target, then renamed."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -50,6 +51,12 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_file_name(name: str, what: str) -> str:

@@ -39,6 +39,28 @@ class AudioInfo(NamedTuple):
         return self.num_samples * sample_rate // self.sample_rate
 
 
+class WholeFile(NamedTuple):
+    """All that an audio file holds: `samples` float32 (num_samples, channels), and how they are stored."""
+
+    samples: np.ndarray
+    sample_rate: int
+    file_format: str
+    subtype: str
+
+
+def read_channels(path: str | Path) -> WholeFile:
+    """Read a whole audio file as it is, at its own rate and with all its channels.
+
+    Raises:
+        InputError: it is missing, or not audio that libsndfile reads.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            return WholeFile(file.read(dtype="float32", always_2d=True), file.samplerate, file.format, file.subtype)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as audio ({error})") from error
+
+
 def audio_info(path: str | Path) -> AudioInfo:
     """Rate and length of an audio file, checked for completeness without reading all of it.
 

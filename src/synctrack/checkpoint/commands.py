@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from synctrack.checkpoint.files import HEADER, CheckpointFile, model_header, read_file
-from synctrack.checkpoint.loading import differing_keys, sha256
+from synctrack.checkpoint.loading import differing_keys
 from synctrack.checkpoint.matching import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
 from synctrack.checkpoint.published import new_modules
 from synctrack.config import config_of
 from synctrack.errors import InputError
-from synctrack.files import atomic_path
+from synctrack.files import atomic_path, sha256
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ def inspect(path: str) -> None:
     weights = match(file, modules)
     print(f"stems   {', '.join(stems)}")
     if file.kind == "synctrack":
-        tempi = "" if file.trained_bpm is None else " ({:g} to {:g} BPM)".format(*file.trained_bpm)
-        print(f"told    {config.conditioning.description}{tempi}")
+        print(f"told    {file.told}")
     rows = defaultdict(list)
     for entry in weights.entries.values():
         rows[entry.part, USES[entry.part]] += [piece.numel() for piece in entry.to_published(entry.like)]

@@ -80,6 +80,12 @@ class CheckpointFile:
             raise InputError(f"{self.path}: its header's trained_bpm is damaged ({bounds}); get or make it again")
         return float(bounds[0]), float(bounds[1])
 
+    @property
+    def told(self) -> str:
+        """What the model can be told, for people: the parts, and the tempi of the clicks that it was trained with."""
+        tempi = "" if self.trained_bpm is None else " ({:g} to {:g} BPM)".format(*self.trained_bpm)
+        return self.stored_model()[0].conditioning.description + tempi
+
     def stored_model(self) -> tuple[ModelConfig, tuple[str, ...]]:
         """The model's configuration and stems: from the header, or the published ones if the file has no header.
 

@@ -1,6 +1,5 @@
 """Weights from our checkpoints and the published ones, matched strictly, into a model that generates."""
 
-import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from synctrack.checkpoint.matching import Modules, Weights, match, shapes_of
 from synctrack.checkpoint.published import PUBLISHED_VOCODER
 from synctrack.config import Config
 from synctrack.errors import InputError
+from synctrack.files import sha256
 from synctrack.models.latent_diffusion import LatentDiffusion, ModelConfig
 from synctrack.models.vae import VAE
 from synctrack.models.vocoder import GriffinLim, HiFiGAN
@@ -122,12 +122,6 @@ def fill_vocoder(
     """
     if isinstance(vocoder, HiFiGAN):
         fill_part("vocoder", vocoder, path, audio, weights)
-
-
-def sha256(path: str | Path) -> str:
-    """The hexadecimal SHA-256 of a file."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def differing_keys(

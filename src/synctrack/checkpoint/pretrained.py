@@ -72,7 +72,6 @@ def _card(file: CheckpointFile, num_values: int) -> str:
     """A model card with what is known of the training, in the form of the Hugging Face Hub."""
     step = "not recorded" if file.step is None else f"{file.step:,}"
     config, stems = file.stored_model()
-    tempi = "" if file.trained_bpm is None else " ({:g} to {:g} BPM)".format(*file.trained_bpm)
     lines = [
         "---",
         "library_name: synctrack",
@@ -90,7 +89,7 @@ def _card(file: CheckpointFile, num_values: int) -> str:
         f"| values | {num_values:,} |",
         f"| optimiser steps | {step} |",
         f"| prediction | {config.diffusion.prediction} |",
-        f"| can be told | {config.conditioning.description}{tempi} |",
+        f"| can be told | {file.told} |",
         f"| vocoder | {config.vocoder.kind} |",
         f"| converted from | {file.description} |",
         "",

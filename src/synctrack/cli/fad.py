@@ -19,7 +19,7 @@ def run_fad(description: str, argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--folder", type=Path, required=True, help="stems to judge: a folder for each stem, or song")
+    parser.add_argument("--folder", type=Path, required=True, help="stems to measure: a folder for each stem, or song")
     parser.add_argument("--reference", type=Path, required=True, help="real stems, in either layout")
     parser.add_argument("--embedding", default="mel", help="mel (default, no weights), vggish or clap")
     parser.add_argument("--weights", type=Path, help="file of the torch port for vggish, local folder for clap")

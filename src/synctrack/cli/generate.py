@@ -4,20 +4,19 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synctrack.cli.steering_arguments import (
     DEFAULT_MODEL,
     add_output,
     add_sampling,
     add_steering,
+    check_output,
+    load_model,
     steering,
     whole,
 )
 from synctrack.errors import InputError
-
-if TYPE_CHECKING:
-    from synctrack.pipeline import SyncTrack
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +28,9 @@ def main(argv: Sequence[str], prog: str) -> None:
     arguments = _parser(prog).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Here and not above: torch takes seconds to import, and help needs none.
-    from synctrack.generation.daw import check_rate
     from synctrack.generation.request import Request
-    from synctrack.generation.song import FILE_FORMATS
 
-    if arguments.format not in FILE_FORMATS:
-        raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
-    if arguments.sample_rate is not None:
-        check_rate(arguments.sample_rate)
+    check_output(arguments)
     if arguments.clips < 1:
         raise InputError(f"--clips {arguments.clips}: is not 1 or more")
     asked = steering(arguments)
@@ -53,7 +47,7 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
     from synctrack.generation.song import SONG_FILE
     from synctrack.manifest import claim
 
-    model = _model(arguments, arguments.model)
+    model = load_model(arguments, arguments.model)
     settings = {name: getattr(arguments, name) for name in SAMPLING}
     # Refuse wrong settings before the folder is claimed.
     checked = model.check(**settings, **asked)
@@ -89,19 +83,11 @@ def _again(arguments: argparse.Namespace) -> None:
     from synctrack.manifest import claim
 
     song, name = load_song(arguments.again), arguments.model
-    model = _model(arguments, recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name)
+    model = load_model(arguments, recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name)
     out = Path(arguments.out)
     claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
     song = model.remake(arguments.again, progress=True)
     print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
-
-
-def _model(arguments: argparse.Namespace, name: str) -> "SyncTrack":
-    from synctrack.pipeline import SyncTrack
-
-    return SyncTrack.from_pretrained(
-        name, device=arguments.device, precision=arguments.precision, revision=arguments.revision
-    )
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from synctrack.files import write_json
 from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.long_csv import write_csv
-from synctrack.metrics.score import add_onsets, compare_onsets, plain, score_beats, score_beside
+from synctrack.metrics.score import plain, score_sides
 from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
@@ -83,13 +83,9 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
     arguments = parse(_parser(description, prog), argv)
     beats = read_arguments(arguments)
     source = str(arguments.folder or arguments.beats)
-    result = {"folder": source, **score_beats(beats, arguments.window_size, arguments.seed)}
-    add_onsets(result, beats, arguments.workers)
-    if arguments.reference:
-        reference = _read_reference(arguments, tuple(beats.protocols))
-        score_beside(result, beats, reference, str(arguments.reference))
-        add_onsets(result["reference"], reference, arguments.workers)
-        compare_onsets(result)
+    reference = _read_reference(arguments, tuple(beats.protocols)) if arguments.reference else None
+    options = {name: getattr(arguments, name) for name in ("window_size", "seed", "workers")}
+    result = score_sides(beats, source, reference, str(arguments.reference), **options)
     if arguments.truth:
         _add_truth(result, beats, arguments.truth)
     _print(result)

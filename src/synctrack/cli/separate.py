@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from synctrack.cli.steering_arguments import add_output, add_sampling
+from synctrack.cli.steering_arguments import add_output, add_sampling, check_output, load_model
 from synctrack.errors import InputError
 
 
@@ -13,21 +13,11 @@ def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
     arguments = _parser(prog).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Here and not above: torch takes seconds to import, and help needs none.
-    from synctrack.generation.daw import check_rate
-    from synctrack.generation.song import FILE_FORMATS
-    from synctrack.pipeline import SyncTrack
-
-    if arguments.format not in FILE_FORMATS:
-        raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
-    if arguments.sample_rate is not None:
-        check_rate(arguments.sample_rate)
+    check_output(arguments)
     out = Path(arguments.out)
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: holds files; choose another --out")
-    model = SyncTrack.from_pretrained(
-        arguments.model, device=arguments.device, precision=arguments.precision, revision=arguments.revision
-    )
+    model = load_model(arguments, arguments.model)
     names = ("seed", "method", "sampler", "steps", "eta", "batch_size", "best_of", "guidance", "long")
     song = model.separate(arguments.mix, progress=True, **{name: getattr(arguments, name) for name in names})
     print(song.save(out, arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))

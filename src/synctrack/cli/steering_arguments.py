@@ -4,9 +4,12 @@ import argparse
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synctrack.errors import InputError
+
+if TYPE_CHECKING:
+    from synctrack.pipeline import SyncTrack
 
 DEFAULT_MODEL = "demo"
 STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guidance", "resampling", "long", "span")
@@ -38,6 +41,27 @@ def add_output(parser: ArgumentParser) -> None:
     add("--sample-rate", type=whole, metavar="HZ", help="of the files, such as 48000 (default: the model's)")
     add(
         "--daw", action="store_true", help="for music programs: whole bars, names that sort, a MIDI file with the tempo"
+    )
+
+
+def check_output(arguments: Namespace) -> None:
+    """Raise InputError unless the options of `add_output` can be met."""
+    # Here and not above: these modules take seconds to import, and help needs none.
+    from synctrack.generation.daw import check_rate
+    from synctrack.generation.song import FILE_FORMATS
+
+    if arguments.format not in FILE_FORMATS:
+        raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
+    if arguments.sample_rate is not None:
+        check_rate(arguments.sample_rate)
+
+
+def load_model(arguments: Namespace, name: str) -> "SyncTrack":
+    """The model called `name`, on the device and in the precision that the options of `add_sampling` say."""
+    from synctrack.pipeline import SyncTrack
+
+    return SyncTrack.from_pretrained(
+        name, device=arguments.device, precision=arguments.precision, revision=arguments.revision
     )
 
 

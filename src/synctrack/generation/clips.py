@@ -10,10 +10,10 @@ import numpy as np
 
 import synctrack
 from synctrack.audio.files import audio_info, peak_gain, read_audio, write_wav
-from synctrack.checkpoint.loading import header, sha256
+from synctrack.checkpoint.loading import header
 from synctrack.config import Config, to_dict
 from synctrack.diffusion.samplers import Sampling
-from synctrack.files import write_json
+from synctrack.files import sha256, write_json
 from synctrack.manifest import MANIFEST, claim, installed_versions
 from synctrack.report.plots import plot_mels
 from synctrack.seeding import GENERATION, item_seed

@@ -53,7 +53,7 @@ def new_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
     """The draft of a song without an original.
 
     Raises:
-        InputError: a given stem is none of the model's, given audio cannot be used, or nothing is left to generate.
+        InputError: a given stem is not one of the model's, given audio cannot be used, or nothing is left to generate.
     """
     if unknown := [stem for stem in request.given if stem not in stems]:
         raise InputError(f"given: {unknown[0]!r} is not a stem of the model; its stems are {', '.join(stems)}")

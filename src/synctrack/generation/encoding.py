@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synctrack.generation.grid import Grid, without_borders
+from synctrack.generation.grid import Grid
 from synctrack.models.conditioning import Conditions
 from synctrack.models.denoising import Original
 from synctrack.models.latent_diffusion import LatentDiffusion
@@ -135,7 +135,9 @@ class Told:
     original: Encoded | None = None
     strength: torch.Tensor | None = None
 
-    def window(self, frames: np.ndarray, latent: torch.Tensor, done: np.ndarray) -> tuple[Conditions | None, Original]:
+    def window(
+        self, frames: np.ndarray, latent: torch.Tensor, done: np.ndarray
+    ) -> tuple[Conditions | None, Original | None]:
         """What is told of a window.
 
         Args:
@@ -168,8 +170,3 @@ class Told:
         if not (anything or signals):
             return None, original
         return Conditions(known if anything else None, mask if anything else None, signals, presence), original
-
-
-def continued(done: np.ndarray, circular: bool) -> np.ndarray:
-    """(t,) True where what is generated may be continued: not at its borders, which are like a segment's edges."""
-    return without_borders(done, circular)

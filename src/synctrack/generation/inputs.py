@@ -11,6 +11,7 @@ import soxr
 
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.errors import InputError
+from synctrack.files import sha256
 
 QUIETEST = 2.0**-15
 """Audio that nowhere reaches this, one step of 16 bits, counts as silent."""
@@ -50,8 +51,7 @@ def read_given(name: str, source: Any, sample_rate: int, shortest: int) -> Given
         info = audio_info(source)
         waveform = read_audio(source, 0, info.num_samples_at(sample_rate), sample_rate)
         path = Path(source)
-        with path.open("rb") as stream:
-            facts = {"path": str(path.resolve()), "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        facts = {"path": str(path.resolve()), "sha256": sha256(path)}
         name = f"{name}: {path}"
     else:
         array, rate = source if isinstance(source, tuple) else (source, sample_rate)

@@ -1,8 +1,9 @@
 """The songs of one request, one by one: batches, candidates of which the best is kept, and what `song.json` says."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Production:
     def _steps(self) -> int:
         return len(self.model.steps(self.sampling, self.plan.told.strength))
 
-    @property
+    @functools.cached_property
     def described(self) -> dict[str, Any]:
         """What is asked for, as `song.json` says it."""
         return request_json(self.request, self.plan)
@@ -76,14 +77,14 @@ class Production:
             batch = candidates[begin : begin + batch_size]
             for position, waveforms in enumerate(self._waveforms(batch, count)):
                 if self.request.best_of == 1:
-                    yield self._song(batch, position, waveforms, {})
+                    yield self._song(batch, position, waveforms)
                     continue
                 timings.append(keeps_time(waveforms, self.plan.grid.sample_rate, self._asked_beats))
                 if best is None or timings[-1].rank > max(timing.rank for timing in timings[:-1]):
-                    best = self._song(batch, position, waveforms, {})
+                    best = self._song(batch, position, waveforms)
                 if len(timings) == self.request.best_of:
                     ranked = {"candidates": [timing.as_json() for timing in timings]}
-                    yield Song(best.waveforms, best.sample_rate, best.info | ranked, best.beats)
+                    yield replace(best, info=best.info | ranked)
                     timings, best = [], None
 
     @property
@@ -96,23 +97,21 @@ class Production:
                 yield step
                 count(len(keys))
 
+        generate = functools.partial(
+            self.model.generate,
+            sampling=self.sampling,
+            guidance=self.request.guidance,
+            resampling=self.request.resampling,
+            progress=counted,
+        )
         with torch.inference_mode():
-            rendered = render(
-                self.model,
-                self.plan,
-                keys,
-                self.sampling,
-                guidance=self.request.guidance,
-                resampling=self.request.resampling,
-                progress=counted,
-                autocast=self.autocast,
-            )
+            rendered = render(self.model, self.plan, keys, generate, self.autocast)
             for waveforms in rendered:
                 if not all(np.isfinite(row).all() for row in waveforms):
                     raise InputError("model: gives samples that are not numbers; use float32 or another checkpoint")
                 yield waveforms
 
-    def _song(self, batch: list[Key], position: int, waveforms: np.ndarray, more: dict[str, Any]) -> Song:
+    def _song(self, batch: list[Key], position: int, waveforms: np.ndarray) -> Song:
         seed, clip, candidate = batch[position]
         info: dict[str, Any] = {"seed": seed, "clip": clip}
         if self.request.best_of > 1:
@@ -122,9 +121,9 @@ class Production:
         info["sampling"] = vars(self.sampling)
         if self.described:
             info["steering"] = self.described
-        song = Song(dict(zip(self.model.stems, waveforms, strict=True)), self.plan.grid.sample_rate, info | more)
-        song = Song(song.waveforms, song.sample_rate, song.info, self.plan.beats)
+        stems = dict(zip(self.model.stems, waveforms, strict=True))
+        song = Song(stems, self.plan.grid.sample_rate, info, self.plan.beats)
         if not (self.plan.kept.spans or self.plan.mix is not None):
             return song
         gains = {"gain": self.plan.kept.level, "mix_gain": peak_gain([song.mix])}
-        return Song(song.waveforms, song.sample_rate, song.info | gains, song.beats)
+        return replace(song, info=song.info | gains)

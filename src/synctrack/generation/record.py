@@ -1,15 +1,15 @@
 """What `song.json` says of a request, and the request that it says: enough to make the song again."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from synctrack.audio.beat_files import Beats
 from synctrack.errors import InputError
+from synctrack.files import sha256
 from synctrack.generation.plan import Plan
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
-from synctrack.generation.timing import beats_json, named_beats
+from synctrack.generation.timing import beats_json
 
 LARGEST_BATCH = 4096
 
@@ -20,7 +20,7 @@ def request_json(request: Request, plan: Plan) -> dict[str, Any]:
     if set(asked) <= {"seconds"}:
         return {}
     if request.beats is not None:
-        asked["beats"] = beats_json(named_beats(request))
+        asked["beats"] = beats_json(request.named_beats)
     return asked | plan.facts
 
 
@@ -77,9 +77,8 @@ def _file(facts: dict[str, str], name: str, where: str) -> Path:
     path = _path(facts, name, where)
     if not path.is_file():
         raise InputError(f"{where}: {name} was {path}, which is gone; put it back")
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != facts["sha256"]:
-            raise InputError(f"{where}: {name} was {path}, which has changed since; put the old file back")
+    if sha256(path) != facts["sha256"]:
+        raise InputError(f"{where}: {name} was {path}, which has changed since; put the old file back")
     return path
 
 

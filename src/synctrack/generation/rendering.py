@@ -1,15 +1,14 @@
 """A plan carried out: latents window by window, then waveforms."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 
-from synctrack.diffusion.samplers import Sampling, Step
 from synctrack.generation.assembly import assemble
 from synctrack.generation.decoding import decode, decode_loop, decode_mel
-from synctrack.generation.encoding import continued
+from synctrack.generation.grid import without_borders
 from synctrack.generation.plan import Plan
 from synctrack.generation.separation import soft_masks
 from synctrack.models.latent_diffusion import LatentDiffusion
@@ -31,26 +30,20 @@ def render(
     model: LatentDiffusion,
     plan: Plan,
     keys: Sequence[Key],
-    sampling: Sampling,
-    *,
-    guidance: float = 1.0,
-    resampling: int = 0,
-    progress: Callable[[list[Step]], Iterable[Step]] = iter,
+    generate: Callable[..., torch.Tensor],
     autocast: Callable[[], AbstractContextManager],
 ) -> list[np.ndarray]:
     """Waveforms (s, num_samples) of one song for each key; a song does not depend on the other keys.
 
     Args:
-        model: generates.
+        model: decodes.
         plan: of all these songs.
         keys: tell the songs apart.
-        sampling: the sampler and its steps.
-        guidance, resampling: see `LatentDiffusion.generate`.
-        progress: wraps the steps of each window, for a progress bar.
+        generate: `model.generate` with sampling, guidance and progress bound, for one window.
         autocast: context in which the U-Net runs.
     """
     with autocast():
-        latent = latents(model, plan, keys, sampling, guidance, resampling, progress)
+        latent = latents(model, plan, keys, generate)
     if plan.in_one and not plan.kept.spans and not plan.loop and plan.mix is None:
         waveforms = model.decode(latent).cpu().numpy()
         return [waveform[:, : plan.num_samples] for waveform in waveforms]
@@ -58,13 +51,7 @@ def render(
 
 
 def latents(
-    model: LatentDiffusion,
-    plan: Plan,
-    keys: Sequence[Key],
-    sampling: Sampling,
-    guidance: float = 1.0,
-    resampling: int = 0,
-    progress: Callable[[list[Step]], Iterable[Step]] = iter,
+    model: LatentDiffusion, plan: Plan, keys: Sequence[Key], generate: Callable[..., torch.Tensor]
 ) -> torch.Tensor:
     """Scaled latents (b, s, c, t, f) of the songs; what no window covers is zero. See `render`."""
     down, (channels, _, bins) = model.config.vae.downsampling, model.config.latent_shape
@@ -72,16 +59,13 @@ def latents(
     done = np.zeros(plan.frames, bool)
     for number, start in enumerate(plan.starts):
         frames = np.arange(start, start + plan.length) % plan.frames
-        conditions, original = plan.told.window(frames, latent, continued(done, plan.loop))
-        window = model.generate(
+        # What is generated is continued but for its borders, which are like a segment's edges.
+        conditions, original = plan.told.window(frames, latent, without_borders(done, plan.loop))
+        window = generate(
             [generator(key, number) for key in keys],
-            sampling,
-            progress=progress,
             num_frames=plan.length * down,
             conditions=conditions,
-            guidance=guidance if conditions is not None else 1.0,
             original=original,
-            resampling=resampling,
             circular=plan.circular,
         )
         if plan.length == plan.frames:

@@ -3,6 +3,7 @@
 Nothing here knows a model; `synctrack.generation.plan` says what a request means for one.
 """
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from synctrack.audio.beat_files import Beats
+from synctrack.audio.beat_files import Beats, read_beats
 from synctrack.errors import InputError
 
 MAX_SECONDS = 3600.0
@@ -110,6 +111,15 @@ class Request:
     def names_beats(self) -> bool:
         """Whether a tempo or beats are asked for."""
         return self.bpm is not None or self.beats is not None
+
+    @functools.cached_property
+    def named_beats(self) -> Beats | None:
+        """The beats of the file or value that `beats` names, all of them; read once.
+
+        Raises:
+            InputError: the file of beats is missing or damaged.
+        """
+        return read_beats(self.beats) if isinstance(self.beats, str | Path) else self.beats
 
     @property
     def steers(self) -> bool:

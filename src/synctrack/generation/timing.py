@@ -1,11 +1,10 @@
 """Beats and lengths: how many samples a song has, where its beats are, and where its bars are."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from synctrack.audio.beat_files import Beats, read_beats, regular_beats
+from synctrack.audio.beat_files import Beats, regular_beats
 from synctrack.errors import InputError
 from synctrack.generation.request import MAX_SECONDS, Request
 
@@ -22,17 +21,10 @@ def asked_beats(request: Request, seconds: float) -> Beats | None:
     """
     if request.bpm is not None:
         return regular_beats(request.bpm, request.meter or DEFAULT_METER, seconds - END_TOLERANCE)
-    beats = named_beats(request)
+    beats = request.named_beats
     if beats is None or beats.beats[-1] < seconds - END_TOLERANCE:
         return beats
     return beats.within(0, seconds - END_TOLERANCE)
-
-
-def named_beats(request: Request) -> Beats | None:
-    """The beats of the file or value that a request names, all of them."""
-    if isinstance(request.beats, str | Path):
-        return read_beats(request.beats)
-    return request.beats
 
 
 def new_length(request: Request, longest_given: int, sample_rate: int) -> int | None:
@@ -53,7 +45,7 @@ def new_length(request: Request, longest_given: int, sample_rate: int) -> int | 
     elif longest_given:
         seconds = longest_given / sample_rate
     elif request.beats is not None:
-        times = named_beats(request).beats
+        times = request.named_beats.beats
         seconds = times[-1] + np.median(np.diff(times))
     else:
         return None
@@ -65,7 +57,7 @@ def new_length(request: Request, longest_given: int, sample_rate: int) -> int | 
 def _bars_seconds(request: Request) -> float:
     if request.bpm is not None:
         return request.bars * (request.meter or DEFAULT_METER) * 60.0 / request.bpm
-    ends = bar_ends(named_beats(request))
+    ends = bar_ends(request.named_beats)
     if not 1 <= request.bars <= len(ends):
         raise InputError(f"bars: {request.bars} are asked for, but {request.beats} has {len(ends)} bars")
     return ends[request.bars - 1]

@@ -1,18 +1,16 @@
 """Onset synchrony of a folder: the onsets of every file, and the scores of its songs."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from synctrack.errors import InputError
-from synctrack.metrics.beats.folders import processors
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import mean_interval, nanmean, too_few
 from synctrack.metrics.onset_synchrony import TOLERANCE, song_synchrony
 from synctrack.metrics.onsets import FileOnsets, find_onsets
+from synctrack.metrics.parallel import in_threads
 
 
 def folder_onsets(layout: Layout, workers: int | None = None) -> dict[str, dict[str, FileOnsets]]:
@@ -31,8 +29,7 @@ def folder_onsets(layout: Layout, workers: int | None = None) -> dict[str, dict[
         except InputError:
             return None
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers or processors()) as pool:
-        found = list(pool.map(read, jobs))
+    found = in_threads(read, jobs, workers)
     result: dict[str, dict[str, FileOnsets]] = {song: {} for song in songs}
     for (song, stem, _), file in zip(jobs, found, strict=True):
         if file is not None:

@@ -5,17 +5,16 @@ filter vibrato suppression for onset detection", DAFx 2013, without the maximum 
 its peak begins to rise, so that a strummed chord begins with its first string.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import scipy.fft
-import soundfile
 import soxr
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
+from synctrack.audio.files import read_channels
 from synctrack.errors import InputError
 from synctrack.metrics.summary import SILENCE_PEAK
 
@@ -61,10 +60,6 @@ class FileOnsets:
         if len(self.times) < FEWEST_ONSETS:
             return f"sustained: {len(self.times)} onsets, {FEWEST_ONSETS} are needed"
         return None
-
-
-Onsets = Mapping[str, Mapping[str, FileOnsets]]
-"""Song → stem → onsets."""
 
 
 @cache
@@ -148,11 +143,8 @@ def _chroma(samples: np.ndarray) -> np.ndarray:
 
 def find_onsets(path: Path) -> FileOnsets:
     """The onsets of one file. Raises InputError where it cannot be read or holds samples that are not numbers."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error})") from error
-    return onsets_of(samples.mean(axis=1), rate, str(path))
+    file = read_channels(path)
+    return onsets_of(file.samples.mean(axis=1), file.sample_rate, str(path))
 
 
 def onsets_of(samples: np.ndarray, rate: int, name: str = "audio") -> FileOnsets:

@@ -137,6 +137,39 @@ def score_beside(
     result["comparison"] = plain({"notes": pairing_notes(beats, reference), "protocols": differences})
 
 
+def score_sides(
+    beats: StemBeats,
+    source: str,
+    reference: StemBeats | None,
+    reference_source: str,
+    *,
+    window_size: float = WINDOW_SIZE,
+    seed: int = 0,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """`score_beats`, onset synchrony and timing of a folder, and of a reference beside it.
+
+    Args:
+        beats: of the folder, or given.
+        source: its name, kept under `folder`.
+        reference: of the reference, in the same protocols; None without.
+        reference_source: its name.
+        window_size: of CBS, in seconds.
+        seed: of the bootstrap intervals and the chance level.
+        workers: files at once; all processors where None.
+
+    Raises:
+        InputError: the reference has other stems.
+    """
+    result = {"folder": source, **score_beats(beats, window_size, seed)}
+    add_onsets(result, beats, workers)
+    if reference is not None:
+        score_beside(result, beats, reference, reference_source)
+        add_onsets(result["reference"], reference, workers)
+        compare_onsets(result)
+    return result
+
+
 def score_folder(
     folder: str | Path,
     reference: str | Path | None = None,
@@ -184,11 +217,6 @@ def score_folder(
         return replace(beats, protocols=protocols)
 
     beats = track(folder, layout)
-    result = {"folder": str(folder), **score_beats(beats, window_size, seed)}
-    add_onsets(result, beats, workers)
-    if reference is not None:
-        other = track(reference, "auto")
-        score_beside(result, beats, other, str(reference))
-        add_onsets(result["reference"], other, workers)
-        compare_onsets(result)
-    return result
+    other = None if reference is None else track(reference, "auto")
+    options = {"window_size": window_size, "seed": seed, "workers": workers}
+    return score_sides(beats, str(folder), other, str(reference), **options)

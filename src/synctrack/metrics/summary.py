@@ -11,7 +11,7 @@ from synctrack.metrics.bootstrap import bootstrap_interval, mean_interval, nanme
 from synctrack.metrics.cbd import BeatDeviation, cbd
 from synctrack.metrics.cbs import BeatSynchrony, cbs
 from synctrack.metrics.chance import PUBLISHED_NAMES, chance_floor, chance_reason, fold_song, marks, noise_irs
-from synctrack.metrics.irs import interval_statistics, irs
+from synctrack.metrics.irs import IntervalRegularity, interval_statistics, irs
 from synctrack.metrics.pairs import mean_matrices, pair_matrices
 from synctrack.metrics.tempo import suspected_levels, tempo
 
@@ -45,9 +45,8 @@ def _intervals(rows: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[dict[s
     return intervals, reasons
 
 
-def _stem_rows(beats: StemBeats, protocol: str) -> dict[str, dict[str, Any]]:
+def _stem_rows(beats: StemBeats, protocol: str, regularity: IntervalRegularity) -> dict[str, dict[str, Any]]:
     """Per stem: its regularity, and how many of its files are silent or short of beats."""
-    regularity = irs(beats.by_stem(protocol))
     rows = {}
     for stem in beats.stems:
         files = [stems[stem] for stems in beats.files.values() if stem in stems]
@@ -135,6 +134,6 @@ def summarise(beats: StemBeats, protocol: str, window_size: float, seed: int) ->
         "marks": marks(values, intervals, chance, noise),
         "suspected_levels": {song: row["suspected_levels"] for song, row in rows.items() if row["suspected_levels"]},
         "matrices": mean_matrices([row["pairs"] for row in rows.values()]),
-        "stems": _stem_rows(beats, protocol),
+        "stems": _stem_rows(beats, protocol, regularity),
         "songs": rows,
     }

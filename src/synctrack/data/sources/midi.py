@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.writing import scaled_to_peak, write_songs, write_stems
 from synctrack.errors import InputError
+from synctrack.files import sha256
 
 try:
     import mido
@@ -110,8 +110,7 @@ def _soundfont_hash(path: Path) -> str:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"sfbk":
             raise InputError(f"{path}: is not a soundfont; name an SF2 or SF3 file")
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:

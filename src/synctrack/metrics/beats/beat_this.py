@@ -3,13 +3,13 @@
 Source: F. Foscarin, J. Schlüter, G. Widmer, "Beat this! Accurate beat tracking without DBN postprocessing", ISMIR 2024.
 """
 
-import hashlib
 import importlib.metadata
 from pathlib import Path
 
 import numpy as np
 
 from synctrack.errors import InputError
+from synctrack.files import sha256
 from synctrack.metrics.beats.madmom.decoding import decode
 from synctrack.metrics.beats.types import FileBeats
 
@@ -48,7 +48,7 @@ class BeatThisTracker:
             raise InputError(
                 f"the weights {checkpoint} of beat_this cannot be loaded ({str(error).split('. ')[0]})"
             ) from error
-        content = PUBLISHED_WEIGHTS if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        content = PUBLISHED_WEIGHTS if weights is None else sha256(weights)[:16]
         self.version = f"beat_this {importlib.metadata.version('beat-this')}, weights {content}"
 
     def track_file(self, path: Path) -> FileBeats:

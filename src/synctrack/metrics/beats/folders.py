@@ -1,22 +1,13 @@
 """Beats of a folder of stems: files found, each tracked once, what was found kept. The only door to the trackers."""
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.cache import BeatCache
 from synctrack.metrics.beats.layout import Layout, find_layout
 from synctrack.metrics.beats.types import FileBeats, StemBeats, Tracker
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from synctrack.metrics.parallel import in_threads
 
 
 def _track_once(tracker: Tracker, path: Path, cache: BeatCache | None) -> FileBeats | InputError:
@@ -37,17 +28,11 @@ def _track_once(tracker: Tracker, path: Path, cache: BeatCache | None) -> FileBe
 
 
 def _track_all(
-    tracker: Tracker, paths: Sequence[Path], cache: BeatCache | None, workers: int
+    tracker: Tracker, paths: Sequence[Path], cache: BeatCache | None, workers: int | None
 ) -> dict[Path, FileBeats | InputError]:
     """Track files in threads. Each is kept as it is done, so that an interrupted run loses none of them."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        # The work is divided by files; matrix products that divide it again would get into each other's way.
-        with threadpool_limits(1, user_api="blas"):
-            jobs = pool.map(lambda path: _track_once(tracker, path, cache), paths)
-            return dict(zip(paths, tqdm(jobs, total=len(paths), desc="beats", unit="file", disable=None), strict=True))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    tracked = in_threads(lambda path: _track_once(tracker, path, cache), paths, workers, progress="beats")
+    return dict(zip(paths, tracked, strict=True))
 
 
 def _song_files(
@@ -85,7 +70,7 @@ def track_folder(
     stems = found.stems
     paths = [path for songs in stems.values() for path in songs.values()]
     beat_cache = BeatCache(tracker.version) if cache else None
-    tracked = _track_all(tracker, paths, beat_cache, workers or processors())
+    tracked = _track_all(tracker, paths, beat_cache, workers)
     unreadable = {str(path): str(file) for path, file in tracked.items() if isinstance(file, InputError)}
     if strict and unreadable:
         raise InputError(next(iter(unreadable.values())))

@@ -3,21 +3,18 @@
 Downbeats are those that the tracker finds; a tracker that finds no bars leaves them empty.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from synctrack.audio.beat_files import BEATS_FILE, Beats, write_beats
 from synctrack.audio.files import audio_info, read_audio, write_audio
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import Tracker
+from synctrack.metrics.parallel import in_threads
 
 STEM_SUFFIXES = (".wav", ".flac")
 MIX_NAMES = ("mix", "mixture")
@@ -109,15 +106,8 @@ def _stems(song: Path) -> list[Path]:
 
 def _tracked(tracker: Tracker, songs: list[Path], workers: int | None) -> Iterator[tuple[Path, Beats | InputError]]:
     """Each song with its beats, or the error that stands for them, in order as they are found."""
-    pool = ThreadPoolExecutor(workers or os.cpu_count())
-    try:
-        # The work is divided by songs; matrix products that divide it again would get into each other's way.
-        with threadpool_limits(1, user_api="blas"):
-            found = pool.map(lambda song: _track_song(tracker, song), songs)
-            bar = tqdm(found, total=len(songs), desc="beats", unit="song", disable=None)
-            yield from zip(songs, bar, strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    found = in_threads(lambda song: _track_song(tracker, song), songs, workers, progress="beats", unit="song")
+    return zip(songs, found, strict=True)
 
 
 def _track_song(tracker: Tracker, song: Path) -> Beats | InputError:

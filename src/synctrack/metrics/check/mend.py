@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from synctrack.audio.files import write_audio
+from synctrack.audio.files import read_channels, write_audio
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.check.verdict import StemVerdict
@@ -48,11 +47,7 @@ def mend_folder(layout: Layout, verdicts: Mapping[str, Mapping[str, StemVerdict]
     for song, stems in verdicts.items():
         for stem, verdict in stems.items():
             source = layout.stems[stem][song]
-            try:
-                samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
-                subtype = soundfile.info(source).subtype
-            except (soundfile.LibsndfileError, OSError) as error:
-                raise InputError(f"{source}: cannot be read as audio ({error})") from error
+            samples, rate, _, subtype = read_channels(source)
             wave = np.ascontiguousarray(samples)
             if verdict.faulty:
                 wave = np.stack([mend(channel, rate, verdict) for channel in samples.T], axis=1)

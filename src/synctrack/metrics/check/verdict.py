@@ -94,14 +94,14 @@ def _worst(stems: Mapping[str, FileOnsets], duration: float) -> tuple[str, StemV
     name, line, odds = coarse(stems)
     if odds > 0:
         line = fine(stems, name, line)
-        verdict = _judge(line, duration, 1 / (1 + np.exp(-odds)))
+        verdict = _amounts_to(line, duration, 1 / (1 + np.exp(-odds)))
         if verdict:
             return name, verdict, line
     unrelated = _unrelated(stems)
     if unrelated:
         return unrelated, StemVerdict(OTHER_SONG, np.nan, np.nan, 0.9, "its onsets meet the others' by chance"), line
     lines = {other: fine(stems, other, Line(0.0, 0.0)) for other in stems}
-    faults = {other: _judge(found, duration, 0.0) for other, found in lines.items() if np.isfinite(found.spread)}
+    faults = {other: _amounts_to(found, duration, 0.0) for other, found in lines.items() if np.isfinite(found.spread)}
     faults = {other: fault for other, fault in faults.items() if fault}
     if not faults:
         return name, None, line
@@ -116,7 +116,7 @@ def _size(line: Line, duration: float) -> float:
     return round(max(abs(line.at(duration / 2)), abs(line.drift) * duration / 2) / threshold, 6)
 
 
-def _judge(line: Line, duration: float, confidence: float) -> StemVerdict | None:
+def _amounts_to(line: Line, duration: float, confidence: float) -> StemVerdict | None:
     """The verdict that a line amounts to; None where it is together."""
     amount = abs(line.drift) * duration
     sure = abs(line.drift) / max(line.drift_error, 1e-9)

@@ -2,19 +2,17 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
-from threadpoolctl import threadpool_limits
 
+from synctrack.audio.files import read_channels
 from synctrack.errors import InputError, needs_extra
-from synctrack.files import atomic_path
+from synctrack.files import atomic_path, sha256
 from synctrack.metrics.beats.cache import cache_folder
-from synctrack.metrics.beats.folders import processors
+from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.summary import SILENCE_PEAK
 
 EMBEDDINGS = ("mel", "vggish", "clap")
@@ -68,7 +66,7 @@ def _vggish(weights: Path) -> Embedding:
     from synctrack.metrics.fad.vggish import RATE, load_vggish, vggish_embeddings
 
     model = load_vggish(weights)
-    content = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+    content = sha256(weights)[:16]
     return Embedding(f"vggish {content}, revision {REVISION}", RATE, lambda samples: vggish_embeddings(model, samples))
 
 
@@ -108,11 +106,8 @@ class Embedded:
 
 def read_first_channel(path: Path, rate: int) -> np.ndarray:
     """The first channel (n,) of a file at `rate` Hz. Raises InputError where it cannot be read or is not numbers."""
-    try:
-        samples, own = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error})") from error
-    samples = np.ascontiguousarray(samples[:, 0])
+    file = read_channels(path)
+    samples, own = np.ascontiguousarray(file.samples[:, 0]), file.sample_rate
     if not len(samples) or not np.isfinite(samples).all():
         raise InputError(f"{path}: is empty or holds samples that are not numbers")
     return samples if own == rate else soxr.resample(samples, own, rate)
@@ -129,8 +124,7 @@ def embed_files(groups: Sequence[Sequence[Path]], embedding: Embedding, cache: b
     Raises:
         InputError: a file cannot be read.
     """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors()) as pool:
-        found = list(pool.map(lambda files: _embed_once(files, embedding, cache), groups))
+    found = list(in_threads(lambda files: _embed_once(files, embedding, cache), groups))
     silent = [files[0] for files, (_, peak) in zip(groups, found, strict=True) if peak < SILENCE_PEAK]
     return Embedded(np.concatenate([values for values, _ in found]), silent)
 
@@ -139,7 +133,7 @@ def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tup
     key = hashlib.sha256(embedding.version.encode())
     for path in files:
         try:
-            key.update(hashlib.sha256(path.read_bytes()).digest())
+            key.update(bytes.fromhex(sha256(path)))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     name = key.hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from synctrack.errors import InputError
+from synctrack.audio.files import read_channels
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.tables import METRICS, cell, span
 
@@ -18,15 +18,19 @@ BASE64_GROWTH = 4 / 3
 PUBLISHED = "paper"
 
 
+def faults_of(result: Mapping[str, Any], song: str) -> dict[str, Mapping[str, Any]]:
+    """Stem → what `check_song` said of it, of the stems of a song that are out of time or of another song."""
+    timing = result.get("timing", {}).get(song, {})
+    return {stem: found for stem, found in timing.items() if found["verdict"] not in ("together", "cannot tell")}
+
+
 def song_order(result: Mapping[str, Any]) -> list[str]:
     """The songs from worst to best: those with a stem out of time first, then by CBS, those without a value last."""
     songs = next(iter(result["protocols"].values()))["songs"]
 
     def key(song: str) -> tuple:
-        timing = result.get("timing", {}).get(song, {})
-        faults = sum(v["verdict"] in ("offset", "drifting", "other song") for v in timing.values())
         value = songs[song]["cbs"]
-        return -faults, value is None, value or 0.0, song
+        return -len(faults_of(result, song)), value is None, value or 0.0, song
 
     return sorted(songs, key=key)
 
@@ -101,13 +105,9 @@ def encode(path: Path) -> tuple[bytes, int, float]:
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error})") from error
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(samples.mean(axis=1), -1, 1), rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue(), rate, len(samples) / rate
+    file, buffer = read_channels(path), io.BytesIO()
+    soundfile.write(buffer, np.clip(file.samples.mean(axis=1), -1, 1), file.sample_rate, "PCM_16", format="FLAC")
+    return buffer.getvalue(), file.sample_rate, len(file.samples) / file.sample_rate
 
 
 def choose(order: Sequence[str]) -> list[str]:
@@ -158,8 +158,6 @@ def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping
     entries = []
     for song in order:
         row = values["songs"][song]
-        verdicts = result.get("timing", {}).get(song, {})
-        faults = {stem: v for stem, v in verdicts.items() if v["verdict"] not in ("together", "cannot tell")}
         entries.append(
             {
                 "name": song,
@@ -167,7 +165,7 @@ def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping
                 "onset_synchrony": cell(
                     result.get("onset_synchrony", {}).get("songs", {}).get(song, {}).get("onset_synchrony")
                 ),
-                "faults": {stem: _fault(verdict) for stem, verdict in faults.items()},
+                "faults": {stem: _fault(found) for stem, found in faults_of(result, song).items()},
                 "beats": {} if protocol == PUBLISHED else result["beats"][protocol][song],
                 "seconds": result["durations"][song],
                 "audio": audio.get(song),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from synctrack.audio.files import read_channels
 from synctrack.errors import InputError
 from synctrack.metrics.beats.madmom.resampling import INT16_STEPS, resample
 
@@ -51,11 +51,7 @@ def decode(path: Path) -> Audio:
     Raises:
         InputError: the file is missing, is not audio that libsndfile reads, or holds samples that are not numbers.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            audio = Audio(file.read(dtype="float32", always_2d=True), file.samplerate, file.format, file.subtype)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error})") from error
+    audio = Audio(*read_channels(path))
     if not np.isfinite(audio.peak):
         raise InputError(f"{path}: holds samples that are not numbers")
     return audio
