@@ -21,6 +21,7 @@ from steering_questions import QUESTIONS, World
 from synctrack import SyncTrack
 from synctrack.errors import InputError, run_command
 from synctrack.files import atomic_path, write_json
+from synctrack.metrics.bootstrap import bootstrap_interval
 
 COSTLY = {"long": 4, "best": 4}
 """Questions that take one song of so many."""
@@ -80,10 +81,12 @@ def _share(measure: Any, generated: list[float], data: list[float], chance: floa
     """How far from chance to data, with the interval of a bootstrap over songs of both."""
     pairs = np.array([generated, data])
     pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
-    rounds = np.random.default_rng(0).integers(pairs.shape[1], size=(2000, pairs.shape[1]))
-    means = pairs[:, rounds].mean(axis=2)
-    shares = (means[0] - chance) / (means[1] - chance)
-    low, high = np.percentile(shares, [2.5, 97.5])
+
+    def shares(rounds: np.ndarray) -> np.ndarray:
+        means = pairs[:, rounds].mean(axis=2)
+        return (means[0] - chance) / (means[1] - chance)
+
+    low, high = bootstrap_interval(shares, pairs.shape[1], seed=0)
     share = (pairs[0].mean() - chance) / (pairs[1].mean() - chance)
     text = f"{share:.2f} ({low:.2f} to {high:.2f})"
     return {

@@ -8,6 +8,7 @@ import torch
 
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.bootstrap import bootstrap_interval
 from synctrack.metrics.cbs import WINDOW_SIZE, window_beat_ratio
 
 HOP = 160
@@ -114,10 +115,9 @@ def si_sdr(estimate: np.ndarray, truth: np.ndarray) -> float:
 
 
 def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
-    """Mean and its 95 % bootstrap interval over items (percentiles of 2,000 resamplings)."""
+    """Mean and its 95 % bootstrap interval over items; NaN are left out."""
     known = np.array([value for value in values if np.isfinite(value)], float)
     if not len(known):
         return (np.nan, np.nan, np.nan)
-    rounds = np.random.default_rng(seed).integers(len(known), size=(2000, len(known)))
-    low, high = np.percentile(known[rounds].mean(axis=1), [2.5, 97.5])
-    return float(known.mean()), float(low), float(high)
+    low, high = bootstrap_interval(lambda rounds: known[rounds].mean(axis=1), len(known), seed)
+    return float(known.mean()), low, high

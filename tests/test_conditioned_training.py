@@ -1,6 +1,5 @@
 """Training with conditions, as a user runs it: from weights without them, losses by task, stores, devices, clicks."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch.utils.data import default_collate
 
 from helpers.commands import run_here, run_in
 from helpers.latent_store import KEYS, TRAIN_CONFIG, config_with
+from helpers.runs import logged
 from helpers.small_model import SMALL_AUDIO, awaken
 from synctrack.audio.beat_files import read_beats
 from synctrack.audio.click import click_track
@@ -25,11 +25,6 @@ pytestmark = pytest.mark.medium
 
 TOLD = "model.params.conditioning={context: true, signals: [click, mix]}"
 TASKS = ("nothing", "stems", "span", "prefix", "click", "mix")
-
-
-def logged(run_dir: Path, name: str) -> dict[int, float]:
-    rows = csv.DictReader((run_dir / "csv" / "version_0" / "metrics.csv").open())
-    return {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
 
 
 def train(folder: Path, run_dir: str, *keys: str) -> Path:

@@ -1,6 +1,5 @@
 """Latents that are pre-encoded once: training from the store against training from audio."""
 
-import csv
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from torch.utils.data import default_collate
 
 from helpers.commands import ROOT, run_here, run_in, wait_for
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, OFFSETS, TRAIN_CONFIG, config_with, contents
+from helpers.runs import logged
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken
 from synctrack.audio.mel import LogMel
 from synctrack.data.datamodule import StemDataModule
@@ -107,11 +107,6 @@ def test_validation_items_equal_those_of_the_audio(module):
         posterior = module.model.vae.encode(module.model.mel(item["waveform"][None]))
         torch.testing.assert_close(stored["mean"].float(), posterior.mean[0], rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(stored["std"].float(), posterior.std[0], rtol=1e-3, atol=1e-4)
-
-
-def logged(run_dir: Path, name: str) -> dict[int, float]:
-    rows = csv.DictReader((run_dir / "csv" / "version_0" / "metrics.csv").open())
-    return {int(row["step"]): float(row[name]) for row in rows if row.get(name)}
 
 
 def train(folder: Path, *keys: str, run: Callable = run_in) -> Path:

@@ -1,6 +1,5 @@
 """The training commands as a user runs them: losses, resuming, devices and refusals."""
 
-import csv
 import errno
 import shutil
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import soundfile
 import torch
 
 from helpers.commands import ROOT, run_here, run_in
+from helpers.runs import logged
 from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS
 
 pytestmark = pytest.mark.medium
@@ -55,16 +55,6 @@ def train(grooves, vae_run, tmp_path):
         return run(tmp_path, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *data_keys(grooves), *keys)
 
     return train_with
-
-
-def logged(run_dir: Path, name: str) -> dict[int, float]:
-    """The values of `name` by step, over all parts of a run."""
-    values = {}
-    for file in sorted(run_dir.glob("csv/version_*/metrics.csv")):
-        for row in csv.DictReader(file.open()):
-            if row.get(name):
-                values[int(row["step"])] = float(row[name])
-    return values
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
