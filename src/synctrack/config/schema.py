@@ -37,6 +37,14 @@ class TrainerConfig:
     gradient_clip_val: float | None = None
     log_every_n_steps: int = 10
     wandb_project: str | None = None
+    tf32: bool = False
+    """Whether float32 products and convolutions are rounded to TF32 on NVIDIA GPUs."""
+    compile: bool = False
+    """Whether the U-Net is compiled for training."""
+    channels_last: bool = True
+    """Whether the U-Net's convolutions keep the channels of a position side by side in memory."""
+    ema_device: str = "auto"
+    """Where the EMA weights are kept: `auto` (beside the model) or `cpu`."""
 
     def __post_init__(self) -> None:
         check_number("trainer.num_nodes", self.num_nodes, 1)
@@ -52,6 +60,7 @@ class TrainerConfig:
         check_number("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
         check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, optional=True)
         check_number("trainer.log_every_n_steps", self.log_every_n_steps, 1)
+        check_choice("trainer.ema_device", self.ema_device, ("auto", "cpu"))
 
 
 @dataclass

@@ -18,6 +18,7 @@ from synctrack.checkpoint.files import read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.config import Config, save_config
 from synctrack.errors import InputError, needs_extra, say
+from synctrack.training.acceleration import use_tf32
 
 LAST = "last.ckpt"
 TERMINATED = 128 + signal.SIGTERM
@@ -80,6 +81,7 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
         "logger": False,
         "enable_checkpointing": False,
     }
+    use_tf32(config.trainer.tf32)
     try:
         return pl.Trainer(**common | how)
     except (MisconfigurationException, ValueError, TypeError) as error:
@@ -95,7 +97,9 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
         validate: whether there are validation data.
     """
     settings, folder = config.trainer, Path(config.run_dir) / "checkpoints"
-    callbacks = [TQDMProgressBar(refresh_rate=1), SaveLast(folder / LAST, settings.save_checkpoint_every_n_steps)]
+    # The bar shows the loss, and reading it waits for the GPU: no more often than it is logged.
+    bar = TQDMProgressBar(refresh_rate=settings.log_every_n_steps * settings.accumulate_grad_batches)
+    callbacks = [bar, SaveLast(folder / LAST, settings.save_checkpoint_every_n_steps)]
     if validate and settings.save_top_k:
         best = {"monitor": monitor, "save_top_k": settings.save_top_k, "save_on_train_epoch_end": False}
         callbacks.append(ModelCheckpoint(folder, "{step:07d}", **best))
