@@ -11,9 +11,10 @@ from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
+from synctrack.metrics.faults import out_of_time
 from synctrack.metrics.long_csv import write_csv
 from synctrack.metrics.score import plain, score_sides
-from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table, truth_table
+from synctrack.metrics.tables import counts_line, matrix_table, notes, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
 
