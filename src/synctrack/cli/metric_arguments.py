@@ -68,6 +68,34 @@ def metric_parser(description: str, protocol: str, prog: str | None = None) -> a
     return parser
 
 
+def add_fad(parser: argparse.ArgumentParser) -> None:
+    """The options of the Fréchet audio distances beside other scores."""
+    names = "mel (no weights; the default), vggish or clap"
+    parser.add_argument("--fad", nargs="?", const="mel", metavar="EMBEDDING", help=f"add Fréchet distances: {names}")
+    weights = "of --fad: file of the torch port for vggish, local folder for clap"
+    parser.add_argument("--fad-weights", type=Path, metavar="FILE", help=weights)
+    subset = "of --fad: compare the sum of these stems too; may be repeated"
+    parser.add_argument("--fad-subset", type=stem_list, action="append", default=[], metavar="A,B", help=subset)
+
+
+def fad_embedding(arguments: argparse.Namespace) -> Any:
+    """The embedding that `--fad` asks for; None without.
+
+    Raises:
+        InputError: there is no folder or reference to compare, or as `make_embedding`.
+    """
+    if arguments.fad is None:
+        if arguments.fad_weights or arguments.fad_subset:
+            raise InputError("--fad-weights, --fad-subset: belong to --fad; add it, such as --fad vggish")
+        return None
+    if arguments.folder is None or arguments.reference is None or arguments.reference.is_file():
+        raise InputError("--fad: compares audio: it needs a folder, and a folder as --reference")
+    # Here and not above: it is rarely asked for.
+    from synctrack.metrics.fad.embed import make_embedding
+
+    return make_embedding(arguments.fad, arguments.fad_weights)
+
+
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line of `metric_parser`; the folder is `folder`, however it was given."""
     arguments = parser.parse_args(argv)
