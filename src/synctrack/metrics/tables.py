@@ -143,15 +143,15 @@ def out_of_time(result: Mapping[str, Any], most: int = 5) -> list[str]:
     """The stems most out of time by name, one line each, and the worst songs by CBS."""
     faults = []
     for song, stems in result.get("timing", {}).items():
-        for stem, verdict in stems.items():
-            offset, drift = verdict["offset_ms"], verdict["drift_percent"]
-            if verdict["verdict"] == "offset":
+        for stem, found in stems.items():
+            offset, drift = found["offset_ms"], found["drift_percent"]
+            if found["finding"] == "offset":
                 way = "late" if offset > 0 else "early"
                 faults.append((abs(offset), f"{stem} is {way} by {abs(offset) / 1000:.3g} s in song {song}"))
-            elif verdict["verdict"] == "drifting":
+            elif found["finding"] == "drifting":
                 way = "slow" if drift > 0 else "fast"
                 faults.append((10 * abs(drift) * 10, f"{stem} runs {way} by {abs(drift):.2f} % in song {song}"))
-            elif verdict["verdict"] == "other song":
+            elif found["finding"] == "other song":
                 faults.append((1000.0, f"{stem} seems to be from another song in song {song}"))
     lines = [line for _, line in sorted(faults, reverse=True)[:most]]
     if len(faults) > most:

@@ -21,7 +21,7 @@ PUBLISHED = "paper"
 def faults_of(result: Mapping[str, Any], song: str) -> dict[str, Mapping[str, Any]]:
     """Stem → what `check_song` said of it, of the stems of a song that are out of time or of another song."""
     timing = result.get("timing", {}).get(song, {})
-    return {stem: found for stem, found in timing.items() if found["verdict"] not in ("together", "cannot tell")}
+    return {stem: found for stem, found in timing.items() if found["finding"] not in ("together", "cannot tell")}
 
 
 def song_order(result: Mapping[str, Any]) -> list[str]:
@@ -153,7 +153,7 @@ def embed_audio(
 
 
 def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the page's script needs of each song: scores, verdicts, beats and audio."""
+    """What the page's script needs of each song: scores, findings, beats and audio."""
     protocol, values = next(iter(result["protocols"].items()))
     entries = []
     for song in order:
@@ -174,9 +174,9 @@ def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping
     return entries
 
 
-def _fault(verdict: Mapping[str, Any]) -> str:
-    if verdict["verdict"] == "offset":
-        return f"{'late' if verdict['offset_ms'] > 0 else 'early'} by {abs(verdict['offset_ms']):.0f} ms"
-    if verdict["verdict"] == "drifting":
-        return f"drifting by {verdict['drift_percent']:+.2f} %"
-    return str(verdict["verdict"])
+def _fault(found: Mapping[str, Any]) -> str:
+    if found["finding"] == "offset":
+        return f"{'late' if found['offset_ms'] > 0 else 'early'} by {abs(found['offset_ms']):.0f} ms"
+    if found["finding"] == "drifting":
+        return f"drifting by {found['drift_percent']:+.2f} %"
+    return str(found["finding"])
