@@ -192,7 +192,7 @@ def score_folder(
         reference: another such folder, scored for comparison.
         protocol: `paper`, `corrected` or `both`.
         window_size: of CBS, in seconds.
-        tracker: one of `TRACKERS`; all but `madmom` know `corrected` only.
+        tracker: one of `TRACKERS`; all but `madmom` know `corrected` alone.
         weights: checkpoint for `beat_this`.
         cache: use and fill the beat cache.
         strict: refuse unreadable files instead of skipping them.
