@@ -12,25 +12,13 @@ import ablation_report as report
 import ablation_statistics as statistics
 import ablation_tables as tables
 from ablation_setup import VARIANTS
+from helpers.ablation_runs import Folder, made_up, write_measured
 from helpers.commands import ROOT
 from helpers.small_model import SMALL_UNET, awaken
 from synctrack.config import load_config
 from synctrack.models.unet import UNet, UNetConfig
 
-STEMS = ("bass", "drums")
 STEPS = (500, 1000)
-
-
-def made_up(variant: str, step: int, seed: int = 0, clips: int = 8, shift: float = 0.0, kind: str = "step") -> dict:
-    """A measurement of random numbers, `shift` of them for CBS."""
-    generator = np.random.default_rng([len(variant), step, seed])
-    values = {name: generator.uniform(0.2, 0.6, (clips, 1)) for name in ("cbs", "chance", "cbd", "loss")}
-    values["cbs"] += shift
-    values |= {"irs": generator.uniform(0.0, 0.1, (clips, 2)), "named": generator.integers(2, size=(clips, 2))}
-    fad = {name: {"value": 3.0 + seed, "rounds": list(generator.normal(4, 0.1, 100))} for name in (*STEMS, "mix")}
-    of = {"variant": variant, "seed": seed, "step": step, "kind": kind, "sampler": "dpmpp_2m_sde", "calls": 20}
-    of["prediction"] = "epsilon" if variant == "epsilon" else "v"
-    return {"settings": of, "values": {name: rows.tolist() for name, rows in values.items()}, "fad": fad, "silent": 1}
 
 
 def interval_of(per_clip: list[float]) -> list[float]:
@@ -149,24 +137,10 @@ def test_tables_csv_and_json_hold_the_same_numbers_as_the_measurements(tmp_path)
     measured = [made_up(variant, step) for variant in variants for step in STEPS]
     sampler = made_up("full", 1000, kind="sampler")
     sampler["settings"] |= {"sampler": "ddim", "calls": 50}
-    for one in [*measured, sampler]:
-        of = one["settings"]
-        name = f"step_{of['step']}" if of["kind"] == "step" else "ddim"
-        path = tmp_path / f"{of['variant']}_seed0" / "measured" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(one))
-    (tmp_path / "data_clips").mkdir()
     data = made_up("data", 0)
     del data["values"]["loss"]
-    (tmp_path / "data_clips" / "data.json").write_text(json.dumps(data))
-
-    class Folder:
-        out = tmp_path
-
-        def settings(self) -> dict:
-            return {"clips": 8, "calls": 20, "songs": 4, "batch_size": 8, "steps": list(STEPS), "other": 1}
-
-    report.write_report(Folder())
+    write_measured(tmp_path, [*measured, sampler], data)
+    report.write_report(Folder(tmp_path, list(STEPS)))
     control = [one for one in measured if one["settings"]["variant"] == "no_cross_stem_attention"][-1]
     cbs = [value for (value,) in control["values"]["cbs"]]
     low, high = interval_of(cbs)
