@@ -35,6 +35,8 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 SAMPLER, STEPS = "dpmpp_2m_sde", 20
 """The default: as good in 20 steps as DDIM in 50."""
 GPU_BATCH = 8
+AS_RECORDED = ("batch", "steering")
+"""What `song.json` says of how a song was asked for, which a song that is made again keeps."""
 
 
 class SyncTrack:
@@ -183,7 +185,10 @@ class SyncTrack:
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
-        return replace(song, info={**song.info, **({"batch": old.info["batch"]} if "batch" in old.info else {})})
+        recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
+        info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
+        # In the order of the old file, so that the new one is equal to the byte.
+        return replace(song, info={name: info[name] for name in [*old.info, *info] if name in info})
 
     def stream(
         self,
@@ -259,7 +264,7 @@ class SyncTrack:
         if steps > self.model.diffusion.timesteps:
             raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
         asked = Request(**request)
-        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm if asked.names_beats else None)
+        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm)
         return Production(self.model, asked, plan, sampling, self._autocast)
 
     def _autocast(self) -> AbstractContextManager:

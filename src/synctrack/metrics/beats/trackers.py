@@ -39,20 +39,24 @@ class MadmomTracker:
 
     def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
         """Beats and downbeats of one file, in seconds. Raises InputError where it cannot be read."""
-        from synctrack.metrics.beats.madmom.dbn import decode_bars
         from synctrack.metrics.beats.madmom.decoding import decode
 
-        beats, numbers = decode_bars(self._activations(decode(path)), PROTOCOL_FPS["corrected"])
-        return beats, beats[numbers == 1]
+        return _bars(self._activations(decode(path)))
 
     def track_waveform(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         """Beat times in seconds (beats,) of a waveform (n,) in memory, as of a 32-bit float file; `corrected`."""
         from synctrack.metrics.beats.madmom.dbn import decode_beats
+
+        return decode_beats(self._waveform_activations(waveform, sample_rate), PROTOCOL_FPS["corrected"])
+
+    def track_waveform_bars(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats, in seconds, of a waveform (n,) in memory, as of a 32-bit float file."""
+        return _bars(self._waveform_activations(waveform, sample_rate))
+
+    def _waveform_activations(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         from synctrack.metrics.beats.madmom.decoding import Audio
 
-        channels = np.asarray(waveform, np.float32)[:, None]
-        activation = self._activations(Audio(channels, sample_rate, "WAV", "FLOAT"))
-        return decode_beats(activation, PROTOCOL_FPS["corrected"])
+        return self._activations(Audio(np.asarray(waveform, np.float32)[:, None], sample_rate, "WAV", "FLOAT"))
 
     def _activations(self, audio: Audio) -> np.ndarray:
         """(frames, 2) of beat and downbeat, 100 a second."""
@@ -61,6 +65,13 @@ class MadmomTracker:
         from synctrack.metrics.beats.madmom.lstm import activations
 
         return activations(features(as_madmom_reads(audio)))
+
+
+def _bars(activation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from synctrack.metrics.beats.madmom.dbn import decode_bars
+
+    beats, numbers = decode_bars(activation, PROTOCOL_FPS["corrected"])
+    return beats, beats[numbers == 1]
 
 
 def make_tracker(name: str, weights: Path | None = None) -> Tracker:
