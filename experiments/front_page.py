@@ -36,16 +36,17 @@ COMMANDS = {
     "ablation": "python experiments/ablation.py",
     "calibration": "python experiments/calibrate_metrics.py",
 }
-STEERED = {
-    ("nothing", "corrected CBS"): "again, on other seeds (CBS)",
-    ("tempo", "madmom's tempo within 4 %, octaves apart"): "songs at an asked tempo: share that keep it",
-    ("click", "corrected CBS"): "the same: stems together (CBS)",
-    ("drums", "corrected CBS"): "the others for given drums (CBS)",
-    ("others", "corrected CBS"): "drums for the others (CBS)",
-    ("extension", "F of the beats on its grid"): "a song extended: beats on its grid (F-measure)",
-    ("separation", "SI-SDR over the mixture, mean of stems (dB)"): "stems of a mix: SI-SDR over the mix (dB)",
-}
-"""Question and measure of steering.json -> how the front page calls it."""
+STEERED = (
+    ("nothing", "corrected CBS"),
+    ("nothing_told", "corrected CBS"),
+    ("tempo", "madmom's tempo within 4 %, octaves apart"),
+    ("click", "corrected CBS"),
+    ("drums", "corrected CBS"),
+    ("others", "corrected CBS"),
+    ("extension", "F of the beats on its grid"),
+    ("separation", "SI-SDR over the mixture, mean of stems (dB)"),
+)
+"""Questions and measures of steering.json that the front page shows."""
 OLD_WEIGHTS = "Steering was measured with other weights than `ckpt/demo` holds now; it is to be measured again."
 
 
@@ -79,7 +80,7 @@ def _demo_rows(content: Any) -> list[list[str]]:
         chance = ours["chance_floor"].get(metric)
         values = [with_interval(side[metric], side["interval_95"][metric]) for side in (ours, data)]
         shown = "–" if chance is None else f"{number(chance)} ¹"
-        rows.append([f"songs with nothing asked: {title}", values[0], shown, values[1]])
+        rows.append([f"songs of the demo with nothing asked: {title}", values[0], shown, values[1]])
     sides = [side["onset_synchrony"] for side in (content, content["reference"])]
     values = [with_interval(side["value"], side["interval_95"]) for side in sides]
     return [*rows, ["the same: onsets together, without a beat tracker", values[0], "0", values[1]]]
@@ -87,9 +88,11 @@ def _demo_rows(content: Any) -> list[list[str]]:
 
 def _steering_rows(content: Any) -> list[list[str]]:
     rows = []
-    for (question, name), title in STEERED.items():
-        for measure in content["results"].get(question, {}).get("measures", ()):
+    for question, name in STEERED:
+        result = content["results"].get(question, {"measures": ()})
+        for measure in result["measures"]:
             if measure["name"] == name:
+                title = f"{result['title']}: {name}"
                 rows.append([title, measure["generated"], measure["chance"], measure["data"]])
     return rows
 

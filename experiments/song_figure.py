@@ -38,7 +38,7 @@ def write_figure(path: Path, song: Song, audio: AudioFormat, title: str) -> None
             axis.axvline(beat, color="white", linewidth=1.2)
         if song.beats is not None:
             ticks = song.beats.beats[song.beats.beats < seconds]
-            axis.plot(ticks, np.zeros(len(ticks)), "^", color="tab:green", markersize=7, clip_on=False)
+            axis.plot(ticks, np.zeros(len(ticks)), "^", color="black", markersize=7, clip_on=False)
         axis.set(ylabel=stem, yticks=[])
     axes[0].set_title(title, fontsize=10)
     axes[-1].set_xlabel("time (s)")
