@@ -17,12 +17,16 @@ CONTEXT_KINDS = ("nothing", "stems", "span", "prefix", "cells")
 """What can be known of the stems of a training item."""
 
 
+STRATEGIES = ("auto", "ddp")
+
+
 @dataclass
 class TrainerConfig:
     """How Lightning runs."""
 
     devices: Any = "auto"
     num_nodes: int = 1
+    strategy: str = "auto"
     accelerator: str = "auto"
     precision: str = "32-true"
     max_epochs: int = 1200
@@ -40,6 +44,7 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_number("trainer.num_nodes", self.num_nodes, 1)
+        _check_strategy(self.strategy)
         check_number("trainer.max_epochs", self.max_epochs, -1)
         check_number("trainer.max_steps", self.max_steps, -1)
         for name in ("limit_train_batches", "limit_val_batches"):
@@ -52,6 +57,16 @@ class TrainerConfig:
         check_number("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
         check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, optional=True)
         check_number("trainer.log_every_n_steps", self.log_every_n_steps, 1)
+
+
+def _check_strategy(strategy: str) -> None:
+    """Every process holds all weights and their EMA; strategies that share them out are refused with the reason."""
+    if strategy.lower().startswith(("fsdp", "deepspeed", "model_parallel")):
+        raise ValueError(
+            f"trainer.strategy: {strategy} divides the weights among the devices, which the EMA weights, a whole copy "
+            "on each, cannot follow; use ddp, with model.params.unet.gradient_checkpointing=true for less memory"
+        )
+    check_choice("trainer.strategy", strategy, STRATEGIES)
 
 
 @dataclass
