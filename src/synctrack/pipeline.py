@@ -8,7 +8,7 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -225,13 +225,34 @@ class SyncTrack:
         keys: Sequence[tuple[int, int]],
         batch_size: int | None = None,
         progress: bool = False,
+        report: Callable[[int, int], object] | None = None,
     ) -> Iterator[Song]:
-        """The songs of `check`, one by one; see `stream`."""
+        """The songs of `check`, one by one; see `stream`.
+
+        Args:
+            production: of `check`.
+            keys: (seed, clip) of each song.
+            batch_size: songs at once.
+            progress: whether to show a progress bar.
+            report: is called before the first step and after each with the steps that are done and those of all songs;
+                what it raises stops the generation there.
+        """
         if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
             raise InputError("seed: must be 0 or more, and there must be at least one")
         size = _at_least_one("batch_size", batch_size or (1 if self.device.type == "cpu" else GPU_BATCH))
-        with tqdm(total=production.total_steps(len(keys)), desc="generating", unit="step", disable=not progress) as bar:
-            for song in production.songs(keys, size, bar.update):
+        total = production.total_steps(len(keys))
+        done = 0
+        with tqdm(total=total, desc="generating", unit="step", disable=not progress) as bar:
+
+            def count(steps: int) -> None:
+                nonlocal done
+                done += steps
+                bar.update(steps)
+                if report is not None:
+                    report(done, total)
+
+            count(0)
+            for song in production.songs(keys, size, count):
                 yield replace(song, info=self._info(song.info)).within_peak()
 
     def save_pretrained(self, folder: str | Path) -> Path:
