@@ -104,7 +104,8 @@ class FirstStageModule(pl.LightningModule):
     def log_values(self, stage: str, items: int, **values: torch.Tensor) -> None:
         """Log values of a batch of `items` as `<stage>/<name>`."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        self.log_dict(named, prog_bar=True, sync_dist=stage == "val", batch_size=items)
+        validates = stage == "val"
+        self.log_dict(named, prog_bar=validates, sync_dist=validates, batch_size=items)
 
     def write_samples(self, batch: dict[str, Any]) -> None:
         """Of the first `validation.clips` items: original and reconstructed stems, and a picture of their mels."""
