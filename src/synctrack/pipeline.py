@@ -24,7 +24,7 @@ from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
 from synctrack.generation.production import Production
-from synctrack.generation.record import recorded_key, recorded_model, recorded_settings
+from synctrack.generation.record import info_as_recorded, recorded_key, recorded_model, recorded_settings
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
 from synctrack.manifest import installed_versions
@@ -35,8 +35,6 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 SAMPLER, STEPS = "dpmpp_2m_sde", 20
 """The default: as good in 20 steps as DDIM in 50."""
 GPU_BATCH = 8
-AS_RECORDED = ("batch", "steering")
-"""What `song.json` says of how a song was asked for, which a song that is made again keeps."""
 
 
 class SyncTrack:
@@ -185,10 +183,7 @@ class SyncTrack:
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
-        recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
-        info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
-        # In the order of the old file, so that the new one is equal to the byte.
-        return replace(song, info={name: info[name] for name in [*old.info, *info] if name in info})
+        return replace(song, info=info_as_recorded(song, old))
 
     def stream(
         self,

@@ -12,6 +12,8 @@ from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import beats_json
 
 LARGEST_BATCH = 4096
+AS_RECORDED = ("batch", "steering")
+"""What says how a song was asked for, and is kept by a song that is made again."""
 
 
 def request_json(request: Request, plan: Plan) -> dict[str, Any]:
@@ -80,6 +82,13 @@ def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
         raise InputError(f"{where}: its seed, clip or batch is missing or damaged; it cannot be made again")
     seed, clip, position, size = values
     return (seed, clip), position, size
+
+
+def info_as_recorded(song: Song, old: Song) -> dict[str, Any]:
+    """What to say of a song that was made again, in the order of the old one, so that its file is equal to the byte."""
+    recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
+    info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
+    return {name: info[name] for name in [*old.info, *info] if name in info}
 
 
 def _file(facts: dict[str, str], name: str, where: str) -> Path:
