@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from synctrack.audio.beat_files import Beats
+from synctrack.checkpoint.loading import CheckpointInfo
 from synctrack.errors import InputError
 from synctrack.files import sha256
 from synctrack.generation.plan import Plan
 from synctrack.generation.request import NO_BEATS, Request
 from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import beats_json
+from synctrack.manifest import installed_versions
 
 LARGEST_BATCH = 4096
 AS_RECORDED = ("batch", "steering")
@@ -82,6 +84,16 @@ def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
         raise InputError(f"{where}: its seed, clip or batch is missing or damaged; it cannot be made again")
     seed, clip, position, size = values
     return (seed, clip), position, size
+
+
+def machine_facts(checkpoint: CheckpointInfo, precision: str, device: str) -> dict[str, Any]:
+    """The weights, the precision, the kind of device and the packages with which a song is made."""
+    return {
+        "model": {"name": checkpoint.path, "sha256": checkpoint.sha256, "step": checkpoint.step},
+        "precision": precision,
+        "device": device,
+        "versions": installed_versions("torch", "numpy"),
+    }
 
 
 def info_as_recorded(song: Song, old: Song) -> dict[str, Any]:
