@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from synctrack.config import Config, save_config
 from synctrack.errors import InputError, Interrupted, LostProcessError, needs_extra
+from synctrack.training.acceleration import use_tf32
 from synctrack.training.finite import FiniteGuard
 from synctrack.training.interruption import Signals, resume_command
 from synctrack.training.launching import LOST, lost_process, process_settings
@@ -68,6 +69,7 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
         "logger": False,
         "enable_checkpointing": False,
     }
+    use_tf32(config.trainer.tf32)
     try:
         return pl.Trainer(**common | how)
     except (MisconfigurationException, ValueError, TypeError) as error:
@@ -85,7 +87,9 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
     settings, signals, last = config.trainer, Signals(), last_checkpoint(config)
     validated = Path(config.run_dir) / VALIDATED
     save_last = SaveLast(last, validated, settings.save_checkpoint_every_n_steps, signals)
-    callbacks = [TQDMProgressBar(refresh_rate=1), FiniteGuard(), signals, save_last]
+    # The bar shows the loss, and reading it waits for the GPU: no more often than it is logged.
+    bar = TQDMProgressBar(refresh_rate=settings.log_every_n_steps * settings.accumulate_grad_batches)
+    callbacks = [bar, FiniteGuard(), signals, save_last]
     keeps_best = validate and settings.save_top_k != 0
     if keeps_best:
         best = {"monitor": monitor, "save_top_k": settings.save_top_k, "save_on_train_epoch_end": False}
