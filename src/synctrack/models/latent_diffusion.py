@@ -129,14 +129,18 @@ class LatentDiffusion(nn.Module):
             unet: another U-Net, such as the one with the EMA weights; this model's own by default.
             conditions: what the U-Net is told; the loss counts what is not known.
         """
-        steps = self.diffusion.timesteps
-        t = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
+        t = self.draw_time_steps(generators)
         noise = normal_per_item(generators, latent.shape[1:])
         t, noise = t.to(latent.device), noise.to(latent.device)
         noisy = self.diffusion.q_sample(latent, t, noise)
         predicted = (unet or self.unet)(noisy, t, self._condition(conditions, noisy))
         counted = None if conditions is None else conditions.unknown
         return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise), t, counted)
+
+    def draw_time_steps(self, generators: list[torch.Generator]) -> torch.Tensor:
+        """A time step for each item (b,): what `loss` draws first from the item's generator."""
+        steps = self.diffusion.timesteps
+        return torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
 
     def _condition(self, conditions: Conditions | None, like: torch.Tensor) -> torch.Tensor | None:
         if conditions is None or not self.config.conditioning.any:

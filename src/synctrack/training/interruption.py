@@ -43,9 +43,11 @@ class Signals(Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self._install()
         self.waits = True
+        # Lightning would exchange its own note of a signal before each batch, for which every GPU has to wait.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
 
     def on_validation_start(self, *_: Any) -> None:
         self._install()
