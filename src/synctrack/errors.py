@@ -20,6 +20,7 @@ EXTRAS = {
     "truth": ("mir_eval",),
     "clap": ("transformers",),
     "hub": ("huggingface_hub",),
+    "studio": ("gradio",),
 }
 """Extra of pyproject.toml -> the modules that it installs."""
 
