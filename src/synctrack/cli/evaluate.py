@@ -32,7 +32,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     # Here and not above: Lightning takes seconds to import, and help needs none.
     with needs_extra("train", "evaluation"):
         from synctrack.training.evaluation import evaluate_steps
-        from synctrack.training.trainer import start_logging
+        from synctrack.training.monitoring import start_logging
 
     start_logging()
     evaluate_steps(config, list(dict.fromkeys(numbers)))

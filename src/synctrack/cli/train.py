@@ -13,8 +13,8 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser.add_argument("config", nargs="+", metavar="CONFIG", help="YAML files and key=value pairs, later ones win")
     config = config_of(parser.parse_args(argv).config, [])
     with needs_extra("train", "training"):
+        from synctrack.training.monitoring import start_logging
         from synctrack.training.run import train
-        from synctrack.training.trainer import start_logging
 
     start_logging()
     train(config)

@@ -130,13 +130,17 @@ class LatentDiffusion(nn.Module):
             unet: another U-Net, such as the EMA weights' or a compiled one; this model's own by default.
             conditions: what the U-Net is told; the loss counts what is not known.
         """
-        t = whole_per_item(generators, self.diffusion.timesteps)
+        t = self.draw_time_steps(generators)
         noise = normal_per_item(generators, latent.shape[1:])
         t, noise = copied_to(t, latent.device), copied_to(noise, latent.device)
         noisy = self.diffusion.q_sample(latent, t, noise)
         predicted = (unet or self.unet)(noisy, t, self._condition(conditions, noisy))
         counted = None if conditions is None else conditions.unknown
         return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise), t, counted)
+
+    def draw_time_steps(self, generators: list[torch.Generator]) -> torch.Tensor:
+        """A time step for each item (b,): what `loss` draws first from the item's generator."""
+        return whole_per_item(generators, self.diffusion.timesteps)
 
     def _condition(self, conditions: Conditions | None, like: torch.Tensor) -> torch.Tensor | None:
         if conditions is None or not self.config.conditioning.any:
