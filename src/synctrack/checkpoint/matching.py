@@ -76,13 +76,22 @@ class Weights:
         return magnitude * direction / torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
 
     def fill(self, module: nn.Module, prefix: str) -> None:
-        """Copy what the file holds into the tensors of `module`, whose full names begin with `prefix`."""
+        """Copy what the file holds into the tensors of `module`, whose full names begin with `prefix`.
+
+        Raises:
+            InputError: a tensor holds a value that is not finite.
+        """
         with torch.no_grad():
             for name, tensor in module.state_dict().items():
                 if prefix + name in self.replaced:
                     tensor.copy_(self.replaced[prefix + name])
                 elif prefix + name in self:
                     tensor.copy_(self[prefix + name])
+                else:
+                    continue
+                if not torch.isfinite(tensor).all():
+                    reason = "holds values that are not finite; get or make the checkpoint again"
+                    raise InputError(f"{self._file.path}: {prefix}{name} {reason}")
 
     def widen_conditioning(self, stored: ConditioningConfig, wanted: ConditioningConfig) -> None:
         """Have `fill` give the input weights of `wanted` conditions where the file has those of `stored` ones.

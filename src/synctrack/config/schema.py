@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from synctrack.bounds import check_choice, check_multiple, check_number
+from synctrack.bounds import check_choice, check_multiple, check_number, check_stems
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
 from synctrack.models.conditioning import MARGIN
 from synctrack.models.latent_diffusion import ModelConfig
@@ -64,8 +64,7 @@ class DataPaths:
     stems: list[str] = field(default_factory=lambda: ["bass", "drums", "guitar", "piano"])
 
     def __post_init__(self) -> None:
-        if not self.stems or len(set(self.stems)) < len(self.stems):
-            raise ValueError(f"data.params.path.stems: {self.stems} names no stem, or one twice")
+        check_stems("data.params.path.stems", self.stems)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Embeddings of the files of a folder, kept by content like beats: `mel`, `vggish` or `clap`."""
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import soxr
 
 from synctrack.audio.files import read_channels
 from synctrack.errors import InputError, needs_extra
-from synctrack.files import atomic_path, sha256
+from synctrack.files import atomic_path, require_ordinary, sha256
 from synctrack.metrics.beats.cache import cache_folder
 from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.summary import SILENCE_PEAK
@@ -108,8 +109,6 @@ def read_first_channel(path: Path, rate: int) -> np.ndarray:
     """The first channel (n,) of a file at `rate` Hz. Raises InputError where it cannot be read or is not numbers."""
     file = read_channels(path)
     samples, own = np.ascontiguousarray(file.samples[:, 0]), file.sample_rate
-    if not len(samples) or not np.isfinite(samples).all():
-        raise InputError(f"{path}: is empty or holds samples that are not numbers")
     return samples if own == rate else soxr.resample(samples, own, rate)
 
 
@@ -129,6 +128,18 @@ def embed_files(groups: Sequence[Sequence[Path]], embedding: Embedding, cache: b
     return Embedded(np.concatenate([values for values, _ in found]), silent)
 
 
+def _kept(entry: Path) -> tuple[np.ndarray, float] | None:
+    """Embeddings and peak from a file of the cache; None where there is none, or where it is damaged."""
+    try:
+        require_ordinary(entry)
+        with np.load(entry) as kept:
+            values, peak = kept["values"], float(kept["peak"])
+    except (InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile):
+        return None
+    whole = values.dtype == np.float32 and values.ndim == 2 and np.isfinite(values).all() and np.isfinite(peak)
+    return (values, peak) if whole else None
+
+
 def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tuple[np.ndarray, float]:
     key = hashlib.sha256(embedding.version.encode())
     for path in files:
@@ -138,9 +149,9 @@ def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tup
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     name = key.hexdigest()
     entry = cache_folder() / "embeddings" / name[:2] / f"{name}.npz"
-    if cache and entry.is_file():
-        with np.load(entry) as kept:
-            return kept["values"], float(kept["peak"])
+    kept = _kept(entry) if cache else None
+    if kept is not None:
+        return kept
     waves = [read_first_channel(path, embedding.rate) for path in files]
     total = np.zeros(max(map(len, waves)), np.float32)
     for wave in waves:
