@@ -169,7 +169,7 @@ def test_unreadable_files_are_skipped_and_counted_or_refused(stems, run):
     (stems / "stem_1" / "one_from_0.wav").write_text("this is no audio")
     output = run("eval_metrics/score.py", "--folder", stems)
     assert "unreadable files: 1" in output.stdout
-    assert "one_from_0.wav: cannot be read as audio" in output.stderr
+    assert "one_from_0.wav: is not a readable audio file" in output.stderr
     assert "one_from_0.wav: cannot be read as audio" in refusal(stems, "--folder", stems, "--strict")
 
 

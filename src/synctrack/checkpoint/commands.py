@@ -148,10 +148,21 @@ def write_safetensors(
     weights = match(file, shapes_of(config, len(stems)))
     tensors = _our_tensors(file, weights, small or not file.published)
     if half:
-        tensors = {name: _halved(file, name, tensor) for name, tensor in tensors.items()}
+        tensors = {name: _halved(file.path, name, tensor) for name, tensor in tensors.items()}
     header = model_header(file.kind, config, stems, file.trained_bpm) | {"step": file.step}
     _write(out, lambda temporary: save_file(tensors, temporary, {HEADER: json.dumps(header)}))
     return header, sum(tensor.numel() for tensor in tensors.values())
+
+
+def _halved(path: Path, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as float16; whole numbers stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if not torch.isfinite(half).all():
+        largest = tensor.abs().max().item()
+        raise InputError(f"{path}: {name} holds values up to {largest:g}, beyond float16; convert it without --half")
+    return half
 
 
 def _write_published(file: CheckpointFile, out: Path) -> None:
@@ -189,17 +200,6 @@ def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules)
             tensor = weights[ours].int() if ours == "ema.num_updates" else weights[ours]
             tensors |= zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True)
     return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
-
-
-def _halved(file: CheckpointFile, name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    half = tensor.half()
-    if not half.isfinite().all():
-        raise InputError(
-            f"{file.path}: {name} has values beyond float16, up to {tensor.abs().max():g}; leave out --half"
-        )
-    return half
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """`synctrack generate`: songs from a trained model, one folder of stems for each clip."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synctrack.cli.steering_arguments import (
     DEFAULT_MODEL,
@@ -17,6 +19,12 @@ from synctrack.cli.steering_arguments import (
     whole,
 )
 from synctrack.errors import InputError
+from synctrack.locks import locked
+from synctrack.manifest import claim
+
+if TYPE_CHECKING:
+    from synctrack.generation.production import Production
+    from synctrack.pipeline import SyncTrack
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +52,6 @@ def main(argv: Sequence[str], prog: str) -> None:
 
 
 def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
-    from synctrack.generation.song import SONG_FILE
-    from synctrack.manifest import claim
-
     model = load_model(arguments, arguments.model)
     settings = {name: getattr(arguments, name) for name in SAMPLING}
     # Refuse wrong settings before the folder is claimed.
@@ -62,9 +67,16 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
         **{key: getattr(arguments, key) for key in ("daw", "sample_rate") if getattr(arguments, key)},
     }
     out = Path(arguments.out)
-    claim(out, made_with, "choose another --out")
-    folders = [out / f"clip_{clip:03d}" for clip in range(arguments.clips)]
-    missing = [clip for clip, folder in enumerate(folders) if not (folder / SONG_FILE).is_file()]
+    with locked(out):
+        claim(out, made_with, "choose another --out")
+        _write_missing(arguments, model, checked, [out / f"clip_{clip:03d}" for clip in range(arguments.clips)])
+
+
+def _write_missing(arguments: argparse.Namespace, model: SyncTrack, checked: Production, folders: list[Path]) -> None:
+    """Generate the clips that are not there yet, whole, and print the folders of all."""
+    from synctrack.generation.song import is_whole
+
+    missing = [clip for clip, folder in enumerate(folders) if not is_whole(folder)]
     if len(missing) < len(folders):
         logger.info("%d of %d clips are there already", len(folders) - len(missing), len(folders))
     if missing:
@@ -80,14 +92,14 @@ def _again(arguments: argparse.Namespace) -> None:
     """Make one song again, with the model and the settings that its `song.json` names."""
     from synctrack.generation.record import recorded_model
     from synctrack.generation.song import load_song
-    from synctrack.manifest import claim
 
     song, name = load_song(arguments.again), arguments.model
     model = load_model(arguments, recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name)
     out = Path(arguments.out)
-    claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
-    song = model.remake(arguments.again, progress=True)
-    print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+    with locked(out):
+        claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
+        song = model.remake(arguments.again, progress=True)
+        print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

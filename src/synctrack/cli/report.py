@@ -1,12 +1,12 @@
 """`synctrack report`: scores of a folder as one HTML page to look at and listen to, or as a figure."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from synctrack.cli.metric_arguments import stem_list
+from synctrack.documents import read_json
 from synctrack.errors import InputError
 from synctrack.manifest import MANIFEST
 from synctrack.metrics.beats.layout import LAYOUTS, find_layout
@@ -68,7 +68,7 @@ def _megabytes(text: str) -> float:
 def _made(folder: Path) -> dict[str, Any] | None:
     """What the folder's manifest says of its making; None where there is none."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+        manifest = read_json(folder / MANIFEST, {str: object})
+    except InputError:
         return None
-    return {key: value for key, value in manifest.items() if key != "clips"} if isinstance(manifest, dict) else None
+    return {key: value for key, value in manifest.items() if key != "clips"}

@@ -4,7 +4,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from synctrack.bounds import check_choice, check_multiple, check_number, check_path, check_whole, check_wholes
+from synctrack.bounds import (
+    check_choice,
+    check_multiple,
+    check_number,
+    check_path,
+    check_stems,
+    check_whole,
+    check_wholes,
+)
 from synctrack.config.trainer import MOST_STEPS, TrainerConfig
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
 from synctrack.models.conditioning import MARGIN
@@ -33,8 +41,7 @@ class DataPaths:
         for name in ("train_data", "valid_data"):
             _check_roots(f"data.params.path.{name}", getattr(self, name))
         check_path("data.params.path.latents", self.latents, optional=True)
-        if not self.stems or len(set(self.stems)) < len(self.stems):
-            raise ValueError(f"data.params.path.stems: {self.stems} names no stem, or one twice")
+        check_stems("data.params.path.stems", self.stems)
 
 
 def _check_roots(key: str, roots: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synctrack.audio.beat_files import write_beats
+from synctrack.audio.beat_files import BEATS_FILE, write_beats
 from synctrack.data.songs import SongReport
 from synctrack.data.sources.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
 from synctrack.data.sources.synthesis import hit, place, tone
@@ -155,7 +155,9 @@ def write_grooves(
     jobs = {f"Groove{song:05d}": item_seed(seed, song) for song in range(songs)}
     # `tracks` is the name of the stems in manifests since the first version.
     settings = {"seed": seed, "tracks": list(stems), **options}
-    return write_songs(out, settings, jobs, partial(_write_groove, options | {"stems": list(stems)}), workers)
+    write = partial(_write_groove, options | {"stems": list(stems)})
+    holds = [*(f"{stem}.wav" for stem in stems), BEATS_FILE]
+    return write_songs(out, settings, jobs, write, workers, lambda job: holds)
 
 
 def _write_groove(options: dict[str, Any], folder: Path, seed: int) -> None:
