@@ -46,14 +46,22 @@ def click(world: World, index: int) -> dict[str, float]:
 
 
 def nothing(world: World, index: int) -> dict[str, float]:
-    """Nothing given."""
+    """Nothing given: the song's tempo is drawn by its seed."""
     return {"cbs": world.cbs(world.model.generate(seed=index)), "data": world.data_cbs(index)}
 
 
-def accompaniment(world: World, index: int, kept: tuple[str, ...], model: SyncTrack) -> dict[str, float]:
+def nothing_told(world: World, index: int) -> dict[str, float]:
+    """Nothing given, and the model told nothing either."""
+    return {"cbs": world.cbs(world.model.generate(seed=index, beats="none")), "data": world.data_cbs(index)}
+
+
+def accompaniment(
+    world: World, index: int, kept: tuple[str, ...], model: SyncTrack, beats: str | None = None
+) -> dict[str, float]:
     """Some stems of a groove given, the others asked for."""
     groove = world.groove(index)
-    song = model.generate(seed=index, given={stem: groove.stems[stem] for stem in kept}, seconds=world.seconds)
+    given = {stem: groove.stems[stem] for stem in kept}
+    song = model.generate(seed=index, given=given, seconds=world.seconds, beats=beats)
     return {"cbs": world.cbs(song), "data": world.data_cbs(index)}
 
 
@@ -63,6 +71,14 @@ def drums(world: World, index: int) -> dict[str, float]:
 
 def others(world: World, index: int) -> dict[str, float]:
     return accompaniment(world, index, ("bass", "guitar", "piano"), world.model)
+
+
+def drums_alone(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("drums",), world.model, "none")
+
+
+def others_alone(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("bass", "guitar", "piano"), world.model, "none")
 
 
 def drums_replaced(world: World, index: int) -> dict[str, float]:
@@ -122,18 +138,22 @@ def long(world: World, index: int) -> dict[str, float]:
     }
 
 
-def extension(world: World, index: int, model: SyncTrack | None = None) -> dict[str, float]:
+def extension(world: World, index: int, model: SyncTrack | None = None, beats: str | None = None) -> dict[str, float]:
     """What follows a real song, against the grid of what went before."""
     rate, seconds = world.model.sample_rate, world.seconds
     groove = world.groove(index, 2 * seconds)
     length = round(seconds * rate)
     song = Song({stem: wave[:length] for stem, wave in groove.stems.items()}, rate)
-    new = (model or world.model).generate(seed=index, original=song, extend=seconds)
+    new = (model or world.model).generate(seed=index, original=song, extend=seconds, beats=beats)
     values = {}
     for name, mix in (("f", new.mix), ("data", sum(groove.stems.values()))):
         times = tracked({"mix": mix}, rate)["mix"]
         values[name] = best_level_f_measure(times[times >= seconds], groove.beats[groove.beats >= seconds])
     return values
+
+
+def extension_alone(world: World, index: int) -> dict[str, float]:
+    return extension(world, index, beats="none")
 
 
 def extension_replaced(world: World, index: int) -> dict[str, float]:
@@ -203,7 +223,8 @@ QUESTIONS = {
     ),
     "drums": _share("others for given drums", drums, ("drums",), "≥ 0.9"),
     "others": _share("drums for given bass, guitar, piano", others, MELODIC, "≥ 0.75"),
-    "nothing": _share("nothing given", nothing, (), "≥ 0.6"),
+    "nothing": _share("nothing given, a tempo drawn by the seed", nothing, (), "≥ 0.6"),
+    "nothing_told": _share("nothing given, no tempo either", nothing_told, (), "reported"),
     "click": Question("click only", click, [Measure("corrected CBS", "cbs", "at least the data's", data="data")]),
     "take": Question(
         "another take of the piano, bars 5 to 8",
@@ -253,6 +274,11 @@ QUESTIONS = {
             Measure("corrected CBS of the best", "best", data="first"),
             Measure("difference", "difference", "above 0"),
         ],
+    ),
+    "drums_alone": _share("no beats detected: others for given drums", drums_alone, ("drums",), "reported"),
+    "others_alone": _share("no beats detected: drums for the others", others_alone, MELODIC, "reported"),
+    "extension_alone": Question(
+        "no beats detected: extension", extension_alone, [Measure("F of the beats on its grid", "f", data="data")]
     ),
     "drums_replaced": _share("replacement: others for given drums", drums_replaced, ("drums",), "reported"),
     "others_replaced": _share("replacement: drums for the others", others_replaced, MELODIC, "reported"),

@@ -65,13 +65,31 @@ def test_every_shipped_file_loads(path):
     load_config([path])
 
 
-@pytest.mark.parametrize("switch", ["global_attention", "time_attention", "instrument_prior"])
-def test_an_ablation_changes_its_switch_alone(switch):
-    main = ROOT / "config" / "synctrack_train.yaml"
-    full = to_dict(load_config([main]))
-    ablated = to_dict(load_config([main, ROOT / "config" / "ablations" / f"no_{switch}.yaml"]))
-    assert ablated["model"]["params"]["unet"].pop(switch) is False
-    assert full["model"]["params"]["unet"].pop(switch) is True
+ABLATIONS = {
+    "no_global_attention": {"unet.global_attention": (True, False)},
+    "no_time_attention": {"unet.time_attention": (True, False)},
+    "no_cross_stem_attention": {"unet.global_attention": (True, False), "unet.time_attention": (True, False)},
+    "no_instrument_prior": {"unet.instrument_prior": (True, False)},
+    "bin_scope": {"unet.time_attention_scope": ("frame", "bin")},
+    "epsilon": {"diffusion.prediction": ("v", "epsilon")},
+}
+"""Overlay -> keys below model.params that it changes, with the values before and after."""
+
+
+def test_all_ablations_are_known():
+    assert {path.stem for path in (ROOT / "config" / "ablations").iterdir()} == set(ABLATIONS)
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_its_switches_alone(name):
+    files, pairs = [ROOT / "config" / "synctrack_train.yaml"], ["model.params.diffusion.prediction=v"]
+    full = to_dict(load_config(files, pairs))
+    files.append(ROOT / "config" / "ablations" / f"{name}.yaml")
+    ablated = to_dict(load_config(files, pairs if name != "epsilon" else []))
+    for key, (before, after) in ABLATIONS[name].items():
+        section, switch = key.split(".")
+        assert full["model"]["params"][section].pop(switch) == before
+        assert ablated["model"]["params"][section].pop(switch) == after
     assert ablated == full
 
 

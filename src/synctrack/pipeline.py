@@ -8,7 +8,7 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -35,6 +35,8 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 SAMPLER, STEPS = "dpmpp_2m_sde", 20
 """The default: as good in 20 steps as DDIM in 50."""
 GPU_BATCH = 8
+AS_RECORDED = ("batch", "steering")
+"""What `song.json` says of how a song was asked for, which a song that is made again keeps."""
 
 
 class SyncTrack:
@@ -183,7 +185,10 @@ class SyncTrack:
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
-        return replace(song, info={**song.info, **({"batch": old.info["batch"]} if "batch" in old.info else {})})
+        recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
+        info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
+        # In the order of the old file, so that the new one is equal to the byte.
+        return replace(song, info={name: info[name] for name in [*old.info, *info] if name in info})
 
     def stream(
         self,
@@ -220,13 +225,34 @@ class SyncTrack:
         keys: Sequence[tuple[int, int]],
         batch_size: int | None = None,
         progress: bool = False,
+        report: Callable[[int, int], object] | None = None,
     ) -> Iterator[Song]:
-        """The songs of `check`, one by one; see `stream`."""
+        """The songs of `check`, one by one; see `stream`.
+
+        Args:
+            production: of `check`.
+            keys: (seed, clip) of each song.
+            batch_size: songs at once.
+            progress: whether to show a progress bar.
+            report: is called before the first step and after each with the steps that are done and those of all songs;
+                what it raises stops the generation there.
+        """
         if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
             raise InputError("seed: must be 0 or more, and there must be at least one")
         size = _at_least_one("batch_size", batch_size or (1 if self.device.type == "cpu" else GPU_BATCH))
-        with tqdm(total=production.total_steps(len(keys)), desc="generating", unit="step", disable=not progress) as bar:
-            for song in production.songs(keys, size, bar.update):
+        total = production.total_steps(len(keys))
+        done = 0
+        with tqdm(total=total, desc="generating", unit="step", disable=not progress) as bar:
+
+            def count(steps: int) -> None:
+                nonlocal done
+                done += steps
+                bar.update(steps)
+                if report is not None:
+                    report(done, total)
+
+            count(0)
+            for song in production.songs(keys, size, count):
                 yield replace(song, info=self._info(song.info)).within_peak()
 
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -259,7 +285,7 @@ class SyncTrack:
         if steps > self.model.diffusion.timesteps:
             raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
         asked = Request(**request)
-        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm if asked.names_beats else None)
+        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm)
         return Production(self.model, asked, plan, sampling, self._autocast)
 
     def _autocast(self) -> AbstractContextManager:

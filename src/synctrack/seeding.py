@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 # Separate streams of random numbers for one item.
-TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION, GIVEN, SIGNAL = range(7)
+TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION, GIVEN, SIGNAL, TEMPO = range(8)
 
 
 def item_seed(*key: int) -> int:

@@ -141,13 +141,14 @@ def write_safetensors(
         The header of the new file, and the number of values in its tensors.
 
     Raises:
-        InputError: the file does not fit its stored configuration, or `out` cannot be written.
+        InputError: the file does not fit its stored configuration, float16 cannot hold its values, or `out` cannot be
+            written.
     """
     config, stems = file.stored_model()
     weights = match(file, shapes_of(config, len(stems)))
     tensors = _our_tensors(file, weights, small or not file.published)
     if half:
-        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+        tensors = {name: _halved(file, name, tensor) for name, tensor in tensors.items()}
     header = model_header(file.kind, config, stems, file.trained_bpm) | {"step": file.step}
     _write(out, lambda temporary: save_file(tensors, temporary, {HEADER: json.dumps(header)}))
     return header, sum(tensor.numel() for tensor in tensors.values())
@@ -188,6 +189,17 @@ def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules)
             tensor = weights[ours].int() if ours == "ema.num_updates" else weights[ours]
             tensors |= zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True)
     return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
+
+
+def _halved(file: CheckpointFile, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if not half.isfinite().all():
+        raise InputError(
+            f"{file.path}: {name} has values beyond float16, up to {tensor.abs().max():g}; leave out --half"
+        )
+    return half
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

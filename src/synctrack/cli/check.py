@@ -12,14 +12,14 @@ from synctrack.metrics.beats.layout import LAYOUTS, Layout, find_layout
 from synctrack.metrics.tables import aligned
 
 if TYPE_CHECKING:
-    from synctrack.metrics.check.verdict import StemVerdict
+    from synctrack.metrics.check.timing import StemTiming
 
 DESCRIPTION = """Check the timing of every stem against the others of its song, without a beat tracker.
 
-Verdicts: together; offset (late or early throughout); drifting (its tempo is another); other song (its onsets meet the
+Findings: together; offset (late or early throughout); drifting (its tempo is another); other song (its onsets meet the
 others' by chance); cannot tell (and why). Offsets are at the song's start; above 0 a stem is late."""
 
-Verdicts = Mapping[str, Mapping[str, "StemVerdict"]]
+Timings = Mapping[str, Mapping[str, "StemTiming"]]
 
 
 def main(argv: Sequence[str], prog: str) -> None:
@@ -31,23 +31,23 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help="of the folder (default: by the names)")
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="check these stems alone")
     parser.add_argument("--all", action="store_true", help="list the stems that are together as well")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found of every stem there")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write the songs there, faulty stems mended")
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    verdicts = _check(layout)
-    _print(verdicts, arguments.all)
-    written = {"folder": str(arguments.folder), "songs": _plain(verdicts)}
+    timings = _check(layout)
+    _print(timings, arguments.all)
+    written = {"folder": str(arguments.folder), "songs": _plain(timings)}
     if arguments.fix:
-        written["fixed"] = _fix(layout, verdicts, arguments.fix, arguments.all)
+        written["fixed"] = _fix(layout, timings, arguments.fix, arguments.all)
     if arguments.json:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout) -> Verdicts:
+def _check(layout: Layout) -> Timings:
     # Here and not above: SciPy takes time to import, and help needs none.
-    from synctrack.metrics.check.verdict import check_song
+    from synctrack.metrics.check.timing import check_song
     from synctrack.metrics.onset_folder import folder_onsets
 
     songs = folder_onsets(layout)
@@ -60,30 +60,30 @@ def _check(layout: Layout) -> Verdicts:
     return {song: check_song(stems) for song, stems in songs.items()}
 
 
-def _plain(verdicts: Verdicts) -> dict[str, dict[str, dict]]:
-    return {song: {stem: v.as_dict() for stem, v in stems.items()} for song, stems in verdicts.items()}
+def _plain(timings: Timings) -> dict[str, dict[str, dict]]:
+    return {song: {stem: v.as_dict() for stem, v in stems.items()} for song, stems in timings.items()}
 
 
-def _print(verdicts: Verdicts, everything: bool) -> None:
-    rows = [["song", "stem", "verdict", "offset (ms)", "drift (%)", "confidence", ""]]
-    for song, stems in verdicts.items():
+def _print(timings: Timings, everything: bool) -> None:
+    rows = [["song", "stem", "finding", "offset (ms)", "drift (%)", "confidence", ""]]
+    for song, stems in timings.items():
         for stem, v in stems.items():
-            if everything or v.verdict != "together":
-                told = v.verdict in ("together", "offset", "drifting")
+            if everything or v.finding != "together":
+                told = v.finding in ("together", "offset", "drifting")
                 numbers = [f"{1000 * v.offset:+.1f}", f"{100 * v.drift:+.2f}"] if told else ["-", "-"]
-                rows.append([song, stem, v.verdict, *numbers, f"{v.confidence:.2f}", v.reason])
+                rows.append([song, stem, v.finding, *numbers, f"{v.confidence:.2f}", v.reason])
     if len(rows) > 1:
         print(aligned(rows, left=3))
-    every = [v.verdict for stems in verdicts.values() for v in stems.values()]
+    every = [v.finding for stems in timings.values() for v in stems.values()]
     kinds = ", ".join(f"{every.count(kind)} {kind}" for kind in dict.fromkeys(every))
-    print(f"{len(verdicts)} songs, {len(every)} stems: {kinds}")
+    print(f"{len(timings)} songs, {len(every)} stems: {kinds}")
 
 
-def _fix(layout: Layout, verdicts: Verdicts, out: Path, everything: bool) -> dict[str, dict[str, dict]]:
+def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[str, dict[str, dict]]:
     """Mend, check again, and say what is left."""
     from synctrack.metrics.check.mend import mend_folder
 
-    mended = mend_folder(layout, verdicts, out)
+    mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
     again = _check(find_layout(out, "songs"))
     _print(again, everything)

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from synctrack.cli.metric_arguments import add_tracker
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 from synctrack.metrics.beats.song_beats import track_songs
-from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+from synctrack.metrics.beats.trackers import make_tracker
 
 DESCRIPTION = "Make data sets for training. COMMAND --help tells what each command needs."
 
@@ -67,8 +68,7 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
 
 def _add_beats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="holds a folder of WAV or FLAC files for each song")
-    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="(%(default)s)")
-    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+    add_tracker(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace beats.json where a song has one")
     parser.add_argument("--workers", type=_positive, help="songs at once (one for each CPU core)")
     parser.set_defaults(run=_track_beats)

@@ -11,7 +11,7 @@ from synctrack.errors import InputError
 from synctrack.metrics.beats.folders import track_folder
 from synctrack.metrics.beats.given import read_given_beats
 from synctrack.metrics.beats.layout import LAYOUTS, find_layout
-from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+from synctrack.metrics.beats.trackers import DEFAULT_TRACKER, TRACKERS, make_tracker
 from synctrack.metrics.beats.types import PROTOCOL_FPS, StemBeats, choose_protocols
 
 PROTOCOL_HELP = (
@@ -46,6 +46,13 @@ def stem_list(text: str) -> list[str]:
     return stems
 
 
+def add_tracker(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a beat tracker."""
+    each = "; ".join(f"{name}: {choice.summary}" for name, choice in TRACKERS.items())
+    parser.add_argument("--tracker", choices=TRACKERS, default=DEFAULT_TRACKER, help=f"{each} (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+
+
 def metric_parser(description: str, protocol: str, prog: str | None = None) -> argparse.ArgumentParser:
     """The options that say where beats come from. `protocol` is the default."""
     parser = argparse.ArgumentParser(
@@ -60,8 +67,7 @@ def metric_parser(description: str, protocol: str, prog: str | None = None) -> a
     layout = "of the folder: one sub-folder for each stem, or for each song; auto (default) decides by the names"
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help=layout)
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="score these stems alone")
-    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+    add_tracker(parser)
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the beat cache")
     parser.add_argument("--strict", action="store_true", help="refuse unreadable files instead of skipping them")
     parser.add_argument("--workers", type=_workers, help="files tracked at once; default: one for each processor")

@@ -10,7 +10,7 @@ from synctrack.cli.metric_arguments import stem_list
 from synctrack.errors import InputError
 from synctrack.manifest import MANIFEST
 from synctrack.metrics.beats.layout import LAYOUTS, find_layout
-from synctrack.metrics.beats.trackers import TRACKERS
+from synctrack.metrics.beats.trackers import DEFAULT_TRACKER, TRACKERS
 from synctrack.metrics.score import score_folder
 
 DESCRIPTION = """Score a folder of stems and write one HTML file: tables, distributions, matrices of stems, the songs
@@ -30,14 +30,14 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the scores as .png, .svg or .pdf as well")
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help="of the folder (default: by the names)")
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="take these stems alone")
-    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="default: %(default)s")
+    parser.add_argument("--tracker", choices=TRACKERS, default=DEFAULT_TRACKER, help="default: %(default)s")
     arguments = parser.parse_args(argv)
     # Here and not above: help needs neither templates nor plots.
     from synctrack.report.page.write import write_page
 
     folder = find_layout(arguments.folder, arguments.layout, arguments.stems)
     reference = find_layout(arguments.reference, "auto", arguments.stems) if arguments.reference else None
-    protocol = "both" if arguments.tracker == TRACKERS[0] else "corrected"
+    protocol = "both" if arguments.tracker == DEFAULT_TRACKER else "corrected"
     result = score_folder(
         arguments.folder,
         arguments.reference,

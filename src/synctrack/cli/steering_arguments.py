@@ -70,7 +70,8 @@ def add_steering(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("what to play").add_argument
     add("--bpm", type=float, metavar="B", help="tempo, in beats per minute")
     add("--meter", type=whole, metavar="N", help="beats per bar, with --bpm (default: 4)")
-    add("--beats", metavar="FILE", help="beats to keep: .json, .txt, .beats or .mid")
+    text = "beats to keep: .json, .txt, .beats or .mid; none for neither drawn nor detected ones"
+    add("--beats", metavar="FILE|none", help=text)
     add("--bars", metavar="N|A-B", help="length in bars; with --from, the bars that change, such as 5-8")
     add(
         "--given", nargs="+", default=[], metavar="STEM=FILE", help="stems that are there, to which the others are made"

@@ -7,7 +7,7 @@ from synctrack.audio.beat_files import Beats
 from synctrack.errors import InputError
 from synctrack.files import sha256
 from synctrack.generation.plan import Plan
-from synctrack.generation.request import Request
+from synctrack.generation.request import NO_BEATS, Request
 from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import beats_json
 
@@ -17,11 +17,12 @@ LARGEST_BATCH = 4096
 def request_json(request: Request, plan: Plan) -> dict[str, Any]:
     """All of a request that is not as by default, as JSON; given audio by path and SHA-256."""
     asked = dict(request.asked)
+    drawn = {} if plan.drawn_bpm is None else {"drawn_bpm": list(plan.drawn_bpm)}
     if set(asked) <= {"seconds"}:
-        return {}
-    if request.beats is not None:
+        return drawn
+    if request.named_beats is not None:
         asked["beats"] = beats_json(request.named_beats)
-    return asked | plan.facts
+    return asked | drawn | plan.facts
 
 
 def recorded_settings(song: Song, where: str) -> dict[str, Any]:
@@ -45,9 +46,17 @@ def recorded_settings(song: Song, where: str) -> dict[str, Any]:
             asked["mix"] = _file(asked["mix"], "mix", where)
         if "original" in asked:
             asked["original"] = _original(asked["original"], where)
-        if "beats" in asked:
+        if isinstance(asked.get("beats"), dict):
             asked["beats"] = Beats(asked["beats"]["beats"], asked["beats"]["downbeats"])
-        if not asked:
+        # The range of tempi follows from the model. A song of which none was drawn may be older than the drawing.
+        if "drawn_bpm" in asked:
+            del asked["drawn_bpm"]
+        elif "detected_beats" in asked:
+            found = asked.pop("detected_beats")
+            asked["beats"] = Beats(found["beats"], found["downbeats"])
+        elif "bpm" not in asked and "beats" not in asked:
+            asked["beats"] = NO_BEATS
+        if set(asked) <= {"beats"}:
             asked["seconds"] = song.seconds
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: does not say how the song was made ({error}); it cannot be made again") from error

@@ -85,7 +85,7 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
 
 
 def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None) -> None:
-    """Put `onset_synchrony`, and the verdicts of `check_song` as `timing`, into `result`, where there is audio.
+    """Put `onset_synchrony`, and what `check_song` finds as `timing`, into `result`, where there is audio.
 
     Args:
         result: what `score_beats` gave for `beats`.
@@ -94,14 +94,14 @@ def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = N
     """
     if beats.layout is not None:
         # Here and not above: scoring given beats needs no SciPy.
-        from synctrack.metrics.check.verdict import check_song
+        from synctrack.metrics.check.timing import check_song
         from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
 
         onsets = folder_onsets(beats.layout, workers)
         result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
         timing = {song: check_song(stems) for song, stems in onsets.items()}
         result["timing"] = {
-            song: {stem: verdict.as_dict() for stem, verdict in stems.items()} for song, stems in timing.items()
+            song: {stem: found.as_dict() for stem, found in stems.items()} for song, stems in timing.items()
         }
 
 
@@ -227,7 +227,7 @@ def score_folder(
         reference: another such folder, scored for comparison.
         protocol: `paper`, `corrected` or `both`.
         window_size: of CBS, in seconds.
-        tracker: one of `TRACKERS`; all but `madmom` know `corrected` only.
+        tracker: one of `TRACKERS`; all but `madmom` know `corrected` alone.
         weights: checkpoint for `beat_this`.
         cache: use and fill the beat cache.
         strict: refuse unreadable files instead of skipping them.

@@ -20,18 +20,18 @@ RELATED = 0.35
 
 
 @dataclass(frozen=True)
-class StemVerdict:
+class StemTiming:
     """What was found of one stem.
 
     Attributes:
-        verdict: `together`, `offset`, `drifting`, `other song` or `cannot tell`.
+        finding: `together`, `offset`, `drifting`, `other song` or `cannot tell`.
         offset: seconds at the song's start by which the stem is late (below 0: early); NaN where that is not known.
         drift: seconds a second by which it falls back; 0.01 is 1 %.
-        confidence: 0 to 1, of the verdict.
-        reason: why it cannot be told, or what the verdict rests on.
+        confidence: 0 to 1, of the finding.
+        reason: why it cannot be told, or what the finding rests on.
     """
 
-    verdict: str
+    finding: str
     offset: float
     drift: float
     confidence: float
@@ -40,7 +40,7 @@ class StemVerdict:
     @property
     def faulty(self) -> bool:
         """Whether the stem can be mended."""
-        return self.verdict in (OFFSET, DRIFTING)
+        return self.finding in (OFFSET, DRIFTING)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON: the attributes, with `offset_ms` and `drift_percent`."""
@@ -51,31 +51,31 @@ class StemVerdict:
         return values
 
 
-def check_song(stems: Mapping[str, FileOnsets]) -> dict[str, StemVerdict]:
-    """The verdict on each stem of a song. Faults of fewer than half of the stems can be told.
+def check_song(stems: Mapping[str, FileOnsets]) -> dict[str, StemTiming]:
+    """What is wrong with each stem of a song. Faults of fewer than half of the stems can be told.
 
     Args:
         stems: stem → onsets, two or more.
     """
     duration = max(file.duration for file in stems.values())
     usable = {name: file for name, file in stems.items() if file.problem is None}
-    verdicts = {
-        name: StemVerdict(CANNOT_TELL, np.nan, np.nan, 0.0, str(file.problem))
+    timings = {
+        name: StemTiming(CANNOT_TELL, np.nan, np.nan, 0.0, str(file.problem))
         for name, file in stems.items()
         if file.problem
     }
     if len(usable) < 2:
         for name in usable:
-            verdicts[name] = StemVerdict(CANNOT_TELL, np.nan, np.nan, 0.0, "no other stem has enough onsets")
-        return {name: verdicts[name] for name in stems}
+            timings[name] = StemTiming(CANNOT_TELL, np.nan, np.nan, 0.0, "no other stem has enough onsets")
+        return {name: timings[name] for name in stems}
     straight = dict(usable)
-    found: dict[str, StemVerdict] = {}
+    found: dict[str, StemTiming] = {}
     for _ in range(max(1, (len(usable) - 1) // 2)):
-        name, verdict, line = _worst(straight, duration)
-        if not verdict or name in found:
+        name, timing, line = _worst(straight, duration)
+        if not timing or name in found:
             break
-        found[name] = verdict
-        if not verdict.faulty:
+        found[name] = timing
+        if not timing.faulty:
             straight = {other: file for other, file in straight.items() if other != name}
             if len(straight) < 2:
                 break
@@ -85,21 +85,21 @@ def check_song(stems: Mapping[str, FileOnsets]) -> dict[str, StemVerdict]:
             file.duration, file.peak, straighten(file.times, line), file.strengths, np.zeros((0, 12))
         )
     for name in usable:
-        verdicts[name] = found.get(name) or _unharmed(usable, straight, name, duration)
-    return {name: verdicts[name] for name in stems}
+        timings[name] = found.get(name) or _unharmed(usable, straight, name, duration)
+    return {name: timings[name] for name in stems}
 
 
-def _worst(stems: Mapping[str, FileOnsets], duration: float) -> tuple[str, StemVerdict | None, Line]:
-    """The stem most out of time with its verdict; None where all are together."""
+def _worst(stems: Mapping[str, FileOnsets], duration: float) -> tuple[str, StemTiming | None, Line]:
+    """The stem most out of time and what is wrong with it; None where all are together."""
     name, line, odds = coarse(stems)
     if odds > 0:
         line = fine(stems, name, line)
-        verdict = _amounts_to(line, duration, 1 / (1 + np.exp(-odds)))
-        if verdict:
-            return name, verdict, line
+        timing = _amounts_to(line, duration, 1 / (1 + np.exp(-odds)))
+        if timing:
+            return name, timing, line
     unrelated = _unrelated(stems)
     if unrelated:
-        return unrelated, StemVerdict(OTHER_SONG, np.nan, np.nan, 0.9, "its onsets meet the others' by chance"), line
+        return unrelated, StemTiming(OTHER_SONG, np.nan, np.nan, 0.9, "its onsets meet the others' by chance"), line
     lines = {other: fine(stems, other, Line(0.0, 0.0)) for other in stems}
     faults = {other: _amounts_to(found, duration, 0.0) for other, found in lines.items() if np.isfinite(found.spread)}
     faults = {other: fault for other, fault in faults.items() if fault}
@@ -116,21 +116,21 @@ def _size(line: Line, duration: float) -> float:
     return round(max(abs(line.at(duration / 2)), abs(line.drift) * duration / 2) / threshold, 6)
 
 
-def _amounts_to(line: Line, duration: float, confidence: float) -> StemVerdict | None:
-    """The verdict that a line amounts to; None where it is together."""
+def _amounts_to(line: Line, duration: float, confidence: float) -> StemTiming | None:
+    """The finding that a line amounts to; None where it is together."""
     amount = abs(line.drift) * duration
     sure = abs(line.drift) / max(line.drift_error, 1e-9)
     drifts = abs(line.drift) >= LEAST_DRIFT and amount > LEAST_DRIFT_LAG and sure > SURE
     reason = f"{line.meetings} onsets, spread {1000 * line.spread:.0f} ms"
     if drifts:
         strength = max(confidence, 1 - float(np.exp(-((sure / SURE) ** 2))))
-        return StemVerdict(DRIFTING, line.offset, line.drift, strength, reason)
+        return StemTiming(DRIFTING, line.offset, line.drift, strength, reason)
     middle = line.at(duration / 2)
     threshold = LEAST_OFFSET + line.spread
     if abs(middle) <= threshold:
         return None
     strength = max(confidence, 1 - float(np.exp(-((middle / threshold) ** 2))))
-    return StemVerdict(OFFSET, middle, 0.0, strength, reason)
+    return StemTiming(OFFSET, middle, 0.0, strength, reason)
 
 
 def _unrelated(stems: Mapping[str, FileOnsets]) -> str | None:
@@ -146,17 +146,15 @@ def _unrelated(stems: Mapping[str, FileOnsets]) -> str | None:
 
 def _unharmed(
     usable: Mapping[str, FileOnsets], straight: Mapping[str, FileOnsets], name: str, duration: float
-) -> StemVerdict:
-    """The verdict on a stem in which no fault was found."""
+) -> StemTiming:
+    """The finding for a stem in which no fault was found."""
     others = {other: file for other, file in straight.items() if other == name or other in usable}
     if name not in others or len(others) < 2:
-        return StemVerdict(CANNOT_TELL, np.nan, np.nan, 0.0, "no other stem is left to compare with")
+        return StemTiming(CANNOT_TELL, np.nan, np.nan, 0.0, "no other stem is left to compare with")
     line, fit = fine(others, name, Line(0.0, 0.0)), fit_of(others, name, Line(0.0, 0.0))
     if line.meetings < FEWEST_MEETINGS or not np.isfinite(line.spread):
         reason = f"only {line.meetings} of its onsets are near another stem's"
-        return StemVerdict(CANNOT_TELL, np.nan, np.nan, 0.0, reason)
+        return StemTiming(CANNOT_TELL, np.nan, np.nan, 0.0, reason)
     if fit < UNRELATED:
-        return StemVerdict(CANNOT_TELL, np.nan, np.nan, 0.0, "its onsets meet the others' by chance")
-    return StemVerdict(
-        TOGETHER, line.at(duration / 2), line.drift, float(np.clip(fit, 0, 1)), f"{line.meetings} onsets"
-    )
+        return StemTiming(CANNOT_TELL, np.nan, np.nan, 0.0, "its onsets meet the others' by chance")
+    return StemTiming(TOGETHER, line.at(duration / 2), line.drift, float(np.clip(fit, 0, 1)), f"{line.meetings} onsets")
