@@ -88,11 +88,13 @@ def _clap(folder: Path) -> Embedding:
     if found["missing_keys"]:
         raise InputError(f"{folder}: lacks weights of CLAP, such as {sorted(found['missing_keys'])[0]}")
     model.eval()
+    # Pieces are not longer than the model takes, so that neither way of shortening has anything to shorten.
+    shorten = "fusion" if model.config.audio_config.enable_fusion else "rand_trunc"
 
     def embed(samples: np.ndarray) -> np.ndarray:
         length = CLAP_SECONDS * CLAP_RATE
         pieces = [samples[i : i + length] for i in range(0, max(len(samples), 1), length)]
-        inputs = extract(pieces, sampling_rate=CLAP_RATE, return_tensors="pt")
+        inputs = extract(pieces, truncation=shorten, sampling_rate=CLAP_RATE, return_tensors="pt")
         with torch.inference_mode():
             features = model.get_audio_features(**inputs)
         # Newer versions of transformers wrap the tensor.
