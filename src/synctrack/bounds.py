@@ -4,6 +4,10 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
+LARGEST_SEED = 2**63 - 1
+MOST_STEPS = 10**12
+"""Optimiser steps of a training."""
+
 
 def check_number(
     key: str, value: float | None, lowest: float, highest: float = math.inf, *, optional: bool = False
