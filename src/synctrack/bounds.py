@@ -8,6 +8,9 @@ LONGEST_NAME = 100
 """Characters of a file's name, its suffix not counted."""
 MIX = "mix"
 """The name of the sum of all stems, which no stem may have."""
+LARGEST_SEED = 2**63 - 1
+MOST_STEPS = 10**12
+"""Optimiser steps of a training."""
 
 
 def check_number(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synctrack.arguments import CommandParser
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -25,7 +26,7 @@ Timings = Mapping[str, Mapping[str, "StemTiming"]]
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("folder", type=Path, help="holds one folder of audio files for each song, or for each stem")
