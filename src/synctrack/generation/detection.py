@@ -7,7 +7,7 @@ import numpy as np
 
 from synctrack.audio.beat_files import Beats
 from synctrack.errors import InputError
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 
 FEWEST = 4
 STEADY = 0.12
@@ -36,7 +36,7 @@ def detected_beats(waveforms: Sequence[np.ndarray], sample_rate: int, tempi: Seq
     except InputError as error:
         logger.warning("beats are not detected in what is given: %s", error)
         return None
-    beats, downbeats = tracker.track_waveform_bars(np.sum(waveforms, axis=0, dtype=np.float32), sample_rate)
+    beats, downbeats = tracker.track_bars(np.sum(waveforms, axis=0, dtype=np.float32), sample_rate)
     if not is_steady(beats):
         logger.info("no steady beat is detected in what is given; say it with bpm or beats")
         return None

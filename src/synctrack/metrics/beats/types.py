@@ -95,12 +95,8 @@ class Tracker(Protocol):
         """Track one file. Raises InputError where it cannot be read."""
         ...
 
-    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Beats and downbeats of one file, true times in seconds; a tracker that finds no bars gives no downbeats.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
+    def track_bars(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats of a waveform (n,), true times in seconds; no downbeats where it finds no bars."""
         ...
 
 
