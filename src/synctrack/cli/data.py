@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from synctrack.cli.metric_arguments import add_tracker
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
+from synctrack.data.shards import Shard
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 from synctrack.metrics.beats.song_beats import track_songs
@@ -54,6 +56,7 @@ def _add_midi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
     seconds = "longer songs are left out before they are rendered (%(default)s)"
     parser.add_argument("--max-seconds", type=float, default=MAX_SECONDS, help=seconds)
+    _add_shard(parser)
     parser.set_defaults(run=midi.write_midi)
 
 
@@ -63,6 +66,7 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", required=True, help=f"folder that holds {', '.join(slakh.SPLITS)}")
     parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help="some of them, or omitted")
     parser.add_argument("--format", dest="file_format", choices=("wav", "flac"), default="wav", help="(%(default)s)")
+    _add_shard(parser)
     parser.set_defaults(run=slakh.write_slakh)
 
 
@@ -70,7 +74,7 @@ def _add_beats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="holds a folder of WAV or FLAC files for each song")
     add_tracker(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace beats.json where a song has one")
-    parser.add_argument("--workers", type=_positive, help="songs at once (one for each CPU core)")
+    parser.add_argument("--workers", type=_workers, help="songs at once (one for each CPU core)")
     parser.set_defaults(run=_track_beats)
 
 
@@ -91,15 +95,21 @@ def _add_latents(parser: argparse.ArgumentParser) -> None:
     _add_out(parser)
     shifts = "stored shifts of each segment, from which training draws (%(default)s)"
     parser.add_argument("--offsets", type=_positive, default=8, help=shifts)
+    _add_shard(parser)
     parser.set_defaults(run=_write_latents)
 
 
-def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
+def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int, shard: Shard | None) -> SongReport:
     # Imported here, since the networks take seconds to import and the other commands need none.
     from synctrack.data.latents.encoding import write_latents
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return write_latents(config_of(config, overrides), out, offsets)
+    return write_latents(config_of(config, overrides), out, offsets, shard)
+
+
+def _add_shard(parser: argparse.ArgumentParser) -> None:
+    share = "make the I-th of N shares of the songs, such as 3/16; the last to finish completes the folder"
+    parser.add_argument("--shard", type=Shard.parse, metavar="I/N", help=share)
 
 
 def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +120,7 @@ def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     _add_out(parser)
     parser.add_argument("--rate", dest="sample_rate", type=_positive, default=16000, help="Hz (%(default)s)")
-    parser.add_argument("--workers", type=_positive, help="processes (one for each CPU core)")
+    parser.add_argument("--workers", type=_workers, help="processes (one for each CPU core)")
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +130,13 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 def _positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if _positive(text) > most:
+        raise argparse.ArgumentTypeError(f"{text} are more than the {most} processes that this machine can run")
     return int(text)
 
 
