@@ -68,7 +68,8 @@ class Setup:
     @cached_property
     def config(self) -> Config:
         """The configuration of `full`."""
-        return load_config(self.files(FULL), [*self.pairs, *self.data_pairs])
+        own = f"trainer.accelerator={self.accelerator}"
+        return load_config(self.files(FULL), [*self.pairs, *self.data_pairs, own])
 
     @property
     def data_pairs(self) -> list[str]:

@@ -116,9 +116,9 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["seed=-1"], "seed: -1 is not between 0 and"),
         (["seed"], "seed: is not a key=value"),
         (["mode=fly"], "mode: 'fly' must be one of train, validate, test, validate_and_train"),
-        (["data.params=3"], "int is not a subclass of DataParams"),
-        (["data.params.path.stems=[]"], "names no stem, or one twice"),
-        (["data.params.path.stems=[a, a]"], "names no stem, or one twice"),
+        (["data.params=3"], "data.params: 3 is not a section"),
+        (["data.params.path.stems=[]"], "names no stem; give one or more"),
+        (["data.params.path.stems=[a, a]"], "names no stem; give one or more"),
         (["model.params.audio.frames=1000"], "model.params.audio.frames: 1000 is not a multiple of 32"),
         (
             ["model.params.unet.model_channels=100"],

@@ -1,4 +1,4 @@
-"""The torch device of a name, and all devices of a machine."""
+"""The torch device of a name, all devices of a machine, and copies to a device."""
 
 import os
 from typing import Any
@@ -59,3 +59,10 @@ def all_devices(accelerator: str, devices: Any) -> list[torch.device]:
     if len(numbers) > most:
         raise InputError(f"trainer.devices: {devices} are more than the {most} processes that this machine can run")
     return [first] * len(numbers)
+
+
+def copied_to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; to a GPU it is copied from pinned memory, and the CPU does not wait for it."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

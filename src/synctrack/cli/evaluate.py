@@ -1,10 +1,10 @@
 """`synctrack evaluate RUN|FILE`: a test set's clips from a checkpoint alone, without its YAML files."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from synctrack.arguments import CommandParser
 from synctrack.config import Config, load_config
 from synctrack.errors import InputError, needs_extra
 
@@ -14,9 +14,7 @@ ALLOWED = ("model.params.vocoder_ckpt_path",)
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Generate a test set's clips and score them beside their targets."
-    )
+    parser = CommandParser(prog=prog, description="Generate a test set's clips and score them beside their targets.")
     parser.add_argument("model", metavar="RUN|FILE", help="a training's run folder, or a checkpoint")
     steps = "calls of the U-Net, one or more numbers (default: 200)"
     parser.add_argument("--steps", nargs="+", default=[], metavar="N", help=steps)

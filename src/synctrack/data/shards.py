@@ -15,6 +15,8 @@ from synctrack.files import write_json
 FINISHED = ".shards"
 """In a folder of songs: what each shard has left out, once it has written all of its songs."""
 MOST = 100_000
+LISTED = 10
+"""Missing shards that a message lists."""
 Job = TypeVar("Job")
 
 
@@ -55,6 +57,11 @@ class Shard:
         """The shards that have not written their songs yet."""
         return [n for n in range(1, self.count + 1) if not (out / FINISHED / f"{n}-of-{self.count}.json").is_file()]
 
+    def unfinished(self, missing: list[int]) -> str:
+        """For messages: which shards have not finished, the first ten by number."""
+        more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+        return f"shard {', '.join(map(str, missing[:LISTED]))}{more} of {self.count} has not finished"
+
     def left_out(self, out: Path) -> SongReport:
         """What all shards together have left out.
 
@@ -78,13 +85,10 @@ def missing_shards(out: Path) -> str:
     """For messages about a folder that is not complete: which shards have not finished; empty if it has none."""
     for note in (out / FINISHED).glob("*-of-*.json"):
         found = re.fullmatch(r"[0-9]+-of-([0-9]{1,6})", note.stem)
-        missing = Shard(1, int(found[1])).missing(out) if found and int(found[1]) <= MOST else []
+        if found is None or not 1 <= int(found[1]) <= MOST:
+            continue
+        shard = Shard(1, int(found[1]))
+        missing = shard.missing(out)
         if missing:
-            return f"shard {listed(missing)} of {found[1]} has not finished"
+            return shard.unfinished(missing)
     return ""
-
-
-def listed(numbers: list[int]) -> str:
-    """The first ten numbers, and how many more there are."""
-    more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
-    return ", ".join(map(str, numbers[:10])) + more

@@ -1,12 +1,15 @@
 """SyncTrack under Lightning: training, validation and generation steps, optimiser, warm-up, EMA and logging."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
@@ -19,6 +22,7 @@ from synctrack.models.conditioning import Conditions
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.unet import UNet
 from synctrack.report.plots import plot_mels
+from synctrack.training.acceleration import adamw, compiled, fit_to_machine
 from synctrack.training.conditions import (
     NOTHING,
     conditions_of,
@@ -50,13 +54,22 @@ class SyncTrackModule(pl.LightningModule):
         super().__init__()
         self.config, self.generation = config, generation
         self.model = LatentDiffusion(config.model.params, config.data.params.path.stems)
-        self.ema = EMA(self.model.unet, config.model.params.ema_decay)
+        if not config.trainer.channels_last:
+            self.model.unet.to(memory_format=torch.contiguous_format)
+        self.ema = EMA(self.model.unet, config.model.params.ema_decay, on_cpu=config.trainer.ema_device == "cpu")
+        # Each rank updates its EMA weights alike; they may be on another device than the rest.
+        ema_names = [f"ema.{name}" for name in self.ema.state_dict()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ema_names)
         self.conditioning = config.model.params.conditioning
+        self._compiled_unet: Callable[..., torch.Tensor] | None = None
+        self._validation_unets: dict[str, nn.Module] = {}
 
     def configure_optimizers(self) -> dict[str, Any]:
         params = self.config.model.params
         weights = [p for p in self.model.unet.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(weights, lr=params.base_learning_rate, weight_decay=params.weight_decay)
+        settings = {"lr": params.base_learning_rate, "weight_decay": params.weight_decay}
+        optimizer = adamw(weights, self.device, self.config.trainer.precision, **settings)
+        self._fused = optimizer.defaults["fused"]
         # From 0 at the first step to the base rate after the last of the warm-up, then constant.
         warm_up = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, step / params.warmup_steps) if params.warmup_steps else 1.0
@@ -69,6 +82,11 @@ class SyncTrackModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self._prepare_latents()
+        if self.config.trainer.compile:
+            self._compiled_unet = compiled(self.model.unet)
+
+    def on_train_start(self) -> None:
+        fit_to_machine(self.optimizers(use_pl_optimizer=False), self._fused)
 
     def on_validation_start(self) -> None:
         self._prepare_latents()
@@ -113,10 +131,19 @@ class SyncTrackModule(pl.LightningModule):
         if self.conditioning.any:
             given = drawn_given(batch, self.config.model.params.given, self.config.seed, *_stems_and_frames(latent))
             conditions = self.conditions(given, latent, batch)
-        loss = self.model.loss(latent, generators, conditions=conditions).mean()
+        loss = self.model.loss(latent, generators, self._compiled_unet, conditions).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
-        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=len(latent))
+        # A tensor on the CPU: Lightning would copy a number to the GPU, and wait for all that is queued there.
+        rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
+        self.log("train/learning_rate", rate, batch_size=len(latent))
         return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *_: Any, **__: Any
+    ) -> None:
+        # As Lightning does, which refuses a fused AdamW even where no gradient is scaled.
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], gradient_clip_val)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -127,7 +154,7 @@ class SyncTrackModule(pl.LightningModule):
         everything = torch.ones(len(latent), dtype=torch.bool, device=self.device)
         tasks = self._tasks(batch, latent) if self.conditioning.any else {NOTHING: (None, everything)}
         t = self.model.draw_time_steps(self.generators(batch, seeding.VALIDATION_LOSS)).to(self.device)
-        for name, unet in zip(VALIDATION_LOSSES, (self.model.unet, self.ema.module), strict=True):
+        for name, unet in self._validation_unets.items():
             for task, (conditions, counts) in tasks.items():
                 loss = self._validation_loss(batch, latent, unet, conditions)
                 self.validation_losses.add(name, task, loss, counts, t)
@@ -156,12 +183,14 @@ class SyncTrackModule(pl.LightningModule):
         for task in tasks_of(self.conditioning):
             given = given_for_task(task, batch, shares, seed, *_stems_and_frames(latent))
             conditions = conditions_of(given, latent, self.conditioning, signals, batch)
-            tasks[task] = conditions, has_signal(batch, task)
+            tasks[task] = conditions, has_signal(batch, task, latent.device)
         return tasks
 
     def on_validation_epoch_start(self) -> None:
         tasks, timesteps = tasks_of(self.conditioning), self.model.diffusion.timesteps
         self.validation_losses = TaskLosses(VALIDATION_LOSSES, tasks, timesteps, self.device)
+        unets = (self.model.unet, self.ema.module_on(self.device))
+        self._validation_unets = dict(zip(VALIDATION_LOSSES, unets, strict=True))
 
     def on_validation_epoch_end(self) -> None:
         """Log the losses of each task, and write a few clips, spread over the devices, the same seeds every time."""
@@ -172,11 +201,12 @@ class SyncTrackModule(pl.LightningModule):
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
         for clip in range(self.trainer.global_rank, settings.clips, self.trainer.world_size):
             generators = [seeding.item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
-            waveform = self._generate(generators, settings, f"clip {clip}", self.ema.module)[0]
+            waveform = self._generate(generators, settings, f"clip {clip}", self._validation_unets["val/loss_ema"])[0]
             tree.write(f"clip_{clip}", waveform)
             picture = folder / f"clip_{clip}.png"
             plot_mels(picture, waveform, self.model.stems, audio, f"step {self.global_step}")
             show_clip(self.trainer, f"clip_{clip}", waveform, self.model.stems, audio.sample_rate, picture)
+        self._validation_unets = {}
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Write one generated clip and its target for each item."""

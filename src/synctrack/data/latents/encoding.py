@@ -20,7 +20,7 @@ from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.loading import load_vae
 from synctrack.config import Config, ModelParams
 from synctrack.data.dataset import StemDataset
-from synctrack.data.latents.store import LATENTS, signal_file, store_settings, vae_sha256
+from synctrack.data.latents.store import LATENTS, MOST_OFFSETS, signal_file, store_settings, vae_sha256
 from synctrack.data.segments import stored_starts
 from synctrack.data.shards import Shard
 from synctrack.data.songs import SongFolder, SongReport
@@ -68,6 +68,8 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8, shard: Shar
         InputError: data or weights that training would refuse as well, too little room in `out`, latents that
             float16 cannot hold; or as `write_songs`.
     """
+    if not 1 <= offsets <= MOST_OFFSETS:
+        raise InputError(f"--offsets {offsets}: is not between 1 and {MOST_OFFSETS}")
     train, valid = stem_dataset(config, "train"), stem_dataset(config, "valid")
     if train is None:
         raise not_set("train")
@@ -86,12 +88,21 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8, shard: Shar
             split.songs, params, split.offsets, vae_hash, split.songs.signals, config.trainer.precision
         )
         jobs = {song.name: (split.folder.name, song) for song in split.songs.songs}
+        how = {"write": encoder.write_song, "workers": 0}
         if several:
             how = {"write": _encode_in_worker, "workers": len(devices), "setup": _worker_setup(config, splits, devices)}
-        else:
-            how = {"write": encoder.write_song, "workers": 0}
-        report.add(write_songs(split.folder, settings, jobs, shard=shard, **how))
+        holds = partial(_files, split)
+        report.add(write_songs(split.folder, settings, jobs, holds=holds, shard=shard, **how))
     return report
+
+
+def _signals(split: _Split, song: SongFolder) -> list[str]:
+    """The signals that a song has: a click only where its beats are known."""
+    return [name for name in split.songs.signals if name != "click" or song.beats is not None]
+
+
+def _files(split: _Split, job: tuple[str, SongFolder]) -> list[str]:
+    return [LATENTS, *map(signal_file, _signals(split, job[1]))]
 
 
 _encoders: list["_Encoder"] = []
@@ -133,9 +144,8 @@ class _Encoder:
 
     def write_song(self, folder: Path, job: tuple[str, SongFolder]) -> None:
         split, song = self.splits[job[0]], job[1]
-        signals = [name for name in split.songs.signals if name != "click" or song.beats is not None]
-        batches = list(self._batches(split, song, signals))
-        for name in (LATENTS, *map(signal_file, signals)):
+        batches = list(self._batches(split, song, _signals(split, song)))
+        for name in _files(split, job):
             latents = torch.cat([batch[name] for batch in batches]).numpy()
             if not np.isfinite(latents).all():
                 raise InputError(f"{song.name}: the VAE gives latents that are not numbers in float16; use another VAE")

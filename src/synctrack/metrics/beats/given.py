@@ -7,13 +7,13 @@ A file of the beats of one song (`synctrack.audio.beat_files`), or a folder of s
 beat for all stems: it is scored as one stem, called `song`, which has an IRS and neither CBS nor CBD.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, Beats, read_beats
+from synctrack.documents import read_json
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import FileBeats, StemBeats
 
@@ -21,15 +21,6 @@ GIVEN_PROTOCOL = "given"
 SONG_STEM = "song"
 """Name of the one stem of songs of which a file of beats tells the beats of all stems together."""
 SONG_SUFFIXES = (".txt", ".beats", ".mid", ".midi")
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error})") from error
 
 
 def _of_one_song(content: Any) -> bool:
@@ -100,7 +91,7 @@ def read_given_beats(path: str | Path) -> StemBeats:
     path = Path(path)
     if path.is_dir():
         return _songs_of(_song_files(path), path.resolve().name)
-    content = None if path.suffix.lower() in SONG_SUFFIXES else _load(path)
+    content = None if path.suffix.lower() in SONG_SUFFIXES else read_json(path)
     if content is None or _of_one_song(content):
         name = path.resolve().parent.name if path.name == BEATS_FILE else path.stem
         return _songs_of({name: path}, path.name)
