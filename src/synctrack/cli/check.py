@@ -38,7 +38,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    timings, usual = _check(layout)
+    timings, usual = _check(layout, arguments.folder)
     _print(timings, usual, arguments.all)
     lags = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
     written = {"folder": str(arguments.folder), "usual_lags_ms": lags, "songs": _plain(timings)}
@@ -48,7 +48,7 @@ def main(argv: Sequence[str], prog: str) -> None:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout) -> tuple[Timings, Mapping[str, "Usual"]]:
+def _check(layout: Layout, folder: Path) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
     from synctrack.metrics.check.folder import check_songs
     from synctrack.metrics.onset_folder import folder_onsets
@@ -56,7 +56,9 @@ def _check(layout: Layout) -> tuple[Timings, Mapping[str, "Usual"]]:
     songs = folder_onsets(layout)
     left_out = [song for song in layout.songs if song not in songs]
     if not songs:
-        raise InputError(f"no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check")
+        raise InputError(
+            f"{folder}: no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check"
+        )
     if left_out:
         shown = ", ".join(left_out[:3]) + (" …" if left_out[3:] else "")
         print(f"{len(left_out)} songs lack a stem or have an unreadable file, and are left out: {shown}")
@@ -91,6 +93,6 @@ def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[
 
     mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
-    again, usual = _check(find_layout(out, "songs"))
+    again, usual = _check(find_layout(out, "songs"), out)
     _print(again, usual, everything)
     return _plain(again)
