@@ -196,6 +196,12 @@ def test_nothing_is_written_outside_the_folder_of_the_session(studio, page):
     assert all(path.is_relative_to(sessions / page.session) for path in files)
 
 
+def test_page_is_refused_under_the_name_of_another_site(studio):
+    request = urllib.request.Request(studio.address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request)
+
+
 def test_all_jobs_of_the_studio_run_in_one_thread(studio):
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("studio") == 1

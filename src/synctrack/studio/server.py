@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -52,6 +53,10 @@ class Studio:
         os.environ["GRADIO_TEMP_DIR"] = str(bench.root / ".gradio")
         private = host in LOOPBACK and not share
         self.blocks = Page(Handlers(bench, private), bench.model.stems).blocks
+        middleware = [Middleware(Refuse)]
+        if private:
+            # Pages of other sites must not reach this one by a name of theirs that leads to this machine.
+            middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)))
         self.blocks.queue(default_concurrency_limit=None, api_open=False)
         try:
             _, local, public = self.blocks.launch(
@@ -65,7 +70,7 @@ class Studio:
                 theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
                 css=player_style() + _asset("studio.css"),
                 head=f'<script type="module">{player_script()}\n{_asset("studio.js")}</script>',
-                app_kwargs={"routes": _routes(bench), "middleware": [Middleware(Refuse)]},
+                app_kwargs={"routes": _routes(bench), "middleware": middleware},
                 max_file_size=1,
             )
         except OSError as error:
