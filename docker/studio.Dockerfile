@@ -17,4 +17,6 @@ USER synctrack
 WORKDIR /work
 VOLUME /work/studio
 EXPOSE 7860
+# As Ctrl-C does; the first process of a container heeds no other signal.
+STOPSIGNAL SIGINT
 CMD ["synctrack", "studio", "--host", "0.0.0.0"]

@@ -35,5 +35,11 @@ def score_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, " · ".join(known)] if known else lines
 
 
+def stem_beats(result: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Stem -> its beats in seconds, of the one song of a result of `score_folder`."""
+    songs = next(iter(result["beats"].values()))
+    return next(iter(songs.values()))
+
+
 def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
