@@ -24,10 +24,15 @@ from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
 from synctrack.generation.production import Production
-from synctrack.generation.record import recorded_key, recorded_model, recorded_settings
+from synctrack.generation.record import (
+    info_as_recorded,
+    machine_facts,
+    recorded_key,
+    recorded_model,
+    recorded_settings,
+)
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
-from synctrack.manifest import installed_versions
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -183,7 +188,7 @@ class SyncTrack:
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
-        return replace(song, info={**song.info, **({"batch": old.info["batch"]} if "batch" in old.info else {})})
+        return replace(song, info=info_as_recorded(song, old))
 
     def stream(
         self,
@@ -248,7 +253,8 @@ class SyncTrack:
 
             count(0)
             for song in production.songs(keys, size, count):
-                yield replace(song, info=self._info(song.info)).within_peak()
+                made_with = machine_facts(self.checkpoint, self.precision, self.device.type)
+                yield replace(song, info=song.info | made_with).within_peak()
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights (`model.safetensors`), configuration (`config.json`) and a model card (`README.md`).
@@ -280,22 +286,12 @@ class SyncTrack:
         if steps > self.model.diffusion.timesteps:
             raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
         asked = Request(**request)
-        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm if asked.names_beats else None)
+        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm)
         return Production(self.model, asked, plan, sampling, self._autocast)
 
     def _autocast(self) -> AbstractContextManager:
         kind = PRECISIONS[self.precision]
         return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
-
-    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
-        """What `song.json` says of a song that was made in this way, on this machine."""
-        made = {
-            "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
-            "precision": self.precision,
-            "device": self.device.type,
-            "versions": installed_versions("torch", "numpy"),
-        }
-        return {**info, **made}
 
 
 def _at_least_one(name: str, value: int) -> int:

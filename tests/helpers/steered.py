@@ -46,9 +46,9 @@ def steered_network(
     return network.eval()
 
 
-def steered_model(*arguments: object, **options: object) -> SyncTrack:
+def steered_model(*arguments: object, trained_bpm: tuple[float, float] | None = None, **options: object) -> SyncTrack:
     """See `steered_network`."""
-    checkpoint = CheckpointInfo("small", "SyncTrack checkpoint", "0" * 64, None)
+    checkpoint = CheckpointInfo("small", "SyncTrack checkpoint", "0" * 64, None, trained_bpm)
     return SyncTrack(steered_network(*arguments, **options), checkpoint, torch.device("cpu"))
 
 

@@ -7,18 +7,18 @@ LATE = {True: "late", False: "early"}
 SLOW = {True: "slow", False: "fast"}
 
 
-def fault(verdict: Mapping[str, Any]) -> str | None:
+def fault(finding: Mapping[str, Any]) -> str | None:
     """What is wrong with a stem, to be put after its name; None for one that is together or of which nothing is known.
 
     Args:
-        verdict: `StemVerdict.as_dict` of it.
+        finding: `StemTiming.as_dict` of it.
     """
-    offset, drift = verdict["offset_ms"], verdict["drift_percent"]
-    if verdict["verdict"] == "offset":
+    offset, drift = finding["offset_ms"], finding["drift_percent"]
+    if finding["finding"] == "offset":
         return f"is {LATE[offset > 0]} by {abs(offset) / 1000:.3g} s"
-    if verdict["verdict"] == "drifting":
+    if finding["finding"] == "drifting":
         return f"runs {SLOW[drift > 0]} by {abs(drift):.2f} %"
-    return "seems to be from another song" if verdict["verdict"] == "other song" else None
+    return "seems to be from another song" if finding["finding"] == "other song" else None
 
 
 def faults_of(result: Mapping[str, Any], song: str) -> dict[str, str]:
@@ -28,15 +28,15 @@ def faults_of(result: Mapping[str, Any], song: str) -> dict[str, str]:
         result: what `score_folder` returned.
         song: one of its songs.
     """
-    found = {stem: fault(verdict) for stem, verdict in result.get("timing", {}).get(song, {}).items()}
+    found = {stem: fault(finding) for stem, finding in result.get("timing", {}).get(song, {}).items()}
     return {stem: phrase for stem, phrase in found.items() if phrase}
 
 
-def _size(verdict: Mapping[str, Any]) -> float:
+def _size(finding: Mapping[str, Any]) -> float:
     """For sorting: milliseconds of an offset, those that a drift amounts to in 10 s, or a second for another song."""
-    if verdict["verdict"] == "offset":
-        return abs(verdict["offset_ms"])
-    return 100 * abs(verdict["drift_percent"]) if verdict["verdict"] == "drifting" else 1000.0
+    if finding["finding"] == "offset":
+        return abs(finding["offset_ms"])
+    return 100 * abs(finding["drift_percent"]) if finding["finding"] == "drifting" else 1000.0
 
 
 def out_of_time(result: Mapping[str, Any], most: int = 5) -> list[str]:

@@ -86,6 +86,11 @@ def stem_table(result: Mapping[str, Any]) -> str:
     return aligned(rows, left=2)
 
 
+def frechet_title(result: Mapping[str, Any]) -> str:
+    """What stands above the table of Fréchet distances."""
+    return f"Fréchet audio distances to {result['reference']['folder']}, embedding {result['frechet']['embedding']}"
+
+
 def truth_table(truth: Mapping[str, Any]) -> str:
     """What `score_truth` returned, as aligned text."""
     rows = [["protocol", "beats against truth", "F-measure", "CMLt", "AMLt", "information gain"]]

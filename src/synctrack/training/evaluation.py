@@ -15,8 +15,9 @@ from synctrack.files import write_json
 from synctrack.generation.clips import TARGETS, Generation
 from synctrack.metrics.score import score_folder
 from synctrack.metrics.tables import counts_line, summary_table, table
+from synctrack.training.holding import held_by_first_process
 from synctrack.training.synctrack_module import SyncTrackModule
-from synctrack.training.trainer import build_trainer
+from synctrack.training.trainer import build_trainer, resumable
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,11 @@ def _load(config: Config) -> tuple[StemDataModule, SyncTrackModule, dict[str, An
 
 def _generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> bool:
     """Generate the clips that are not there yet, on every device, then finish the manifest; whether this is rank 0."""
+    with held_by_first_process(module.generation.out):
+        return _generate_missing(config, module, data)
+
+
+def _generate_missing(config: Config, module: SyncTrackModule, data: StemDataModule) -> bool:
     generation = module.generation
     generation.claim()
     data.complete = generation.complete()
@@ -80,8 +86,9 @@ def _generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> 
     logger.info("%d clips in %s, %d of them there already", clips, config.evaluation.out, len(data.complete))
     trainer = build_trainer(config)
     if len(data.complete) < clips:
-        trainer.test(module, datamodule=data, verbose=False)
-        trainer.strategy.barrier()
+        with resumable(trainer):
+            trainer.test(module, datamodule=data, verbose=False)
+            trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return False
     picture = generation.finish()
