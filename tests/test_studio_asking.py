@@ -12,6 +12,7 @@ from helpers.steered import RATE, noise_song, steered_model
 from synctrack.audio.beat_files import regular_beats
 from synctrack.errors import InputError
 from synctrack.generation.song import Song
+from synctrack.metrics.check.timing import StemTiming
 from synctrack.studio.asking import (
     Form,
     ask_again,
@@ -35,8 +36,9 @@ def take(session):
     return session.add(noise_song(2.56, beats=regular_beats(bpm=120, meter=4, seconds=2.56)), "seed 1", None)
 
 
-def verdict(kind: str, offset_ms: float | None = 0.0, drift: float | None = 0.0, reason: str = "") -> dict:
-    return {"verdict": kind, "offset_ms": offset_ms, "drift_percent": drift, "reason": reason}
+def timing(finding: str, offset: float = 0.0, drift: float = 0.0, reason: str = "") -> dict:
+    """What is known of a stem, as scores hold it."""
+    return StemTiming(finding, offset, drift, 1.0, reason).as_dict()
 
 
 def test_form_as_it_stands_asks_for_what_the_model_does_by_default(session):
@@ -132,11 +134,11 @@ def test_loop_of_a_song_without_beats_keeps_no_tempo(session):
 
 
 def test_timing_names_who_is_together_and_what_is_wrong_with_the_others():
-    stems = {"drums": verdict("together"), "bass": verdict("together"), "piano": verdict("offset", 40.0)}
+    stems = {"drums": timing("together"), "bass": timing("together"), "piano": timing("offset", 0.04)}
     assert timing_in_words(stems) == "drums and bass together, piano is late by 0.04 s"
-    stems = {"drums": verdict("drifting", 0.0, -1.0), "bass": verdict("other song", None, None)}
+    stems = {"drums": timing("drifting", 0.0, -0.01), "bass": timing("other song", math.nan, math.nan)}
     assert timing_in_words(stems) == "drums runs fast by 1.00 %, bass seems to be from another song"
-    stems = {"drums": verdict("together"), "bass": verdict("cannot tell", None, None, "silent")}
+    stems = {"drums": timing("together"), "bass": timing("cannot tell", math.nan, math.nan, "silent")}
     assert timing_in_words(stems) == "bass cannot be told (silent)"
     assert timing_in_words({}) == "nothing can be told of its timing"
 

@@ -21,9 +21,9 @@ SCORES = {
     "durations": {"song": 1.28},
     "timing": {
         "song": {
-            "bass": {"verdict": "together", "offset_ms": 1.0, "drift_percent": 0.0, "reason": ""},
-            "drums": {"verdict": "together", "offset_ms": 0.0, "drift_percent": 0.0, "reason": ""},
-            "piano": {"verdict": "offset", "offset_ms": 40.0, "drift_percent": 0.0, "reason": ""},
+            "bass": {"finding": "together", "offset_ms": 1.0, "drift_percent": 0.0, "reason": ""},
+            "drums": {"finding": "together", "offset_ms": 0.0, "drift_percent": 0.0, "reason": ""},
+            "piano": {"finding": "offset", "offset_ms": 40.0, "drift_percent": 0.0, "reason": ""},
         }
     },
     "protocols": {"corrected": {"songs": {"song": {"cbs": 0.5, "cbd": 0.25, "irs": None}}}},
