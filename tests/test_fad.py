@@ -15,7 +15,7 @@ from helpers.filler import chirp_wave, fill
 from helpers.metrics_corpus import clicks
 from synctrack.cli import score
 from synctrack.errors import InputError
-from synctrack.metrics.fad.distances import frechet_infinity, kernel_distance
+from synctrack.metrics.fad.distances import frechet_infinity, gaussian_kernels, kernel_distance
 from synctrack.metrics.fad.embed import make_embedding
 from synctrack.metrics.fad.intervals import ROUNDS_KAD, infinity_interval, kernel_interval
 from synctrack.metrics.fad.mel import DIMENSIONS, mel_embeddings
@@ -117,8 +117,9 @@ def test_intervals_hold_the_true_distance_of_songs_whose_patches_are_alike():
             0.8 * rng.standard_normal((songs, 3))[owner] + 0.6 * rng.standard_normal((len(owner), 3)) for _ in range(2)
         )
         second = second + 0.5
+        kernels = gaussian_kernels(first, second)
         spans = {
-            "kad": kernel_interval(kernel_distance(first, second), first, second, (owner, owner), seed),
+            "kad": kernel_interval(kernel_distance(first, second), kernels, (owner, owner), seed),
             "fad_infinity": infinity_interval(frechet_infinity(first, second), first, second, (owner, owner), seed),
         }
         # Closed forms for Gaussians of covariance 1; the kernel's bandwidth is the median distance within the second.
@@ -135,7 +136,7 @@ def test_kernel_intervals_from_sums_of_songs_are_those_of_the_distance_itself():
     rng = np.random.default_rng(2)
     first, second = rng.standard_normal((30, 2)), rng.standard_normal((36, 2)) + 1
     owners = np.repeat(np.arange(10), 3), np.repeat(np.arange(12), 3)
-    low, high = kernel_interval(1.0, first, second, owners, 0)
+    low, high = kernel_interval(1.0, gaussian_kernels(first, second), owners, 0)
     generator = np.random.default_rng(0)
     halves = [np.argsort(generator.random((ROUNDS_KAD, count)), axis=1) < count // 2 for count in (10, 12)]
     distances = np.linalg.norm(second[:, None] - second, axis=2)

@@ -9,9 +9,10 @@ import soundfile
 
 from helpers.commands import run_in
 from synctrack.data.sources.grooves import render_groove
+from synctrack.metrics.check.folder import check_songs
 from synctrack.metrics.check.mend import mend
 from synctrack.metrics.check.timing import StemTiming, check_song
-from synctrack.metrics.onsets import onsets_of
+from synctrack.metrics.onsets import FileOnsets, onsets_of
 
 pytestmark = pytest.mark.medium
 
@@ -73,17 +74,31 @@ def test_mending_keeps_length_and_pitch():
     np.testing.assert_array_equal(shifted[160:], tone[:-160])
 
 
+def write_song(folder: Path, stems: dict[str, np.ndarray]) -> None:
+    folder.mkdir(parents=True)
+    for stem, wave in stems.items():
+        soundfile.write(folder / f"{stem}.wav", wave, RATE)
+
+
 def test_command_names_the_stem_mends_it_and_proves_it(stems, tmp_path: Path):
-    for stem, wave in {**stems, "piano": late(stems["piano"], 0.12)}.items():
-        (tmp_path / "songs" / "one two").mkdir(parents=True, exist_ok=True)
-        soundfile.write(tmp_path / "songs" / "one two" / f"{stem}.wav", wave, RATE)
+    stereo = {stem: np.stack([wave, 0.5 * wave], axis=1) for stem, wave in stems.items()}
+    delayed = late(stems["piano"], 0.12)
+    write_song(tmp_path / "songs" / "one two", {**stereo, "piano": np.stack([delayed, 0.5 * delayed], axis=1)})
+    write_song(tmp_path / "songs" / "without guitar", {s: stems[s] for s in ("bass", "drums", "piano")})
     (tmp_path / "run.py").write_text("import runpy; runpy.run_module('synctrack.cli.main', run_name='__main__')")
     output = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", "--json", "check.json").stdout
     assert "one two  piano  offset" in output
-    assert "mended: 1 stems mended; checked again:\n1 songs, 4 stems: 4 together" in output
+    assert "1 songs lack a stem and are checked without it: without guitar" in output
+    assert "mended: 1 stems mended; checked again:" in output
+    assert output.endswith("2 songs, 7 stems: 7 together\n")
     result = json.loads((tmp_path / "check.json").read_text())
     assert result["songs"]["one two"]["piano"]["offset_ms"] == pytest.approx(120, abs=10)
     assert result["fixed"]["one two"]["piano"]["finding"] == "together"
+    mended, rate = soundfile.read(tmp_path / "mended" / "one two" / "piano.wav")
+    assert (mended.shape, rate) == ((len(delayed), 2), RATE)
+    for song, stem in (("one two", "drums"), ("without guitar", "piano")):
+        path = Path(song, f"{stem}.wav")
+        assert (tmp_path / "mended" / path).read_bytes() == (tmp_path / "songs" / path).read_bytes()
     again = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", check=False)
     assert again.returncode == 2
     assert "holds files already" in again.stderr
@@ -96,3 +111,35 @@ def test_score_says_which_stem_is_late_in_which_song(stems, tmp_path, monkeypatc
         soundfile.write(tmp_path / "songs" / "Groove" / f"{stem}.wav", wave, RATE)
     lines = run_in(tmp_path, "eval_metrics/score.py", "songs").stdout.splitlines()
     assert any(line.startswith("piano is late by 0.2") and line.endswith(" s in song Groove") for line in lines)
+
+
+def played(song: int, lags: dict[str, float]) -> dict[str, FileOnsets]:
+    """Four stems that play together on a random half of the eighths, each late by its lag with 2 ms of jitter."""
+    rng = np.random.default_rng(song)
+    eighths = np.arange(0.5, 19.5, 0.26)
+    stems = {}
+    for stem in ("bass", "drums", "guitar", "piano"):
+        times = eighths[rng.random(len(eighths)) < 0.6] + lags.get(stem, 0.0)
+        times = np.sort(times + rng.normal(0, 0.002, len(times)))
+        stems[stem] = FileOnsets(20.0, 0.5, times, np.ones(len(times)), np.zeros((0, 12)))
+    return stems
+
+
+def test_lag_that_a_stem_has_in_all_songs_is_not_counted():
+    songs = {str(n): played(n, {"bass": 0.013}) for n in range(8)}
+    songs["late"] = played(8, {"bass": 0.013, "piano": 0.03})
+    found, usual = check_songs(songs)
+    assert usual["bass"].lag - usual["drums"].lag == pytest.approx(0.013, abs=0.003)
+    assert found["late"]["piano"].finding == "offset"
+    assert found["late"]["piano"].offset == pytest.approx(0.03, abs=0.004)
+    assert {timing.finding for song in found if song != "late" for timing in found[song].values()} == {"together"}
+
+
+def test_stem_that_is_late_in_all_songs_is_late():
+    found, usual = check_songs({str(n): played(n, {"bass": 0.06}) for n in range(8)})
+    assert "bass" not in usual
+    assert [stems["bass"].finding for stems in found.values()] == ["offset"] * 8
+
+
+def test_usual_lags_need_five_songs():
+    assert check_songs({str(n): played(n, {"bass": 0.013}) for n in range(4)})[1] == {}

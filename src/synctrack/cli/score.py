@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synctrack.arguments import seed
 from synctrack.cli.metric_arguments import add_fad, fad_embedding, metric_parser, parse, read_arguments, window_size
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -13,7 +14,7 @@ from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.faults import out_of_time
 from synctrack.metrics.long_csv import write_csv
-from synctrack.metrics.score import add_frechet, plain, score_sides
+from synctrack.metrics.score import Scored, add_frechet, plain, score_sides
 from synctrack.metrics.tables import counts_line, frechet_title, matrix_table, notes, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
@@ -27,13 +28,14 @@ def main(argv: Sequence[str], prog: str) -> None:
     run_score(DESCRIPTION, argv, prog)
 
 
-def _parser(description: str, prog: str | None) -> ArgumentParser:
+def score_parser(description: str, prog: str | None) -> ArgumentParser:
+    """The options of `synctrack score`; `synctrack report` has them too."""
     parser = metric_parser(description, "both", prog)
     add = parser.add_argument
     add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
     add("--truth", type=Path, help="known beats: a folder of songs' beats.json, .beats, .txt or MIDI, or one such file")
     add("--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the intervals and the chance column (default: 0)")
+    add("--seed", type=seed, default=0, help="of the intervals and the chance column (default: 0)")
     add_fad(parser)
     add("--json", type=Path, metavar="FILE", help="write everything there, beat times included")
     add("--csv", type=Path, metavar="FILE", help="write one line for each value: song, stem, pair, metric, protocol")
@@ -87,7 +89,18 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
         argv: arguments, without the program's name; those of the process by default.
         prog: the command's name in its help.
     """
-    arguments = parse(_parser(description, prog), argv)
+    arguments = parse(score_parser(description, prog), argv)
+    scored = score_arguments(arguments)
+    _print(scored.result)
+    write_results(arguments, scored.result)
+
+
+def score_arguments(arguments: Namespace) -> Scored:
+    """Score what a command line of `score_parser` asks for.
+
+    Raises:
+        InputError: as `score_files`.
+    """
     embedding = fad_embedding(arguments)
     beats = read_arguments(arguments)
     source = str(arguments.folder or arguments.beats)
@@ -98,7 +111,11 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
         add_frechet(result, beats, reference, embedding, arguments.fad_subset, not arguments.no_cache)
     if arguments.truth:
         _add_truth(result, beats, arguments.truth)
-    _print(result)
+    return Scored(result, beats.readable, reference.readable if reference else None)
+
+
+def write_results(arguments: Namespace, result: dict[str, Any]) -> None:
+    """Write the files that --json and --csv name."""
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.csv:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from synctrack.bounds import check_choice, check_number, check_path, check_whole, check_wholes
+from synctrack.bounds import MOST_STEPS, check_choice, check_number, check_path, check_whole, check_wholes
 
 ACCELERATORS = ("auto", "cuda", "gpu", "mps", "cpu")
 PRECISIONS = ("32-true", "32", "bf16-mixed", "16-mixed")
@@ -11,7 +11,6 @@ PRECISIONS = ("32-true", "32", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp")
 EMA_DEVICES = ("auto", "cpu")
 MOST_DEVICES = 1024
-MOST_STEPS = 10**12
 
 
 @dataclass

@@ -14,14 +14,15 @@ from synctrack.models.conditioning import ConditioningConfig, Conditions
 from synctrack.models.vae import Posterior
 from synctrack.training.given import Given, draw_given, known_part
 
-TASKS = ("nothing", "stems", "span", "prefix", "click", "mix")
+NOTHING = "nothing"
+TASKS = (NOTHING, "stems", "span", "prefix", "click", "mix")
 """What validation gives, one after the other; a signal goes with nothing known of the stems."""
 CONTEXT_TASKS = ("stems", "span", "prefix")
 
 
 def tasks_of(conditioning: ConditioningConfig) -> list[str]:
     """The tasks that a model can be asked, in the order of `TASKS`."""
-    possible = {"nothing", *(CONTEXT_TASKS if conditioning.context else ()), *conditioning.signals}
+    possible = {NOTHING, *(CONTEXT_TASKS if conditioning.context else ()), *conditioning.signals}
     return [task for task in TASKS if task in possible]
 
 
@@ -36,7 +37,7 @@ def given_for_task(
     task: str, batch: dict[str, Any], shares: GivenConfig, seed: int, num_stems: int, num_frames: int
 ) -> list[Given]:
     """What each item of a validation batch is given in a task, the same every time."""
-    context = task if task in CONTEXT_TASKS else "nothing"
+    context = task if task in CONTEXT_TASKS else NOTHING
     given = []
     for index in batch["index"].tolist():
         rng = np.random.default_rng(seeding.item_seed(seed, seeding.GIVEN, TASKS.index(task), index))

@@ -24,6 +24,7 @@ from synctrack.models.unet import UNet
 from synctrack.report.plots import plot_mels
 from synctrack.training.acceleration import adamw, compiled, fit_to_machine
 from synctrack.training.conditions import (
+    NOTHING,
     conditions_of,
     drawn_given,
     given_for_task,
@@ -33,9 +34,12 @@ from synctrack.training.conditions import (
 )
 from synctrack.training.ema import EMA
 from synctrack.training.given import Given
+from synctrack.training.monitoring import show_clip
 from synctrack.training.task_losses import TaskLosses
 
 SCALE_FACTOR_SEGMENTS = 16
+VALIDATION_LOSSES = ("val/loss", "val/loss_ema")
+"""Of the current weights of the U-Net, and of its EMA weights."""
 
 
 class SyncTrackModule(pl.LightningModule):
@@ -57,7 +61,6 @@ class SyncTrackModule(pl.LightningModule):
         ema_names = [f"ema.{name}" for name in self.ema.state_dict()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ema_names)
         self.conditioning = config.model.params.conditioning
-        self.task_losses = TaskLosses()
         self._compiled_unet: Callable[..., torch.Tensor] | None = None
         self._validation_unets: dict[str, nn.Module] = {}
 
@@ -148,17 +151,13 @@ class SyncTrackModule(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         latent = self.latent(batch, self.generators(batch, seeding.VALIDATION_LATENT))
-        tasks = self._tasks(batch, latent) if self.conditioning.any else {}
+        everything = torch.ones(len(latent), dtype=torch.bool, device=self.device)
+        tasks = self._tasks(batch, latent) if self.conditioning.any else {NOTHING: (None, everything)}
+        t = self.model.draw_time_steps(self.generators(batch, seeding.VALIDATION_LOSS)).to(self.device)
         for name, unet in self._validation_unets.items():
-            losses = {
-                task: (self._validation_loss(batch, latent, unet, conditions), counts)
-                for task, (conditions, counts) in tasks.items()
-            }
-            if losses:
-                self.task_losses.add(name, losses)
-                continue
-            loss = self._validation_loss(batch, latent, unet).mean()
-            self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
+            for task, (conditions, counts) in tasks.items():
+                loss = self._validation_loss(batch, latent, unet, conditions)
+                self.validation_losses.add(name, task, loss, counts, t)
 
     def _validation_loss(
         self, batch: dict[str, Any], latent: torch.Tensor, unet: UNet, conditions: Conditions | None = None
@@ -188,13 +187,15 @@ class SyncTrackModule(pl.LightningModule):
         return tasks
 
     def on_validation_epoch_start(self) -> None:
-        self.task_losses = TaskLosses()
-        self._validation_unets = {"val/loss": self.model.unet, "val/loss_ema": self.ema.module_on(self.device)}
+        tasks, timesteps = tasks_of(self.conditioning), self.model.diffusion.timesteps
+        self.validation_losses = TaskLosses(VALIDATION_LOSSES, tasks, timesteps, self.device)
+        unets = (self.model.unet, self.ema.module_on(self.device))
+        self._validation_unets = dict(zip(VALIDATION_LOSSES, unets, strict=True))
 
     def on_validation_epoch_end(self) -> None:
         """Log the losses of each task, and write a few clips, spread over the devices, the same seeds every time."""
-        for name, loss in self.task_losses.means(self.trainer.strategy.reduce).items():
-            self.log(name, loss, prog_bar=name in ("val/loss", "val/loss_ema"), rank_zero_only=False)
+        for name, loss in self.validation_losses.means(self.trainer.strategy.reduce).items():
+            self.log(name, loss, prog_bar=name in VALIDATION_LOSSES, rank_zero_only=False)
         settings, audio = self.config.validation, self.config.model.params.audio
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
@@ -202,7 +203,9 @@ class SyncTrackModule(pl.LightningModule):
             generators = [seeding.item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
             waveform = self._generate(generators, settings, f"clip {clip}", self._validation_unets["val/loss_ema"])[0]
             tree.write(f"clip_{clip}", waveform)
-            plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
+            picture = folder / f"clip_{clip}.png"
+            plot_mels(picture, waveform, self.model.stems, audio, f"step {self.global_step}")
+            show_clip(self.trainer, f"clip_{clip}", waveform, self.model.stems, audio.sample_rate, picture)
         self._validation_unets = {}
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:

@@ -53,14 +53,20 @@ def kernel_distance(first: np.ndarray, second: np.ndarray, bandwidth: float | No
     Source: A. Gretton et al., "A kernel two-sample test", JMLR 2012, lemma 6; Y. Chung et al., "KAD: no more FAD!",
     2025, for the median distance of the reference as bandwidth.
     """
-    within_x, within_y, across = gaussian_kernels(first, second, bandwidth)
-    means = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in (within_x, within_y)]
-    return float(means[0] + means[1] - 2 * across.mean())
+    return mean_discrepancy(gaussian_kernels(first, second, bandwidth))
 
 
-def gaussian_kernels(
-    first: np.ndarray, second: np.ndarray, bandwidth: float | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Kernels = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def mean_discrepancy(kernels: Kernels) -> float:
+    """KAD from the kernels of all pairs that `gaussian_kernels` gave."""
+    *within, across = kernels
+    means = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in within]
+    return float(sum(means) - 2 * across.mean())
+
+
+def gaussian_kernels(first: np.ndarray, second: np.ndarray, bandwidth: float | None = None) -> Kernels:
     """The kernel between all pairs: (n, n) within `first`, (m, m) within `second`, (n, m) across.
 
     Args:

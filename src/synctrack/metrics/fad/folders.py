@@ -8,10 +8,11 @@ from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import too_few
 from synctrack.metrics.compare import match_stems
-from synctrack.metrics.fad.distances import MOST, frechet_infinity, kernel_distance, thinned
+from synctrack.metrics.fad.distances import MOST, frechet_infinity, gaussian_kernels, mean_discrepancy, thinned
 from synctrack.metrics.fad.embed import Embedded, Embedding, embed_files
 from synctrack.metrics.fad.intervals import infinity_interval, kernel_interval
 from synctrack.metrics.frechet import frechet_distance
+from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.tables import aligned
 
 FEWEST_PATCHES = 8  # to extrapolate from
@@ -42,14 +43,14 @@ def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
         raise InputError("Fréchet distance: a folder gives fewer than two patches; it needs more or longer files")
     infinity = frechet_infinity(first, second, seed) if patches >= FEWEST_PATCHES else None
     few = [thinned(len(values), MOST, seed) for values in (first, second)]
-    thin = first[few[0]], second[few[1]]
-    kernel = kernel_distance(*thin)
+    kernels = gaussian_kernels(first[few[0]], second[few[1]])
+    kernel = mean_discrepancy(kernels)
     reason = too_few(min(ours.songs[-1], theirs.songs[-1]) + 1)
     intervals: dict[str, Any] = {"fad_infinity": None, "kad": None}
     if reason is None:
         owners, thin_owners = (ours.songs, theirs.songs), (ours.songs[few[0]], theirs.songs[few[1]])
         intervals["fad_infinity"] = infinity_interval(infinity, first, second, owners, seed)
-        intervals["kad"] = kernel_interval(kernel, *thin, thin_owners, seed)
+        intervals["kad"] = kernel_interval(kernel, kernels, thin_owners, seed)
     return {
         "fad": frechet_distance(first, second),
         "fad_infinity": infinity,
@@ -106,22 +107,20 @@ def frechet_folders(
     theirs = match_stems(list(folder.stems), list(reference.stems))
     sets = {stem: [stem] for stem in folder.stems}
     sets |= {"+".join(subset): list(subset) for subset in subsets}
-    rows = {}
+    sides: dict[str, Sequence[list[list[Path]]]] = {}
     for name, stems in sets.items():
         missing = [stem for stem in stems if stem not in folder.stems]
         if missing:
-            raise InputError(f"--subset {name}: there is no stem {missing[0]}; the stems are {', '.join(folder.stems)}")
-        sides = _groups(folder, stems), _groups(reference, [theirs[stem] for stem in stems])
-        rows[name] = _row(name, sides, embedding, cache, seed)
-    rows[MIX] = _row(MIX, _mix_groups(folder, reference), embedding, cache, seed)
-    return rows
-
-
-def _row(name: str, sides: Sequence[list], embedding: Embedding, cache: bool, seed: int) -> dict[str, Any]:
-    for groups, side in zip(sides, ("folder", "reference"), strict=True):
-        if not groups:
+            raise InputError(f"subset {name}: there is no stem {missing[0]}; the stems are {', '.join(folder.stems)}")
+        sides[name] = _groups(folder, stems), _groups(reference, [theirs[stem] for stem in stems])
+    sides[MIX] = _mix_groups(folder, reference)
+    for name, groups in sides.items():
+        if not all(groups):
+            side = "reference" if groups[0] else "folder"
             raise InputError(f"Fréchet distance of {name}: no song of the {side} has all of its stems")
-    return _compare(*(embed_files(groups, embedding, cache) for groups in sides), seed)
+    embedded = [tuple(embed_files(groups, embedding, cache) for groups in both) for both in sides.values()]
+    rows = in_threads(lambda both: _compare(*both, seed), embedded)
+    return dict(zip(sides, rows, strict=True))
 
 
 def frechet_cells(row: dict[str, Any]) -> dict[str, str]:

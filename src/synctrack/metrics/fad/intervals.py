@@ -7,7 +7,7 @@ patch would meet itself.
 
 import numpy as np
 
-from synctrack.metrics.fad.distances import frechet_infinity, gaussian_kernels
+from synctrack.metrics.fad.distances import Kernels, frechet_infinity
 
 ROUNDS_KAD = 200
 ROUNDS_INFINITY = 20
@@ -56,19 +56,23 @@ def infinity_interval(
     return _around(value, np.array(draws))
 
 
-def kernel_interval(
-    value: float, first: np.ndarray, second: np.ndarray, songs: tuple[np.ndarray, np.ndarray], seed: int
-) -> Interval:
-    """95 % interval of KAD; arguments as of `infinity_interval`.
+def kernel_interval(value: float, kernels: Kernels, songs: tuple[np.ndarray, np.ndarray], seed: int) -> Interval:
+    """95 % interval of KAD.
 
     The kernel is summed over each pair of songs once; each half is then a sum over pairs of its songs.
+
+    Args:
+        value: KAD of all.
+        kernels: of `gaussian_kernels`.
+        songs: the number of the song of each embedding, of both sets, ascending.
+        seed: of the halves.
     """
     generator = np.random.default_rng(seed)
     starts = [np.flatnonzero(np.diff(owner, prepend=-1)) for owner in songs]
     sizes = [np.diff(start, append=len(owner)) for start, owner in zip(starts, songs, strict=True)]
     within_x, within_y, across = (
         np.add.reduceat(np.add.reduceat(kernel, starts[i], axis=0), starts[j], axis=1)
-        for kernel, (i, j) in zip(gaussian_kernels(first, second), ((0, 0), (1, 1), (0, 1)), strict=True)
+        for kernel, (i, j) in zip(kernels, ((0, 0), (1, 1), (0, 1)), strict=True)
     )
     a, b = (_halves(len(size), ROUNDS_KAD, generator).astype(float) for size in sizes)
     n, m = a @ sizes[0], b @ sizes[1]

@@ -16,6 +16,7 @@ from synctrack.generation.clips import StemTree
 from synctrack.report.plots import plot_mels
 from synctrack.seeding import VALIDATION_LATENT, batch_generators, whole_per_item
 from synctrack.training.acceleration import adamw, fit_to_machine
+from synctrack.training.monitoring import show_clip
 
 MEAN_LOG_MEL, STD_LOG_MEL = -6.0, 3.0
 """Approximate mean and standard deviation of log-mels of music, for initialisation."""
@@ -106,6 +107,10 @@ class FirstStageModule(pl.LightningModule):
         named = {f"{stage}/{name}": value for name, value in values.items()}
         validates = stage == "val"
         self.log_dict(named, prog_bar=validates, sync_dist=validates, batch_size=items)
+        if not validates:
+            # A tensor on the CPU: Lightning would copy a number to the GPU, and wait for all that is queued there.
+            rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
+            self.log("train/learning_rate", rate, batch_size=items)
 
     def write_samples(self, batch: dict[str, Any]) -> None:
         """Of the first `validation.clips` items: original and reconstructed stems, and a picture of their mels."""
@@ -122,7 +127,10 @@ class FirstStageModule(pl.LightningModule):
             for row, stem_waves in zip(chosen, waveforms.float().cpu().numpy(), strict=True):
                 name = batch["name"][row]
                 tree.write(name, stem_waves)
-                plot_mels(folder / version / f"{name}.png", stem_waves, stems, self.audio, f"{name}, {version}")
+                picture = folder / version / f"{name}.png"
+                plot_mels(picture, stem_waves, stems, self.audio, f"{name}, {version}")
+                tag = f"{name}, {version}"
+                show_clip(self.trainer, tag, stem_waves, stems, self.audio.sample_rate, picture)
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         checkpoint_file["synctrack"] = checkpoint.header(self.kind, self.config)
