@@ -11,12 +11,19 @@ from synctrack.training.acceleration import use_tf32
 NO_GPU = "no CUDA GPU on this machine; SYNCTRACK_TEST_DEVICE=cpu runs the same tests on the CPU"
 
 
+def chosen_device() -> torch.device:
+    return torch.device(os.environ.get("SYNCTRACK_TEST_DEVICE", "cuda"))
+
+
+def pytest_runtest_setup() -> None:
+    # From here, not from a fixture, so that pytest reports all tests in one line.
+    if chosen_device().type == "cuda" and not torch.cuda.is_available():
+        pytest.skip(NO_GPU)
+
+
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    device = torch.device(os.environ.get("SYNCTRACK_TEST_DEVICE", "cuda"))
-    if device.type == "cuda" and not torch.cuda.is_available():
-        pytest.skip(NO_GPU)
-    return device
+    return chosen_device()
 
 
 @pytest.fixture(autouse=True)
