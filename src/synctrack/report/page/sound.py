@@ -15,7 +15,7 @@ from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.compare import match_stems
 
 MEGABYTE = 2**20
-FEWEST = 6  # songs for which there is room, however long they are
+FEWEST = 3  # songs for which there is room, however long they are: the worst, the best and one more
 MISFITS = 3  # songs too large for the room left, one after another, after which no further one is tried
 
 
