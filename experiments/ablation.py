@@ -15,11 +15,12 @@ ablation.png in --out hold all that is there so far.
 
 import argparse
 import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ablation_measures import Reference, Sampling, drop_clips, generate, losses, measure_clips, measurement
 from ablation_report import write_report
-from ablation_setup import FULL, VARIANTS, Setup, make_data, only_run
+from ablation_setup import EPSILON, FULL, VARIANTS, Setup, make_data, only_run
 from ablation_training import train_to
 from synctrack import SyncTrack
 from synctrack.errors import InputError, run_command
@@ -30,68 +31,80 @@ SAMPLER_CALLS = (5, 10, 20, 50)
 """What is compared with the weights of `full` after its last step."""
 
 
-class Ablation:
-    """Trains and measures; what is there already is kept."""
+@dataclass(frozen=True)
+class Part:
+    """One measurement.
 
-    def __init__(self, setup: Setup, lock: int) -> None:
-        self.setup, self.lock, self.reference = setup, lock, Reference(setup)
+    Attributes:
+        kind: `step` of the variants' tables, `sampler` of the comparison of samplers.
+    """
 
-    def data(self) -> None:
-        """Measure the data that was held back; Fréchet distances are those of training data to it."""
+    variant: str
+    seed: int
+    step: int
+    how: Sampling
+    kind: str
 
-        def measure() -> dict:
-            return measure_clips(self.reference.folder("valid"), self.reference, self.reference.folder("train"))
+    @property
+    def name(self) -> str:
+        """Of its file and of its clips' folder."""
+        return f"step_{self.step:05d}" if self.kind == "step" else f"{self.how.sampler}_{self.how.calls:03d}"
 
-        measurement(self.setup.out / "data_clips" / "data.json", {"clips": self.setup.clips}, measure)
-
-    def variant(self, variant: str, seed: int, step: int) -> None:
-        """Train a variant up to a step and measure it."""
-        self.measure(variant, seed, step, Sampling(SAMPLER, self.setup.calls), "step")
-
-    def samplers(self, seed: int) -> None:
-        """Measure `full` after its last step with other samplers and numbers of calls."""
-        for sampler in SAMPLERS:
-            for calls in SAMPLER_CALLS:
-                how = Sampling(sampler, calls)
-                if how != Sampling(SAMPLER, self.setup.calls):
-                    self.measure(FULL, seed, self.setup.steps[-1], how, "sampler")
-
-    def measure(self, variant: str, seed: int, step: int, how: Sampling, kind: str) -> None:
-        """Measure one variant at one step with one sampler, unless it is measured already."""
-        setup, folder = self.setup, self.setup.folder(variant, seed)
-        print(f"{VARIANTS[variant]}, seed {seed}, step {step}, {how.calls} calls of {how.sampler}", flush=True)
-        name = f"step_{step:05d}" if kind == "step" else f"{how.sampler}_{how.calls:03d}"
-        prediction = "epsilon" if variant == "epsilon" else setup.config.model.params.diffusion.prediction
-        settings = {"variant": variant, "seed": seed, "step": step, "kind": kind, "prediction": prediction}
-        settings |= {"sampler": how.sampler, "calls": how.calls, "clips": setup.clips}
-
-        def measure() -> dict:
-            weights, clips = train_to(setup, variant, seed, step, self.lock), folder / "clips" / name
-            model = SyncTrack.from_pretrained(weights)
-            generate(model, clips, setup.clips, seed, how, name)
-            found = measure_clips(clips, self.reference)
-            found["values"]["loss"] = losses(model, setup).tolist()
-            return found
-
-        measurement(folder / "measured" / f"{name}.json", settings, measure)
-        drop_clips(folder / "clips" / name, setup.clips)
-        write_report(setup)
+    def __str__(self) -> str:
+        how = f"{self.how.calls} calls of {self.how.sampler}"
+        return f"{VARIANTS[self.variant]}, seed {self.seed}, step {self.step}, {how}"
 
 
-def run(setup: Setup, variants: list[str], seeds: list[int], stop_at: float, samplers: bool) -> None:
-    """Do what is missing, seed by seed."""
+def parts_of(setup: Setup, variants: list[str], seeds: list[int], stop_at: float, samplers: bool) -> list[Part]:
+    """What is to be measured, in order: seed by seed, variant by variant, then the samplers."""
+    usual = Sampling(SAMPLER, setup.calls)
+    steps = [step for step in setup.steps if step <= stop_at]
+    parts = [Part(variant, seed, step, usual, "step") for seed in seeds for variant in variants for step in steps]
+    if samplers and FULL in variants and steps[-1] == setup.steps[-1]:
+        compared = [Sampling(sampler, calls) for sampler in SAMPLERS for calls in SAMPLER_CALLS]
+        parts += [Part(FULL, seeds[0], steps[-1], how, "sampler") for how in compared if how != usual]
+    return parts
+
+
+def measure(part: Part, setup: Setup, reference: Reference, lock: int) -> None:
+    """Train as far as it is needed, generate clips and measure them, unless that is done already."""
+    folder = setup.folder(part.variant, part.seed)
+    clips = folder / "clips" / part.name
+    prediction = EPSILON if part.variant == EPSILON else setup.config.model.params.diffusion.prediction
+    settings = {"variant": part.variant, "seed": part.seed, "step": part.step, "kind": part.kind}
+    settings |= {"prediction": prediction, **asdict(part.how), "clips": setup.clips}
+
+    def found() -> dict:
+        model = SyncTrack.from_pretrained(train_to(setup, part.variant, part.seed, part.step, lock))
+        generate(model, clips, setup.clips, part.seed, part.how, part.name)
+        measured = measure_clips(clips, reference)
+        measured["values"]["loss"] = losses(model, setup).tolist()
+        return measured
+
+    measurement(folder / "measured" / f"{part.name}.json", settings, found)
+    drop_clips(clips, setup.clips)
+    write_report(setup)
+
+
+def measure_data(setup: Setup, reference: Reference) -> None:
+    """Measure the data that was held back; Fréchet distances are those of training data to it."""
+
+    def found() -> dict:
+        return measure_clips(reference.folder("valid"), reference, reference.folder("train"))
+
+    measurement(setup.out / "data_clips" / "data.json", {"clips": setup.clips}, found)
+
+
+def run(setup: Setup, parts: list[Part]) -> None:
+    """Do what is missing of all parts."""
     setup.claim()
     with only_run(setup.out) as lock:
         make_data(setup)
-        ablation = Ablation(setup, lock)
-        ablation.data()
-        for seed in seeds:
-            for variant in variants:
-                for step in setup.steps:
-                    if step <= stop_at:
-                        ablation.variant(variant, seed, step)
-        if samplers and FULL in variants and stop_at >= setup.steps[-1]:
-            ablation.samplers(seeds[0])
+        reference = Reference(setup)
+        measure_data(setup, reference)
+        for number, part in enumerate(parts, 1):
+            print(f"[{number}/{len(parts)}] {part}", flush=True)
+            measure(part, setup, reference, lock)
     print((setup.out / "ablation.md").read_text(), end="")
     print(f"written: {', '.join(str(setup.out / f'ablation.{kind}') for kind in ('json', 'csv', 'md', 'png'))}")
 
@@ -138,7 +151,8 @@ def main() -> None:
     setup = Setup(**sizes, steps=tuple(sorted(set(given["steps"]))), pairs=tuple(given["overrides"]))
     stop_at = math.inf if given["stop_at"] is None else given["stop_at"]
     variants = [name for name in VARIANTS if name in given["variants"]]
-    run(setup, variants, list(dict.fromkeys(given["seeds"])), stop_at, not given["no_samplers"])
+    seeds = list(dict.fromkeys(given["seeds"]))
+    run(setup, parts_of(setup, variants, seeds, stop_at, not given["no_samplers"]))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ DATA_SEEDS = {"train": 10, "valid": 11}
 SEGMENTS = {"train": 3, "valid": 1}
 """Whole segments of a song."""
 OFFSETS = 2
-RUN_KEYS = ("run_dir", "mode", "seed", "trainer.devices", "trainer.accelerator", "data.params.batch_size")
-"""Keys of the configuration that are set for each training, or say how it runs and not what it is."""
+TRAINER_KEYS = ("precision", "gradient_clip_val", "accumulate_grad_batches", "limit_train_batches")
+"""Keys of `trainer` on which a training's result depends."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Setup:
     @cached_property
     def config(self) -> Config:
         """The configuration of `full`."""
-        return load_config(self.files(FULL), [*self.pairs, *self.data_pairs])
+        own = f"trainer.accelerator={self.accelerator}"
+        return load_config(self.files(FULL), [*self.pairs, *self.data_pairs, own])
 
     @property
     def data_pairs(self) -> list[str]:
@@ -93,10 +94,12 @@ class Setup:
 
     def settings(self) -> dict[str, Any]:
         """All that the content of the folder depends on, apart from the variants and seeds that are asked for."""
-        tree = to_dict(self.config)
-        keys = {key: value for key, value in _flat(tree) if key not in RUN_KEYS and not key.endswith("_ckpt_path")}
-        for key in [key for key in keys if key.startswith("data.params.path.") and not key.endswith("stems")]:
-            del keys[key]
+        config = self.config
+        keys = {f"trainer.{key}": getattr(config.trainer, key) for key in TRAINER_KEYS}
+        keys["data.params.path.stems"] = list(config.data.params.path.stems)
+        # The weights' paths differ from place to place; their content is in `first_stages`.
+        model = _flat(to_dict(config)["model"]["params"], "model.params.")
+        keys |= {key: value for key, value in model if not key.endswith("ckpt_path")}
         sizes = {name: getattr(self, name) for name in ("songs", "clips", "calls", "batch_size")}
         return {**sizes, "steps": list(self.steps), "first_stages": _first_stages_sha256(), **keys}
 

@@ -32,23 +32,22 @@ def train_to(setup: Setup, variant: str, seed: int, step: int, lock: int) -> Pat
     if reached < step:
         resume = "last" if last.is_file() else "null"
         own = [f"run_dir={run_dir}", f"seed={seed}", f"trainer.max_steps={step}", f"trainer.resume={resume}"]
-        run_training(setup.files(variant), [*setup.pairs, *setup.data_pairs, *_how(setup), *own], lock)
+        run_training(setup.files(variant), [*setup.pairs, *setup.data_pairs, *_how(setup), *own], setup.devices, lock)
         if _reached(last) != step:
             raise InputError(f"{run_dir}: its training ended before step {step}; run this command again to resume")
     write_safetensors(read_file(last), weights, small=True)
     return weights
 
 
-def run_training(files: Sequence[Path], pairs: Sequence[str], lock: int) -> None:
+def run_training(files: Sequence[Path], pairs: Sequence[str], devices: int, lock: int) -> None:
     """Run train_synctrack.py; a signal to stop ends it as well, with its last checkpoint kept.
 
     Raises:
         InputError: it ended with an error.
     """
     command = [sys.executable, ROOT / "train_synctrack.py", "--config", *files, *pairs]
-    devices = next(int(pair.partition("=")[2]) for pair in reversed(pairs) if pair.startswith("trainer.devices="))
-    threads = str(max(1, processors() // devices))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    # Two processes of one thread are quicker on two cores than one of two.
+    environment = {"OMP_NUM_THREADS": str(max(1, processors() // devices)), **os.environ}
     process = subprocess.Popen([str(part) for part in command], env=environment, pass_fds=() if lock < 0 else (lock,))
 
     def stop(number: int, _: FrameType | None) -> None:

@@ -58,7 +58,7 @@ def load(root: Path, name: str) -> Any:
 
 def front_table(root: Path) -> str:
     """What it can do, measured: one row for each number, with the command that makes it."""
-    lines = [["what", "measured (95 % interval)", "chance", "data", "made by"]]
+    lines = [["what", "measured (95 % interval)", "chance", "data", "songs", "made by"]]
     lines += _result_rows(root, "demo", "songs with nothing asked", _demo_rows)
     lines += _result_rows(root, "steering", "steered songs", _steering_rows)
     lines += _result_rows(root, "ablation", "what the attentions are worth", _ablation_rows)
@@ -69,21 +69,21 @@ def front_table(root: Path) -> str:
 def _result_rows(root: Path, name: str, title: str, rows: Callable[[Any], list[list[str]]]) -> list[list[str]]:
     content = load(root, name)
     if content is None:
-        return [[title, "not measured yet", "–", "–", f"`{COMMANDS[name]}`"]]
+        return [[title, "not measured yet", "–", "–", "–", f"`{COMMANDS[name]}`"]]
     return [[*row, f"`{COMMANDS[name]}`"] for row in rows(content)]
 
 
 def _demo_rows(content: Any) -> list[list[str]]:
     ours, data = (side["protocols"]["corrected"] for side in (content, content["reference"]))
-    rows = []
+    rows, songs = [], str(content["counts"]["songs"])
     for metric, title in {"cbs": "stems together (CBS)", "irs": "each stem's own beat, s (IRS, low is good)"}.items():
         chance = ours["chance_floor"].get(metric)
         values = [with_interval(side[metric], side["interval_95"][metric]) for side in (ours, data)]
         shown = "–" if chance is None else f"{number(chance)} ¹"
-        rows.append([f"songs of the demo with nothing asked: {title}", values[0], shown, values[1]])
+        rows.append([f"songs of the demo with nothing asked: {title}", values[0], shown, values[1], songs])
     sides = [side["onset_synchrony"] for side in (content, content["reference"])]
     values = [with_interval(side["value"], side["interval_95"]) for side in sides]
-    return [*rows, ["the same: onsets together, without a beat tracker", values[0], "0", values[1]]]
+    return [*rows, ["the same: onsets together, without a beat tracker", values[0], "0", values[1], songs]]
 
 
 def _steering_rows(content: Any) -> list[list[str]]:
@@ -93,7 +93,7 @@ def _steering_rows(content: Any) -> list[list[str]]:
         for measure in result["measures"]:
             if measure["name"] == name:
                 title = f"{result['title']}: {name}"
-                rows.append([title, measure["generated"], measure["chance"], measure["data"]])
+                rows.append([title, *(measure[key] for key in ("generated", "chance", "data")), str(result["songs"])])
     return rows
 
 
@@ -110,15 +110,16 @@ def _ablation_rows(content: Any) -> list[list[str]]:
             text = with_interval(cbs["value"], cbs["interval_95"])
             if change:
                 text += f"; minus full {with_interval(change['value'], change['interval_95'], signed=True)}"
-            lines.append([title, text, number(data["chance"]["value"]), number(data["cbs"]["value"])])
-    return lines or [["what the attentions are worth", "not at equal steps yet", "–", "–"]]
+            songs = str(content["settings"]["clips"] * len(row["seeds"]))
+            lines.append([title, text, number(data["chance"]["value"]), number(data["cbs"]["value"]), songs])
+    return lines or [["what the attentions are worth", "not at equal steps yet", "–", "–", "–"]]
 
 
 def _calibration_rows(root: Path) -> list[list[str]]:
     """The smallest fault from which on CBS, corrected, is worse than without."""
     path, made_by = root / RESULTS / "calibration.csv", f"`{COMMANDS['calibration']}`"
     if not path.is_file():
-        return [["metrics: the smallest fault that they detect", "see [Metrics](#metrics)", "–", "–", made_by]]
+        return [["metrics: the smallest fault that they detect", "see [Metrics](#metrics)", "–", "–", "–", made_by]]
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["protocol"], row["metric"]) == ("corrected", "CBS")]
     lines = []
@@ -128,7 +129,7 @@ def _calibration_rows(root: Path) -> list[list[str]]:
         found = [row["size"] for row in curve if float(row["size"]) > missed]
         unit = "of the tempo" if fault == "drift" else "s"
         size = f"from {found[0]} {unit} on" if found else "not detected"
-        lines.append([f"metrics: {fault} between stems that CBS detects", size, "–", "–", made_by])
+        lines.append([f"metrics: {fault} between stems that CBS detects", size, "–", "–", "–", made_by])
     return lines
 
 

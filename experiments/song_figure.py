@@ -14,7 +14,7 @@ from synctrack import Song, SyncTrack
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import run_command
 from synctrack.files import atomic_path
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 
 
 def write_figure(path: Path, song: Song, audio: AudioFormat, title: str) -> None:

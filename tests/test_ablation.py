@@ -46,7 +46,7 @@ def test_stopped_ablation_resumes_where_it_was_and_tells_what_it_measured(tmp_pa
     monkeypatch.setattr(ablation_measures, "KEPT_CLIPS", CLIPS)
     out, trained = tmp_path / "out", []
 
-    def train_here(files: list[Path], pairs: list[str], lock: int) -> None:
+    def train_here(files: list[Path], pairs: list[str], devices: int, lock: int) -> None:
         values = dict(pair.split("=", 1) for pair in pairs)
         trained.append((Path(values["run_dir"]).parent.name, values["trainer.max_steps"], values["trainer.resume"]))
         train(load_config(files, pairs))
@@ -61,7 +61,8 @@ def test_stopped_ablation_resumes_where_it_was_and_tells_what_it_measured(tmp_pa
     clips = sorted((out / "full_seed0" / "clips" / "step_00002").rglob("*.wav"))
     before = {path: path.stat().st_mtime_ns for path in [*clips, out / "full_seed0" / "measured" / "step_00001.json"]}
     assert len(clips) == CLIPS * 5
-    run(out, "--variants", CONTROL, "full", "--no-samplers")
+    monkeypatch.setattr(ablation, "SAMPLER_CALLS", (1,))
+    run(out, "--variants", CONTROL, "full")
     assert trained[1:] == [
         ("full_seed0", "2", "last"),
         (f"{CONTROL}_seed0", "1", "null"),
@@ -70,8 +71,10 @@ def test_stopped_ablation_resumes_where_it_was_and_tells_what_it_measured(tmp_pa
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
     content = json.loads((out / "ablation.json").read_text())
-    found = {(row["variant"], row["step"]): row["metrics"] for row in content["rows"]}
+    found = {(row["variant"], row["step"]): row["metrics"] for row in content["rows"] if row["kind"] == "step"}
     assert list(found) == [(variant, step) for variant in ("full", CONTROL) for step in (1, 2)]
+    (sampler,) = (row for row in content["rows"] if row["kind"] == "sampler")
+    assert (sampler["sampler"], sampler["calls"], sampler["step"]) == ("ddim", 1, 2)
     scores = score_folder(out / "full_seed0" / "clips" / "step_00002", protocol="corrected", cache=False)
     scored = scores["protocols"]["corrected"]
     for metric in ("cbs", "cbd", "irs"):
@@ -130,7 +133,7 @@ def test_terminated_command_ends_its_training(tmp_path):
     )
     program = (
         "import ablation_training, pathlib\nablation_training.ROOT = pathlib.Path.cwd()\n"
-        "ablation_training.run_training([], ['trainer.devices=1'], -1)"
+        "ablation_training.run_training([], [], 1, -1)"
     )
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'experiments'}"}
     process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment)

@@ -9,9 +9,10 @@ import soundfile
 
 from helpers.commands import run_in
 from synctrack.data.sources.grooves import render_groove
+from synctrack.metrics.check.folder import check_songs
 from synctrack.metrics.check.mend import mend
 from synctrack.metrics.check.timing import StemTiming, check_song
-from synctrack.metrics.onsets import onsets_of
+from synctrack.metrics.onsets import FileOnsets, onsets_of
 
 pytestmark = pytest.mark.medium
 
@@ -96,3 +97,35 @@ def test_score_says_which_stem_is_late_in_which_song(stems, tmp_path, monkeypatc
         soundfile.write(tmp_path / "songs" / "Groove" / f"{stem}.wav", wave, RATE)
     lines = run_in(tmp_path, "eval_metrics/score.py", "songs").stdout.splitlines()
     assert any(line.startswith("piano is late by 0.2") and line.endswith(" s in song Groove") for line in lines)
+
+
+def played(song: int, lags: dict[str, float]) -> dict[str, FileOnsets]:
+    """Four stems that play together on a random half of the eighths, each late by its lag with 2 ms of jitter."""
+    rng = np.random.default_rng(song)
+    eighths = np.arange(0.5, 19.5, 0.26)
+    stems = {}
+    for stem in ("bass", "drums", "guitar", "piano"):
+        times = eighths[rng.random(len(eighths)) < 0.6] + lags.get(stem, 0.0)
+        times = np.sort(times + rng.normal(0, 0.002, len(times)))
+        stems[stem] = FileOnsets(20.0, 0.5, times, np.ones(len(times)), np.zeros((0, 12)))
+    return stems
+
+
+def test_lag_that_a_stem_has_in_all_songs_is_not_counted():
+    songs = {str(n): played(n, {"bass": 0.013}) for n in range(8)}
+    songs["late"] = played(8, {"bass": 0.013, "piano": 0.03})
+    found, usual = check_songs(songs)
+    assert usual["bass"].lag - usual["drums"].lag == pytest.approx(0.013, abs=0.003)
+    assert found["late"]["piano"].finding == "offset"
+    assert found["late"]["piano"].offset == pytest.approx(0.03, abs=0.004)
+    assert {timing.finding for song in found if song != "late" for timing in found[song].values()} == {"together"}
+
+
+def test_stem_that_is_late_in_all_songs_is_late():
+    found, usual = check_songs({str(n): played(n, {"bass": 0.06}) for n in range(8)})
+    assert "bass" not in usual
+    assert [stems["bass"].finding for stems in found.values()] == ["offset"] * 8
+
+
+def test_usual_lags_need_five_songs():
+    assert check_songs({str(n): played(n, {"bass": 0.013}) for n in range(4)})[1] == {}

@@ -326,7 +326,7 @@ def test_command_writes_the_page(place, monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [(["--max-mb", "nan"], "--max-mb nan"), (["--plot", "a.txt"], "--plot")]
+    ("options", "message"), [(["--max-mb", "nan"], "--max-mb: 'nan' is not"), (["--plot", "a.txt"], "--plot a.txt: ")]
 )
 def test_wrong_options_are_refused_before_anything_is_scored(tmp_path, options, message):
     with pytest.raises(InputError, match=message):

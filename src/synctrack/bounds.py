@@ -4,6 +4,14 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
+LONGEST_NAME = 100
+"""Characters of a file's name, its suffix not counted."""
+MIX = "mix"
+"""The name of the sum of all stems, which no stem may have."""
+LARGEST_SEED = 2**63 - 1
+MOST_STEPS = 10**12
+"""Optimiser steps of a training."""
+
 
 def check_number(
     key: str, value: float | None, lowest: float, highest: float = math.inf, *, optional: bool = False
@@ -71,3 +79,27 @@ def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
     """Raise ValueError unless a value is one of `choices`."""
     if value not in choices:
         raise ValueError(f"{key}: {shortened(value)} must be one of {', '.join(choices)}")
+
+
+def check_file_name(key: str, name: str) -> None:
+    """Raise ValueError unless `name` is safe, on any system, as the name of a file in a folder.
+
+    It must not be empty, hidden, longer than 100 characters or end in a blank or a full stop; nor hold characters that
+    cannot be printed, lead out of the folder or have a meaning to a file system.
+    """
+    safe = isinstance(name, str) and name.isprintable() and not any(character in '/\\:*?"<>|' for character in name)
+    if not safe or not 1 <= len(name) <= LONGEST_NAME or name.startswith((".", " ")) or name.endswith((".", " ")):
+        shown = repr(name) if len(str(name)) <= LONGEST_NAME else f"{str(name)[:20]!r}… of {len(str(name))} characters"
+        raise ValueError(f"{key}: {shown} is not a file name; use letters, digits, spaces, - and _")
+
+
+def check_stems(key: str, stems: Sequence[str]) -> None:
+    """Raise ValueError unless these are names of stems: file names, one or more, none twice in any case, none `mix`."""
+    if isinstance(stems, str) or not isinstance(stems, Sequence) or not stems:
+        raise ValueError(f"{key}: names no stem; give one or more, such as [bass, drums]")
+    seen = {MIX: "the mix"}
+    for stem in stems:
+        check_file_name(key, stem)
+        if stem.casefold() in seen:
+            raise ValueError(f"{key}: {stem!r} is the name of {seen[stem.casefold()]} too; name each stem once")
+        seen[stem.casefold()] = f"the stem {stem!r}"

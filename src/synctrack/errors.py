@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 # Error numbers for which the user's disk, not the program, is at fault.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# And those for which the name that the user gave is: too long, a link to itself, a folder for a file or the reverse.
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 EXTRAS = {
@@ -80,6 +82,9 @@ def run_command(main: Callable[[], None]) -> None:
     A signal that `Interrupted` reports gives 128 and its number. Of several processes that meet the same error the
     first one reports it.
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        # Names of files may be no text; they are printed with escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
     except InputError as error:
@@ -99,9 +104,12 @@ def run_command(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno in NAME_ERRORS and error.filename is not None:
+            say(f"error: {str(error.filename)[:300]}: cannot be opened ({error.strerror}); choose another name")
+        elif error.errno in DISK_ERRORS:
+            say(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place")
+        else:
             raise
-        say(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place")
         sys.exit(2)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to continue")

@@ -24,10 +24,15 @@ from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
 from synctrack.generation.production import Production
-from synctrack.generation.record import recorded_key, recorded_model, recorded_settings
+from synctrack.generation.record import (
+    info_as_recorded,
+    machine_facts,
+    recorded_key,
+    recorded_model,
+    recorded_settings,
+)
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
-from synctrack.manifest import installed_versions
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -35,8 +40,6 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 SAMPLER, STEPS = "dpmpp_2m_sde", 20
 """The default: as good in 20 steps as DDIM in 50."""
 GPU_BATCH = 8
-AS_RECORDED = ("batch", "steering")
-"""What `song.json` says of how a song was asked for, which a song that is made again keeps."""
 
 
 class SyncTrack:
@@ -185,10 +188,7 @@ class SyncTrack:
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
-        recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
-        info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
-        # In the order of the old file, so that the new one is equal to the byte.
-        return replace(song, info={name: info[name] for name in [*old.info, *info] if name in info})
+        return replace(song, info=info_as_recorded(song, old))
 
     def stream(
         self,
@@ -253,7 +253,8 @@ class SyncTrack:
 
             count(0)
             for song in production.songs(keys, size, count):
-                yield replace(song, info=self._info(song.info)).within_peak()
+                made_with = machine_facts(self.checkpoint, self.precision, self.device.type)
+                yield replace(song, info=song.info | made_with).within_peak()
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights (`model.safetensors`), configuration (`config.json`) and a model card (`README.md`).
@@ -291,16 +292,6 @@ class SyncTrack:
     def _autocast(self) -> AbstractContextManager:
         kind = PRECISIONS[self.precision]
         return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
-
-    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
-        """What `song.json` says of a song that was made in this way, on this machine."""
-        made = {
-            "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
-            "precision": self.precision,
-            "device": self.device.type,
-            "versions": installed_versions("torch", "numpy"),
-        }
-        return {**info, **made}
 
 
 def _at_least_one(name: str, value: int) -> int:

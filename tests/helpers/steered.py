@@ -26,6 +26,7 @@ FRAME = 320
 WINDOW = 32
 """Latent frames of a segment, 1.28 s."""
 QUICK = {"steps": 2}
+STEPS_OF_A_LONG_RUN = 200
 
 
 def steered_config(conditioning: ConditioningConfig = ALL) -> ModelConfig:

@@ -5,7 +5,6 @@ under `synctrack`. A file in the published names is a torch file in the layout o
 states or other state of a trainer.
 """
 
-import argparse
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from synctrack.arguments import CommandParser
 from synctrack.checkpoint.files import HEADER, CheckpointFile, model_header, read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.checkpoint.matching import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
@@ -41,7 +41,7 @@ USES = {
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.checkpoint") -> None:
     """The command line; each command answers wrong input with an `InputError`."""
-    parser = argparse.ArgumentParser(prog=prog, description="Inspect and convert weights.")
+    parser = CommandParser(prog=prog, description="Inspect and convert weights.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
         ("inspect", "print what a checkpoint is and which parts of it would be used"),
@@ -148,10 +148,21 @@ def write_safetensors(
     weights = match(file, shapes_of(config, len(stems)))
     tensors = _our_tensors(file, weights, small or not file.published)
     if half:
-        tensors = {name: _halved(file, name, tensor) for name, tensor in tensors.items()}
+        tensors = {name: _halved(file.path, name, tensor) for name, tensor in tensors.items()}
     header = model_header(file.kind, config, stems, file.trained_bpm) | {"step": file.step}
     _write(out, lambda temporary: save_file(tensors, temporary, {HEADER: json.dumps(header)}))
     return header, sum(tensor.numel() for tensor in tensors.values())
+
+
+def _halved(path: Path, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as float16; whole numbers stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if not torch.isfinite(half).all():
+        largest = tensor.abs().max().item()
+        raise InputError(f"{path}: {name} holds values up to {largest:g}, beyond float16; convert it without --half")
+    return half
 
 
 def _write_published(file: CheckpointFile, out: Path) -> None:
@@ -189,17 +200,6 @@ def _published_tensors(file: CheckpointFile, weights: Weights, modules: Modules)
             tensor = weights[ours].int() if ours == "ema.num_updates" else weights[ours]
             tensors |= zip(entry.published, map(_copy, entry.to_published(tensor)), strict=True)
     return tensors | {n.removeprefix(KEPT): _copy(t) for n, t in file.tensors.items() if n.startswith(KEPT)}
-
-
-def _halved(file: CheckpointFile, name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    half = tensor.half()
-    if not half.isfinite().all():
-        raise InputError(
-            f"{file.path}: {name} has values beyond float16, up to {tensor.abs().max():g}; leave out --half"
-        )
-    return half
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synctrack.arguments import CommandParser
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -12,19 +13,20 @@ from synctrack.metrics.beats.layout import LAYOUTS, Layout, find_layout
 from synctrack.metrics.tables import aligned
 
 if TYPE_CHECKING:
-    from synctrack.metrics.check.timing import StemTiming
+    from synctrack.metrics.check.timing import StemTiming, Usual
 
 DESCRIPTION = """Check the timing of every stem against the others of its song, without a beat tracker.
 
 Findings: together; offset (late or early throughout); drifting (its tempo is another); other song (its onsets meet the
-others' by chance); cannot tell (and why). Offsets are at the song's start; above 0 a stem is late."""
+others' by chance); cannot tell (and why). Offsets are at the song's start; above 0 a stem is late. From five songs on,
+the lag that a stem has in most of them, as soft attacks do, is not counted."""
 
 Timings = Mapping[str, Mapping[str, "StemTiming"]]
 
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("folder", type=Path, help="holds one folder of audio files for each song, or for each stem")
@@ -36,35 +38,41 @@ def main(argv: Sequence[str], prog: str) -> None:
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    timings = _check(layout)
-    _print(timings, arguments.all)
-    written = {"folder": str(arguments.folder), "songs": _plain(timings)}
+    timings, usual = _check(layout, arguments.folder)
+    _print(timings, usual, arguments.all)
+    lags = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
+    written = {"folder": str(arguments.folder), "usual_lags_ms": lags, "songs": _plain(timings)}
     if arguments.fix:
         written["fixed"] = _fix(layout, timings, arguments.fix, arguments.all)
     if arguments.json:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout) -> Timings:
+def _check(layout: Layout, folder: Path) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
-    from synctrack.metrics.check.timing import check_song
+    from synctrack.metrics.check.folder import check_songs
     from synctrack.metrics.onset_folder import folder_onsets
 
     songs = folder_onsets(layout)
     left_out = [song for song in layout.songs if song not in songs]
     if not songs:
-        raise InputError(f"no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check")
+        raise InputError(
+            f"{folder}: no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check"
+        )
     if left_out:
         shown = ", ".join(left_out[:3]) + (" …" if left_out[3:] else "")
         print(f"{len(left_out)} songs lack a stem or have an unreadable file, and are left out: {shown}")
-    return {song: check_song(stems) for song, stems in songs.items()}
+    return check_songs(songs)
 
 
 def _plain(timings: Timings) -> dict[str, dict[str, dict]]:
     return {song: {stem: v.as_dict() for stem, v in stems.items()} for song, stems in timings.items()}
 
 
-def _print(timings: Timings, everything: bool) -> None:
+def _print(timings: Timings, usual: Mapping[str, "Usual"], everything: bool) -> None:
+    if usual:
+        shown = ", ".join(f"{stem} {1000 * found.lag:+.0f} ms" for stem, found in usual.items())
+        print(f"usual lags in this folder, not counted as offsets: {shown}")
     rows = [["song", "stem", "finding", "offset (ms)", "drift (%)", "confidence", ""]]
     for song, stems in timings.items():
         for stem, v in stems.items():
@@ -85,6 +93,6 @@ def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[
 
     mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
-    again = _check(find_layout(out, "songs"))
-    _print(again, everything)
+    again, usual = _check(find_layout(out, "songs"), out)
+    _print(again, usual, everything)
     return _plain(again)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from synctrack.arguments import number
 from synctrack.cli.metric_arguments import parse
 from synctrack.cli.score import score_arguments, score_parser, write_results
-from synctrack.errors import InputError
 
 DESCRIPTION = """Score a folder of stems and write one HTML file: tables, distributions, matrices of stems, the songs
 from worst to best, and a player of their stems. It opens from disk and needs no network."""
@@ -16,7 +16,9 @@ def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
     parser = score_parser(DESCRIPTION, prog)
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default: %(default)s)")
-    parser.add_argument("--max-mb", type=_megabytes, default=40.0, metavar="N", help="of audio in it (default: 40)")
+    parser.add_argument(
+        "--max-mb", type=number(0, MOST_MB), default=40.0, metavar="N", help="of audio in it (default: 40)"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the scores as .png, .svg or .pdf as well")
     arguments = parse(parser, argv)
     # Here and not above: help needs neither templates nor plots.
@@ -32,13 +34,3 @@ def main(argv: Sequence[str], prog: str) -> None:
         plot_scores(arguments.plot, scored.result)
         print(arguments.plot)
     write_results(arguments, scored.result)
-
-
-def _megabytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value <= MOST_MB:
-        raise InputError(f"--max-mb {text}: must be a number from 0 to {MOST_MB:g}")
-    return value

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synctrack.arguments import seed
 from synctrack.cli.metric_arguments import add_fad, fad_embedding, metric_parser, parse, read_arguments, window_size
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -34,7 +35,7 @@ def score_parser(description: str, prog: str | None) -> ArgumentParser:
     add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
     add("--truth", type=Path, help="known beats: a folder of songs' beats.json, .beats, .txt or MIDI, or one such file")
     add("--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the intervals and the chance column (default: 0)")
+    add("--seed", type=seed, default=0, help="of the intervals and the chance column (default: 0)")
     add_fad(parser)
     add("--json", type=Path, metavar="FILE", help="write everything there, beat times included")
     add("--csv", type=Path, metavar="FILE", help="write one line for each value: song, stem, pair, metric, protocol")

@@ -10,6 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from synctrack.arguments import CommandParser
+from synctrack.bounds import shortened
 from synctrack.config.reading import parse_pair, read_yaml_file
 from synctrack.config.schema import Config
 from synctrack.errors import InputError
@@ -23,7 +25,7 @@ def parse_command_line(description: str, argv: Sequence[str] | None = None) -> C
     Raises:
         InputError: see `load_config`.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = CommandParser(description=description)
     add_config_arguments(parser)
     return config_of(**vars(parser.parse_args(argv)))
 
@@ -76,6 +78,7 @@ def _merge(merged: Any, content: Any, source: str, key: str = "configuration") -
     try:
         for missing in sorted(OmegaConf.missing_keys(content)):
             raise InputError(f"{source}: {missing}: has no value (???); give it one, or leave it out")
+        _check_sections(OmegaConf.to_container(content), Config, source)
         return OmegaConf.merge(merged, content)
     except ConfigKeyError as error:
         name = error.full_key or key
@@ -85,6 +88,18 @@ def _merge(merged: Any, content: Any, source: str, key: str = "configuration") -
     except (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError) as error:
         # What OmegaConf raises where a list or a value stands for a section, or a section for them.
         raise InputError(f"{source}: {key}: {_first_line(error)}") from error
+
+
+def _check_sections(tree: dict[Any, Any], schema: type, source: str, prefix: str = "") -> None:
+    """Refuse what is no section where one belongs; OmegaConf's own error does not name its key."""
+    for item in fields(schema):
+        value = tree.get(item.name)
+        if not is_dataclass(item.type) or item.name not in tree or str(value).startswith("${"):
+            continue
+        if not isinstance(value, dict):
+            key = prefix + item.name
+            raise InputError(f"{source}: {key}: {shortened(value)} is not a section; it holds keys such as {key}.…")
+        _check_sections(value, item.type, source, f"{prefix}{item.name}.")
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,8 +4,17 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from synctrack.bounds import check_choice, check_multiple, check_number, check_path, check_whole, check_wholes
-from synctrack.config.trainer import MOST_STEPS, TrainerConfig
+from synctrack.bounds import (
+    LARGEST_SEED,
+    MOST_STEPS,
+    check_choice,
+    check_number,
+    check_path,
+    check_stems,
+    check_whole,
+)
+from synctrack.config.first_stage import FirstStageConfig
+from synctrack.config.trainer import TrainerConfig
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
 from synctrack.models.conditioning import MARGIN
 from synctrack.models.latent_diffusion import ModelConfig
@@ -13,8 +22,6 @@ from synctrack.models.latent_diffusion import ModelConfig
 MAX_SECONDS = 640.0
 """Default length from which on songs are left out, in seconds."""
 
-
-LARGEST_SEED = 2**63 - 1
 
 CONTEXT_KINDS = ("nothing", "stems", "span", "prefix", "cells")
 """What can be known of the stems of a training item."""
@@ -33,8 +40,7 @@ class DataPaths:
         for name in ("train_data", "valid_data"):
             _check_roots(f"data.params.path.{name}", getattr(self, name))
         check_path("data.params.path.latents", self.latents, optional=True)
-        if not self.stems or len(set(self.stems)) < len(self.stems):
-            raise ValueError(f"data.params.path.stems: {self.stems} names no stem, or one twice")
+        check_stems("data.params.path.stems", self.stems)
 
 
 def _check_roots(key: str, roots: Any) -> None:
@@ -124,42 +130,6 @@ class ModelParams(ModelConfig):
 @dataclass
 class ModelSection:
     params: ModelParams = field(default_factory=ModelParams)
-
-
-@dataclass
-class FirstStageConfig:
-    """How `train_first_stage.py` trains the VAE or the vocoder."""
-
-    kind: str = "vae"
-    learning_rate: float = 1e-4
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    schedule: str = "constant"
-    crop_frames: int | None = None
-    kl_weight: float = 1e-6
-    mel_weight: float = 45.0
-    feature_weight: float = 2.0
-    discriminator_start: int | None = None
-    discriminator_weight: float = 0.5
-    patch_channels: int = 64
-    wave_channels: int = 32
-    periods: list[int] = field(default_factory=lambda: [2, 3, 5, 7, 11])
-    scales: int = 3
-
-    def __post_init__(self) -> None:
-        check_choice("first_stage.kind", self.kind, ("vae", "vocoder"))
-        check_choice("first_stage.schedule", self.schedule, ("constant", "cosine"))
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"first_stage.betas: {self.betas} are not two numbers from 0 up to, but not, 1")
-        check_number("first_stage.learning_rate", self.learning_rate, 0, 1)
-        check_whole("first_stage.crop_frames", self.crop_frames, 1, 1_000_000, optional=True)
-        for name in ("kl_weight", "mel_weight", "feature_weight", "discriminator_weight"):
-            check_number(f"first_stage.{name}", getattr(self, name), 0, 1e6)
-        check_whole("first_stage.discriminator_start", self.discriminator_start, 0, MOST_STEPS, optional=True)
-        check_wholes("first_stage.periods", self.periods, 1, 65_536)
-        check_whole("first_stage.scales", self.scales, 1, 10)
-        for name, factor in (("patch_channels", 16), ("wave_channels", 4)):
-            check_whole(f"first_stage.{name}", getattr(self, name), 1, 4096)
-            check_multiple(f"first_stage.{name}", getattr(self, name), factor)
 
 
 @dataclass

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from synctrack.bounds import check_choice, check_number, check_path, check_whole, check_wholes
+from synctrack.bounds import MOST_STEPS, check_choice, check_number, check_path, check_whole, check_wholes
 
 ACCELERATORS = ("auto", "cuda", "gpu", "mps", "cpu")
 PRECISIONS = ("32-true", "32", "bf16-mixed", "16-mixed")
 """Lightning's others need weights that are not float32, or packages that are not supported."""
 STRATEGIES = ("auto", "ddp")
+EMA_DEVICES = ("auto", "cpu")
 MOST_DEVICES = 1024
-MOST_STEPS = 10**12
 
 
 @dataclass
@@ -34,6 +34,14 @@ class TrainerConfig:
     gradient_clip_val: float | None = None
     log_every_n_steps: int = 10
     wandb_project: str | None = None
+    tf32: bool = False
+    """Whether float32 products and convolutions are rounded to TF32 on NVIDIA GPUs."""
+    compile: bool = False
+    """Whether the U-Net is compiled for training."""
+    channels_last: bool = True
+    """Whether the U-Net's convolutions keep the channels of a position side by side in memory."""
+    ema_device: str = "auto"
+    """Where the EMA weights are kept: `auto` (beside the model) or `cpu`."""
 
     def __post_init__(self) -> None:
         _check_devices(self.devices)
@@ -56,6 +64,7 @@ class TrainerConfig:
         check_whole("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1, 100_000)
         check_number("trainer.gradient_clip_val", self.gradient_clip_val, 1e-9, 1e9, optional=True)
         check_path("trainer.wandb_project", self.wandb_project, optional=True)
+        check_choice("trainer.ema_device", self.ema_device, EMA_DEVICES)
 
 
 def _check_devices(devices: Any) -> None:

@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from synctrack.audio.beat_files import Beats
+from synctrack.checkpoint.loading import CheckpointInfo
 from synctrack.errors import InputError
 from synctrack.files import sha256
 from synctrack.generation.plan import Plan
 from synctrack.generation.request import NO_BEATS, Request
 from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import beats_json
+from synctrack.manifest import installed_versions
 
 LARGEST_BATCH = 4096
+AS_RECORDED = ("batch", "steering")
+"""What says how a song was asked for, and is kept by a song that is made again."""
 
 
 def request_json(request: Request, plan: Plan) -> dict[str, Any]:
@@ -80,6 +84,23 @@ def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
         raise InputError(f"{where}: its seed, clip or batch is missing or damaged; it cannot be made again")
     seed, clip, position, size = values
     return (seed, clip), position, size
+
+
+def machine_facts(checkpoint: CheckpointInfo, precision: str, device: str) -> dict[str, Any]:
+    """The weights, the precision, the kind of device and the packages with which a song is made."""
+    return {
+        "model": {"name": checkpoint.path, "sha256": checkpoint.sha256, "step": checkpoint.step},
+        "precision": precision,
+        "device": device,
+        "versions": installed_versions("torch", "numpy"),
+    }
+
+
+def info_as_recorded(song: Song, old: Song) -> dict[str, Any]:
+    """What to say of a song that was made again, in the order of the old one, so that its file is equal to the byte."""
+    recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
+    info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
+    return {name: info[name] for name in [*old.info, *info] if name in info}
 
 
 def _file(facts: dict[str, str], name: str, where: str) -> Path:

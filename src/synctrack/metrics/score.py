@@ -100,7 +100,7 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
 
 
 def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None) -> None:
-    """Put `onset_synchrony`, and what `check_song` finds as `timing`, into `result`, where there is audio.
+    """Put `onset_synchrony`, and what `check_songs` finds as `timing`, into `result`, where there is audio.
 
     Args:
         result: what `score_beats` gave for `beats`.
@@ -109,15 +109,16 @@ def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = N
     """
     if beats.layout is not None:
         # Here and not above: scoring given beats needs no SciPy.
-        from synctrack.metrics.check.timing import check_song
+        from synctrack.metrics.check.folder import check_songs
         from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
 
         onsets = folder_onsets(beats.layout, workers)
         result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
-        timing = {song: check_song(stems) for song, stems in onsets.items()}
+        timing, usual = check_songs(onsets)
         result["timing"] = {
             song: {stem: found.as_dict() for stem, found in stems.items()} for song, stems in timing.items()
         }
+        result["usual_lags_ms"] = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
 
 
 def compare_onsets(result: dict[str, Any]) -> None:

@@ -40,10 +40,10 @@ class Form:
 
     Attributes:
         seed: 0 or more.
-        bpm: beats per minute; None lets the model choose.
+        bpm: beats per minute; None or 0 lets the model choose.
         meter: beats per bar.
         unit: `bars` or `seconds`.
-        length: so many of them; None is what the model was trained on.
+        length: so many of them; None or 0 is what the model was trained on.
         loop: whether the end goes over into the beginning.
         best_of: candidates, of which the best is kept.
         sampler: its name.
@@ -82,11 +82,11 @@ def ask_new(session: Session, form: Form, before: int | None) -> Asked:
     if form.uploads.get(BEATS):
         settings["beats"] = find_upload(session, form.uploads[BEATS])
         words.append("to given beats")
-    if form.bpm is not None:
+    if form.bpm:
         settings["bpm"] = number("tempo", form.bpm, 10, 1000)
         settings["meter"] = whole("meter", 4 if form.meter is None else form.meter, 1, 64)
         words.append(f"{form.bpm:g} BPM")
-    if form.length is not None:
+    if form.length:
         settings |= _length(form.unit, form.length)
         words.append(f"{form.length:g} {'s' if form.unit == SECONDS else 'bars'}")
     if form.loop:

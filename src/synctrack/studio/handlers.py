@@ -61,6 +61,16 @@ class Handlers:
             choices,
         )
 
+    def reopen(self, name: str | None) -> tuple[Any, Any]:
+        """Open a session of the list: status and `where`."""
+        if not (name and self.listed):
+            return SAME, SAME
+        try:
+            session = self.bench.session(name)
+        except InputError as error:
+            return problem(error), SAME
+        return said("Welcome back."), _where(session, session.current)
+
     def history(self, where: str) -> Any:
         """The list of takes, the last one first."""
         try:

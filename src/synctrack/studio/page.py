@@ -51,12 +51,12 @@ class Page:
     def _make(self) -> None:
         self.seed = gradio.Number(0, label="Seed", minimum=0, precision=0, elem_id="seed")
         with gradio.Row():
-            self.bpm = gradio.Number(None, label="Tempo (BPM)", info="empty: the model chooses", elem_id="bpm")
+            self.bpm = gradio.Number(0, label="Tempo (BPM)", info="0: the model chooses", elem_id="bpm")
             self.meter = gradio.Number(4, label="Beats per bar", minimum=1, precision=0, elem_id="meter")
         self.tap = gradio.Button("Tap the tempo", elem_id="tap")
         gradio.HTML(_file_field("beats", "Beats file instead of a tempo", ".json,.txt,.beats,.mid,.midi", "beats"))
         with gradio.Row():
-            self.length = gradio.Number(None, label="Length", info="empty: as trained", elem_id="length")
+            self.length = gradio.Number(0, label="Length", info="0: as trained", elem_id="length")
             self.unit = gradio.Radio([SECONDS, BARS], value=SECONDS, label="in", elem_id="unit")
         self.looped = gradio.Checkbox(False, label="Loop: the end goes over into the beginning", elem_id="looped")
         fields = [_file_field(stem, f"Given {stem}", "audio/*", "audio") for stem in self.stems]
@@ -113,8 +113,7 @@ class Page:
         do, shown = self.handlers, [self.status, self.job, self.where]
         opened = [self.status, self.where, self.sessions]
         self._show(self.blocks.load(do.open, [self.where], opened, js=ASKED, **QUIET))
-        chosen = self.sessions.input(do.open, [self.sessions], opened, js="(name) => studio.session(name)", **QUIET)
-        self._show(chosen)
+        self._show(self.sessions.input(do.reopen, [self.sessions], [self.status, self.where], **QUIET))
         form = [self.seed, self.bpm, self.meter, self.unit, self.length, self.looped, self.best_of, self.sampler]
         form += [self.steps, self.guidance, self.files]
         rows = [

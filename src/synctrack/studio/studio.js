@@ -29,6 +29,8 @@ function mount(song) {
 async function show(where) {
   const { session, take } = JSON.parse(where || "{}");
   if (!session) return;
+  // Read out by screen readers when they change.
+  for (const id of ["status", "scoring"]) find(id).setAttribute("role", "status");
   for (const name of Object.keys(files)) if (shown.session !== session) forget(name);
   const address = new URL(location);
   address.searchParams.set("session", session);
@@ -121,6 +123,5 @@ function picked(stems, bars, span) {
 
 window.studio = {
   show, tap, picked, shown,
-  session: (name) => JSON.stringify({ session: name }),
   withFiles: async (values) => { await sending; return [...values.slice(0, -1), JSON.stringify(files)]; },
 };

@@ -15,6 +15,7 @@ from synctrack.files import write_json
 from synctrack.generation.clips import TARGETS, Generation
 from synctrack.metrics.score import Scored, score_files, score_folder
 from synctrack.metrics.tables import counts_line, summary_table, table
+from synctrack.training.holding import held_by_first_process
 from synctrack.training.synctrack_module import SyncTrackModule
 from synctrack.training.trainer import build_trainer, resumable
 
@@ -97,6 +98,11 @@ def _load(config: Config) -> tuple[StemDataModule, SyncTrackModule, dict[str, An
 
 def _generate(config: Config, module: SyncTrackModule, data: StemDataModule) -> bool:
     """Generate the clips that are not there yet, on every device, then finish the manifest; whether this is rank 0."""
+    with held_by_first_process(module.generation.out):
+        return _generate_missing(config, module, data)
+
+
+def _generate_missing(config: Config, module: SyncTrackModule, data: StemDataModule) -> bool:
     generation = module.generation
     generation.claim()
     data.complete = generation.complete()

@@ -77,5 +77,10 @@ def first_not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
     floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     if not floats:
         return None
-    finite = torch.stack([tensor.isfinite().all() for tensor in floats.values()]).tolist()
-    return next((name for name, good in zip(floats, finite, strict=True) if not good), None)
+    # One read for each device: the EMA weights may be on another one than the rest.
+    for device in {tensor.device for tensor in floats.values()}:
+        here = {name: tensor for name, tensor in floats.items() if tensor.device == device}
+        finite = torch.stack([tensor.isfinite().all() for tensor in here.values()]).tolist()
+        if not all(finite):
+            return next(name for name, good in zip(here, finite, strict=True) if not good)
+    return None

@@ -3,6 +3,7 @@
 import shlex
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +17,28 @@ from pytorch_lightning.callbacks import Callback
 from synctrack.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+REPEATED = 3.0
+"""Seconds within which a signal counts once: a terminal and a launcher may both send it."""
 
 
 class Signals(Callback):
     """Turns Ctrl-C and SIGTERM into `Interrupted`: in training after the step in which they arrive, else at once.
 
-    A second signal ends a training step at once as well.
+    A second signal, some seconds later, ends a training step at once as well.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.since = 0.0
         self.waits = False
         self._cpu_group: Any = None
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Handle the signals inside this context, and as before after it; only in a process's main thread."""
+        """Handle the signals inside this context, and as before after it; only in a process's main thread.
+
+        After an interruption they are ignored: the process is about to end, and has a line to say.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -39,13 +46,18 @@ class Signals(Callback):
         self._install()
         try:
             yield
+        except Interrupted:
+            before = dict.fromkeys(SIGNALS, signal.SIG_IGN)
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self._install()
         self.waits = True
+        # Lightning would exchange its own note of a signal before each batch, for which every GPU has to wait.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
 
     def on_validation_start(self, *_: Any) -> None:
         self._install()
@@ -79,8 +91,8 @@ class Signals(Callback):
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self.waits and self.received is None:
-            self.received = number
-        else:
+            self.received, self.since = number, time.monotonic()
+        elif not self.waits or time.monotonic() - self.since > REPEATED:
             raise Interrupted(number)
 
 

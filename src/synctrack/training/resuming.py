@@ -19,7 +19,9 @@ LISTED = 5
 
 
 def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
-    """The checkpoint that `trainer.resume` names: a file, or `last` for the run folder's newest; None for a new run.
+    """The checkpoint that `trainer.resume` names: a file, or the run folder's newest; None for a new run.
+
+    `last` requires that there is one, `auto` takes it where there is one.
 
     Args:
         config: the whole configuration.
@@ -35,7 +37,9 @@ def checkpoint_to_resume(config: Config, kind: str) -> Path | None:
                 f"{config.run_dir}: holds a run already; set trainer.resume=last to resume it, or another run_dir"
             )
         return None
-    path = last if resume == "last" else Path(resume)
+    if resume == "auto" and not last.exists():
+        return None
+    path = last if resume in ("last", "auto") else Path(resume)
     if not path.is_file():
         raise InputError(f"trainer.resume: {path} is not there; name a checkpoint of a run, or leave it out")
     file = read_file(path)

@@ -51,6 +51,7 @@ class SaveLast(Callback):
     def __init__(self, path: Path, validated: Path, every_n_steps: int, signals: Signals) -> None:
         self.path, self.validated, self.every_n_steps, self.signals = path, validated, every_n_steps, signals
         self.saved_step = self.seen_step = 0
+        self.ending: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self.saved_step = self.seen_step = trainer.global_step
@@ -66,13 +67,22 @@ class SaveLast(Callback):
             # Gradients are being accumulated: here a run could not be resumed exactly.
             return
         self.seen_step = step
-        signal = self.signals.received_by_any(trainer)
+        self.ending = self.signals.received_by_any(trainer)
         ends = step == trainer.max_steps or (trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs)
-        if signal or ends or step % self.every_n_steps == 0 or _validation_is_due(trainer):
+        if self.ending or ends or step % self.every_n_steps == 0 or _validation_is_due(trainer):
             trainer.save_checkpoint(self.path)
             self.saved_step = step
-        if signal:
-            raise Interrupted(signal)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._end()
+
+    def on_validation_start(self, *_: Any) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        # Not at the end of a step, when its values have not been logged yet.
+        if self.ending:
+            raise Interrupted(self.ending)
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.is_global_zero and trainer.state.fn == "fit":
@@ -84,7 +94,7 @@ class SaveLast(Callback):
 
     def _last_validated(self) -> int | None:
         try:
-            return json.loads((self.validated).read_text())["step"]
+            return json.loads(self.validated.read_text())["step"]
         except (OSError, ValueError, LookupError, TypeError):
             return None
 

@@ -1,8 +1,6 @@
 """From a configuration to a Lightning Trainer: devices, loggers, checkpoints and run folder."""
 
-import logging
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,38 +8,21 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from synctrack.config import Config, save_config
-from synctrack.errors import InputError, Interrupted, LostProcessError, needs_extra
+from synctrack.errors import InputError, Interrupted, LostProcessError
+from synctrack.training.acceleration import use_tf32
 from synctrack.training.finite import FiniteGuard
 from synctrack.training.interruption import Signals, resume_command
 from synctrack.training.launching import LOST, lost_process, process_settings
+from synctrack.training.monitoring import SongsPerSecond, loggers
 from synctrack.training.saving import LAST, VALIDATED, AtomicCheckpointIO, SaveLast
 
 Kind = TypeVar("Kind")
 RUN_SETTINGS = ("accelerator", "precision", "limit_val_batches")
 FIT_SETTINGS = ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches", "gradient_clip_val")
 """Keys of `trainer` with the names of a Trainer's arguments: of every run, and of training in addition."""
-
-
-def start_logging() -> None:
-    """Log to the console as a script does, without Lightning's warnings on what our own samplers and seeds handle."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for chatty in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
-        logging.getLogger(f"pytorch_lightning.{chatty}").setLevel(logging.WARNING)
-    for advice in (
-        ".*does not have many workers.*",
-        ".*dataloader is not resumable.*",
-        ".*smaller than the logging interval.*",
-        ".*in eval mode at the start of training.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*'pin_memory' argument is set as true but no accelerator.*",
-        ".*It is recommended to use .* when logging on epoch level in distributed setting.*",
-        ".*LeafSpec.* is deprecated.*",
-    ):
-        warnings.filterwarnings("ignore", advice)
 
 
 def seed_everything(config: Config) -> None:
@@ -68,24 +49,28 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
         "logger": False,
         "enable_checkpointing": False,
     }
+    use_tf32(config.trainer.tf32)
     try:
         return pl.Trainer(**common | how)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise InputError(f"trainer: {error}") from error
 
 
-def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Trainer:
+def build_fit_trainer(config: Config, monitor: str, validate: bool, resume: Path | None = None) -> pl.Trainer:
     """A Trainer that logs, validates and keeps checkpoints in `config.run_dir`.
 
     Args:
         config: the whole configuration.
         monitor: the logged value whose lowest `save_top_k` checkpoints are kept.
         validate: whether there are validation data.
+        resume: the checkpoint to resume from; None for a new run.
     """
     settings, signals, last = config.trainer, Signals(), last_checkpoint(config)
     validated = Path(config.run_dir) / VALIDATED
     save_last = SaveLast(last, validated, settings.save_checkpoint_every_n_steps, signals)
-    callbacks = [TQDMProgressBar(refresh_rate=1), FiniteGuard(), signals, save_last]
+    # The bar shows the loss, and reading it waits for the GPU: no more often than it is logged.
+    bar = TQDMProgressBar(refresh_rate=settings.log_every_n_steps * settings.accumulate_grad_batches)
+    callbacks = [bar, SongsPerSecond(), FiniteGuard(), signals, save_last]
     keeps_best = validate and settings.save_top_k != 0
     if keeps_best:
         best = {"monitor": monitor, "save_top_k": settings.save_top_k, "save_on_train_epoch_end": False}
@@ -97,22 +82,10 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool) -> pl.Traine
         check_val_every_n_epoch=None if validate else 1,
         log_every_n_steps=settings.log_every_n_steps,
         callbacks=callbacks,
-        logger=_loggers(config),
+        logger=loggers(config, resume),
         # Without a callback of ours Lightning would add one of its own.
         enable_checkpointing=keeps_best,
     )
-
-
-def _loggers(config: Config) -> list[Logger]:
-    with needs_extra("train", "training"):
-        import tensorboard  # noqa: F401  its logger reports a missing package without its name
-    loggers: list[Logger] = [CSVLogger(config.run_dir, "csv"), TensorBoardLogger(config.run_dir, "tensorboard")]
-    if config.trainer.wandb_project:
-        try:
-            loggers.append(WandbLogger(project=config.trainer.wandb_project, save_dir=config.run_dir))
-        except ModuleNotFoundError as error:
-            raise InputError("trainer.wandb_project: needs wandb; pip install wandb, or remove the key") from error
-    return loggers
 
 
 def last_checkpoint(config: Config) -> Path:
@@ -139,7 +112,7 @@ def fit(
         Interrupted: by a signal.
         LostProcessError: another process of the run has ended.
     """
-    trainer = build_fit_trainer(config, monitor, validate=data.valid is not None)
+    trainer = build_fit_trainer(config, monitor, data.valid is not None, resume)
     if trainer.is_global_zero:
         save_config(config, Path(config.run_dir) / "config.yaml")
     with resumable(trainer, last_checkpoint(config)):

@@ -52,7 +52,9 @@ class StemBeats:
 
     def __post_init__(self) -> None:
         if not self.songs:
-            raise InputError(f"no file name is common to all of the stems {', '.join(self.stems)}: nothing to compare")
+            skipped = f" ({next(iter(self.unreadable.values()))})" if self.unreadable else ""
+            stems = ", ".join(self.stems)
+            raise InputError(f"no file name is common to all of the stems {stems}: nothing to compare{skipped}")
 
     @property
     def songs(self) -> list[str]:

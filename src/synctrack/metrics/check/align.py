@@ -95,7 +95,7 @@ def _coarse_drift(stems: Mapping[str, FileOnsets], name: str, duration: float) -
     return best
 
 
-def _meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Times (n,) of the onsets of `first` that meet one of `second`, and second minus first (n,), in seconds."""
     after = np.clip(np.searchsorted(second, first), 1, len(second) - 1)
     early, late = second[after - 1], second[after]
@@ -126,19 +126,19 @@ def _robust_line(times: np.ndarray, lags: np.ndarray) -> tuple[float, float, flo
 def fine(stems: Mapping[str, FileOnsets], name: str, line: Line) -> Line:
     """The lag of one stem against the others, near `line`: the median of its lines against each of them."""
     straight = straighten(stems[name].times, line)
-    lines, meetings = [], 0
+    lines, count = [], 0
     for other, file in stems.items():
         if other == name or len(straight) < 2 or len(file.times) < 2:
             continue
-        times, lags = _meetings(file.times, straight)
+        times, lags = meetings(file.times, straight)
         if len(times) >= FEWEST_MEETINGS:
             lines.append(_robust_line(times, lags))
-            meetings += len(times)
+            count += len(times)
     if not lines:
-        return replace(line, spread=np.inf, meetings=meetings)
+        return replace(line, spread=np.inf, meetings=count)
     offset, drift, spread, error = np.median(np.array(lines), axis=0)
     rate = 1 + line.drift
-    return Line(line.offset + offset * rate, line.drift + drift * rate, float(spread), float(error), meetings)
+    return Line(line.offset + offset * rate, line.drift + drift * rate, float(spread), float(error), count)
 
 
 def fit_of(stems: Mapping[str, FileOnsets], name: str, line: Line) -> float:

@@ -1,7 +1,7 @@
 """What is wrong with a song's timing, stem by stem: together, offset, drifting, other song, or cannot tell."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,25 @@ from synctrack.metrics.onsets import FileOnsets
 TOGETHER, OFFSET, DRIFTING = "together", "offset", "drifting"
 OTHER_SONG, CANNOT_TELL = "other song", "cannot tell"
 LEAST_OFFSET = 0.014  # seconds; to this comes the spread of the stem's onsets, as soft attacks are late by nature
+LEAST_UNUSUAL = 0.012  # seconds; the least offset where it is known how late the stem usually is
 LEAST_DRIFT = 0.001
 LEAST_DRIFT_LAG = 0.012  # seconds that a drift must amount to over the song
 SURE = 4.0  # standard errors
 UNRELATED = 0.12  # onset synchrony below which a stem has nothing to do with the others
 RELATED = 0.35
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How late the onsets of a stem usually are in the songs of a folder, as soft attacks are by nature.
+
+    Attributes:
+        lag: seconds against the other stems.
+        scatter: standard deviation of that over the songs, in seconds, robustly estimated.
+    """
+
+    lag: float
+    scatter: float
 
 
 @dataclass(frozen=True)
@@ -51,12 +65,18 @@ class StemTiming:
         return values
 
 
-def check_song(stems: Mapping[str, FileOnsets]) -> dict[str, StemTiming]:
+def check_song(stems: Mapping[str, FileOnsets], usual: Mapping[str, Usual] | None = None) -> dict[str, StemTiming]:
     """What is wrong with each stem of a song. Faults of fewer than half of the stems can be told.
 
     Args:
         stems: stem → onsets, two or more.
+        usual: stem → how late it usually is, of the stems of which that is known; offsets are beyond it.
     """
+    usual = usual or {}
+    stems = {
+        name: replace(file, times=file.times - usual[name].lag) if name in usual else file
+        for name, file in stems.items()
+    }
     duration = max(file.duration for file in stems.values())
     usable = {name: file for name, file in stems.items() if file.problem is None}
     timings = {
@@ -71,7 +91,7 @@ def check_song(stems: Mapping[str, FileOnsets]) -> dict[str, StemTiming]:
     straight = dict(usable)
     found: dict[str, StemTiming] = {}
     for _ in range(max(1, (len(usable) - 1) // 2)):
-        name, timing, line = _worst(straight, duration)
+        name, timing, line = _worst(straight, duration, usual)
         if not timing or name in found:
             break
         found[name] = timing
@@ -81,42 +101,52 @@ def check_song(stems: Mapping[str, FileOnsets]) -> dict[str, StemTiming]:
                 break
             continue
         file = straight[name]
-        straight[name] = FileOnsets(
-            file.duration, file.peak, straighten(file.times, line), file.strengths, np.zeros((0, 12))
-        )
+        straight[name] = replace(file, times=straighten(file.times, line), chroma=np.zeros((0, 12)))
     for name in usable:
         timings[name] = found.get(name) or _unharmed(usable, straight, name, duration)
     return {name: timings[name] for name in stems}
 
 
-def _worst(stems: Mapping[str, FileOnsets], duration: float) -> tuple[str, StemTiming | None, Line]:
+def _worst(
+    stems: Mapping[str, FileOnsets], duration: float, usual: Mapping[str, Usual]
+) -> tuple[str, StemTiming | None, Line]:
     """The stem most out of time and what is wrong with it; None where all are together."""
     name, line, odds = coarse(stems)
     if odds > 0:
         line = fine(stems, name, line)
-        timing = _amounts_to(line, duration, 1 / (1 + np.exp(-odds)))
+        timing = _amounts_to(line, duration, usual.get(name), 1 / (1 + np.exp(-odds)))
         if timing:
             return name, timing, line
     unrelated = _unrelated(stems)
     if unrelated:
         return unrelated, StemTiming(OTHER_SONG, np.nan, np.nan, 0.9, "its onsets meet the others' by chance"), line
     lines = {other: fine(stems, other, Line(0.0, 0.0)) for other in stems}
-    faults = {other: _amounts_to(found, duration, 0.0) for other, found in lines.items() if np.isfinite(found.spread)}
+    lines = {other: found for other, found in lines.items() if np.isfinite(found.spread)}
+    faults = {other: _amounts_to(found, duration, usual.get(other), 0.0) for other, found in lines.items()}
     faults = {other: fault for other, fault in faults.items() if fault}
     if not faults:
         return name, None, line
     # With two stems either may be the faulty one: the later is named.
-    worst = max(faults, key=lambda other: (_size(lines[other], duration), lines[other].at(duration / 2)))
+    sizes = {other: _size(lines[other], duration, usual.get(other)) for other in faults}
+    worst = max(faults, key=lambda other: (sizes[other], lines[other].at(duration / 2)))
     return worst, faults[worst], lines[worst]
 
 
-def _size(line: Line, duration: float) -> float:
+def _threshold(line: Line, usual: Usual | None) -> float:
+    """The largest offset in seconds that counts as together."""
+    general = LEAST_OFFSET + line.spread
+    if usual is None:
+        return general
+    uncertainty = np.hypot(usual.scatter, line.spread / np.sqrt(max(line.meetings, 1)))
+    return min(general, max(LEAST_UNUSUAL, SURE * float(uncertainty)))
+
+
+def _size(line: Line, duration: float, usual: Usual | None) -> float:
     """How far a line is from none, in units of what counts as a fault, rounded."""
-    threshold = LEAST_OFFSET + line.spread
-    return round(max(abs(line.at(duration / 2)), abs(line.drift) * duration / 2) / threshold, 6)
+    return round(max(abs(line.at(duration / 2)), abs(line.drift) * duration / 2) / _threshold(line, usual), 6)
 
 
-def _amounts_to(line: Line, duration: float, confidence: float) -> StemTiming | None:
+def _amounts_to(line: Line, duration: float, usual: Usual | None, confidence: float) -> StemTiming | None:
     """The finding that a line amounts to; None where it is together."""
     amount = abs(line.drift) * duration
     sure = abs(line.drift) / max(line.drift_error, 1e-9)
@@ -126,7 +156,7 @@ def _amounts_to(line: Line, duration: float, confidence: float) -> StemTiming | 
         strength = max(confidence, 1 - float(np.exp(-((sure / SURE) ** 2))))
         return StemTiming(DRIFTING, line.offset, line.drift, strength, reason)
     middle = line.at(duration / 2)
-    threshold = LEAST_OFFSET + line.spread
+    threshold = _threshold(line, usual)
     if abs(middle) <= threshold:
         return None
     strength = max(confidence, 1 - float(np.exp(-((middle / threshold) ** 2))))

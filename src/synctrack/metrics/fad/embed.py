@@ -11,7 +11,7 @@ import soxr
 
 from synctrack.audio.files import read_channels
 from synctrack.errors import InputError, needs_extra
-from synctrack.files import atomic_path, sha256
+from synctrack.files import atomic_path, require_ordinary, sha256
 from synctrack.metrics.beats.cache import cache_folder
 from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.summary import SILENCE_PEAK
@@ -128,8 +128,6 @@ def read_first_channel(path: Path, rate: int) -> np.ndarray:
     """The first channel (n,) of a file at `rate` Hz. Raises InputError where it cannot be read or is not numbers."""
     file = read_channels(path)
     samples, own = np.ascontiguousarray(file.samples[:, 0]), file.sample_rate
-    if not len(samples) or not np.isfinite(samples).all():
-        raise InputError(f"{path}: is empty or holds samples that are not numbers")
     return samples if own == rate else soxr.resample(samples, own, rate)
 
 
@@ -150,13 +148,16 @@ def embed_files(groups: Sequence[Sequence[Path]], embedding: Embedding, cache: b
     return Embedded(np.concatenate([values for values, _ in found]), songs, silent)
 
 
-def _read_entry(entry: Path) -> tuple[np.ndarray, float] | None:
-    """What was kept there; None where nothing was, or it is damaged."""
+def _kept(entry: Path) -> tuple[np.ndarray, float] | None:
+    """Embeddings and peak from a file of the cache; None where there is none, or where it is damaged."""
     try:
+        require_ordinary(entry)
         with np.load(entry) as kept:
-            return kept["values"], float(kept["peak"])
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            values, peak = kept["values"], float(kept["peak"])
+    except (InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile):
         return None
+    whole = values.dtype == np.float32 and values.ndim == 2 and np.isfinite(values).all() and np.isfinite(peak)
+    return (values, peak) if whole else None
 
 
 def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tuple[np.ndarray, float]:
@@ -168,7 +169,7 @@ def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tup
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     name = key.hexdigest()
     entry = cache_folder() / "embeddings" / name[:2] / f"{name}.npz"
-    kept = _read_entry(entry) if cache else None
+    kept = _kept(entry) if cache else None
     if kept is not None:
         return kept
     waves = [read_first_channel(path, embedding.rate) for path in files]
