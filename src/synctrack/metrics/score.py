@@ -110,11 +110,12 @@ def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = N
     if beats.layout is not None:
         # Here and not above: scoring given beats needs no SciPy.
         from synctrack.metrics.check.folder import check_songs
-        from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
+        from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets, with_stems
 
         onsets = folder_onsets(beats.layout, workers)
-        result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
-        timing, usual = check_songs(onsets)
+        complete = with_stems(onsets, len(beats.layout.stems))
+        result["onset_synchrony"] = plain(summarise_onsets(complete, result["seed"]))
+        timing, usual = check_songs(with_stems(onsets, 2))
         result["timing"] = {
             song: {stem: found.as_dict() for stem, found in stems.items()} for song, stems in timing.items()
         }
