@@ -17,6 +17,7 @@ from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.score import Scored, score_files
 from synctrack.report.figures import plot_scores
+from synctrack.report.page.made import folder_facts
 from synctrack.report.page.sound import audio_lines, choose, embed_audio
 from synctrack.report.page.write import player_script, player_style, render_page, report_scored
 
@@ -261,6 +262,17 @@ def test_large_set_embeds_the_worst_the_best_and_a_sample_and_cuts_long_songs(tm
     assert all(0.3 < found["seconds"] < 0.5 for found in cut.values())
     assert "3 songs are cut to their beginnings" in audio_lines(songs, cut, 0.1)[1]
     assert audio_lines(songs, embed_audio(songs, layout, None, 10.0), 10.0) == []
+
+
+def test_facts_of_a_manifest_are_named_by_section_cut_where_long_and_none_where_it_is_damaged(tmp_path):
+    settings = {"seed": 3, "path": {"data": "x" * 1000, "stems": ["bass", "drums"]}, "notes": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"complete": True, "settings": settings, "clips": [1, 2]}))
+    facts = dict(folder_facts(tmp_path))
+    assert list(facts) == ["settings.seed", "settings.path.data", "settings.path.stems", "settings.notes"]
+    assert facts["settings.path.stems"] == '["bass", "drums"]'
+    assert len(facts["settings.path.data"]) == 400
+    (tmp_path / "manifest.json").write_text("[1]")
+    assert folder_facts(tmp_path) == folder_facts(tmp_path / "nowhere") == folder_facts(None) == []
 
 
 def test_worst_best_and_middle_come_first():
