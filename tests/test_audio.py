@@ -1,5 +1,6 @@
 """Reading at any rate and format, the log-mel against the golden file, writing, and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from helpers.filler import chirp_wave
-from synctrack.audio.files import audio_info, read_audio, write_wav
+from synctrack.audio.files import audio_info, read_audio, read_channels, write_wav
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import InputError
 
@@ -139,6 +140,62 @@ def test_empty_and_missing_files_are_refused(tmp_path):
         read_audio(tmp_path / "missing.wav", 0, 1, 16000)
 
 
+@pytest.mark.parametrize("reader", [audio_info, read_channels, lambda path: read_audio(path, 0, 1, 16000)])
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path, reader):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "zeros.wav").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe.wav", tmp_path / "zeros.wav", tmp_path):
+        with pytest.raises(InputError, match="not an ordinary file"):
+            reader(path)
+
+
+@pytest.mark.parametrize("reader", [audio_info, read_channels, lambda path: read_audio(path, 0, 1, 16000)])
+@pytest.mark.parametrize("rate", [1, 999, 768_001, 2_000_000_000])
+def test_sample_rates_that_cannot_be_right_are_refused(tmp_path, reader, rate):
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, np.zeros(1000), rate)
+    with pytest.raises(InputError, match=rf"odd\.wav: has a sample rate of {rate} Hz"):
+        reader(path)
+
+
+def test_files_too_long_for_memory_are_refused(tmp_path):
+    """A sparse file: its header states what its size is, and it takes no room."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(10), 1000)
+    content, samples = bytearray(path.read_bytes()[:44]), 4 * 3600 * 1000 + 1
+    content[40:44] = (2 * samples).to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(content)
+        file.truncate(44 + 2 * samples)
+    with pytest.raises(InputError, match=r"long\.wav: is too long \(4 h in 1 channels"):
+        audio_info(path)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_whole_files_that_are_cut_off_are_refused(tmp_path, suffix):
+    path = tmp_path / f"cut{suffix}"
+    soundfile.write(path, _noise(44100, 2), 44100)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InputError, match=r"cut\.(wav|flac): is cut off"):
+        read_channels(path)
+
+
+def test_whole_files_are_read_as_they_are(tmp_path):
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, _noise(44100, 2, seconds=0.5), 44100, "FLOAT")
+    whole = read_channels(path)
+    np.testing.assert_array_equal(whole.samples, soundfile.read(path, dtype="float32")[0])
+    assert whole[1:] == (44100, "WAV", "FLOAT")
+
+
+def test_samples_that_are_not_finite_are_not_written(tmp_path):
+    wave = np.zeros(100, np.float32)
+    wave[50] = np.nan
+    with pytest.raises(InputError, match=r"out\.wav: its samples from 0 on are not all numbers"):
+        write_wav(tmp_path / "out.wav", wave, 16000)
+    assert not list(tmp_path.iterdir())
+
+
 def test_samples_that_are_not_finite_are_refused(tmp_path):
     path = tmp_path / "nan.wav"
     wave = _noise(16000, 1, seconds=1.0)
@@ -147,6 +204,8 @@ def test_samples_that_are_not_finite_are_refused(tmp_path):
     assert len(read_audio(path, 0, 8000, 16000)) == 8000
     with pytest.raises(InputError, match=r"nan\.wav: holds samples that are not numbers"):
         read_audio(path, 0, 8001, 16000)
+    with pytest.raises(InputError, match=r"nan\.wav: holds samples that are not numbers"):
+        read_channels(path)
 
 
 def test_written_wav_is_clipped_16_bit(tmp_path):

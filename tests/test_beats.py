@@ -159,8 +159,8 @@ def test_annotations_of_every_form_are_read(tmp_path, text, downbeats, suffix):
         ("a.json", '{"beats": {"bass": [1, 2]}}', "beats must be a list of seconds, the times of one song"),
         ("a.json", "[0, true]", "beats must be a list of seconds"),
         ("a.json", '["0", "1"]', "beats must be a list of seconds"),
-        ("a.json", "[0, NaN]", r"a\.json: beats: number 2 is nan"),
-        ("a.json", "[0, 1" + "0" * 400 + "]", "beats: must be a list of seconds"),
+        ("a.json", "[0, NaN]", r"a\.json: is not JSON \(NaN is not a finite number"),
+        ("a.json", "[0, 1" + "0" * 400 + "]", "too large a number"),
         ("a.json", '{"beats": [0, 1], "downbeats": null}', "downbeats must be a list of seconds"),
         ("a.json", '{"beats": [0, 1], "downbeats": [0.5]}', r"a\.json: the downbeat at 0\.5 s is not one"),
         ("a.mid", "no MIDI", r"a\.mid: is not a readable MIDI file"),
@@ -177,5 +177,5 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, name, content, message)
 def test_missing_files_and_folders_are_refused(tmp_path):
     (tmp_path / "folder.json").mkdir()
     for name in ("none.json", "none.txt", "none.mid", "folder.json"):
-        with pytest.raises(InputError, match=rf"{name}: cannot be read"):
+        with pytest.raises(InputError, match=rf"{name}: (no such file|cannot be read|is not a readable|is a folder)"):
             read_beats(tmp_path / name)

@@ -26,6 +26,27 @@ def change_manifest(change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(manifest))
 
 
+STORED = Path("latents/valid/Groove00000/latents.npy")
+
+
+def change_settings(**settings: object) -> None:
+    change_manifest(lambda manifest: manifest["settings"].update(settings))
+
+
+def stored() -> np.ndarray:
+    return np.load(STORED)
+
+
+def save_instead(latents: np.ndarray, save: Callable = np.save) -> None:
+    with STORED.open("wb") as file:
+        save(file, latents)
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 SPOILED = {
     "no store": (lambda: shutil.rmtree("latents"), "latents/train: holds no complete latents"),
     "no validation": (lambda: shutil.rmtree("latents/valid"), "latents/valid: holds no complete latents"),
@@ -38,7 +59,18 @@ SPOILED = {
     "cut file": (lambda: os.truncate("latents/train/Groove00002/latents.npy", 3000), "latents.npy: is missing or dam"),
     "empty file": (lambda: os.truncate("latents/train/Groove00002/latents.npy", 0), "latents.npy: is missing or dam"),
     "lost file": (lambda: shutil.rmtree("latents/valid/Groove00000"), "Groove00000/latents.npy: is missing or dam"),
-    "other file": (lambda: np.save("latents/valid/Groove00000/latents.npy", np.zeros(3)), "is of another shape than"),
+    "other file": (lambda: save_instead(np.zeros(3, np.float16)), "is of another shape than"),
+    "whole numbers": (lambda: save_instead(stored().astype(np.int16)), "latents.npy: is not an array of float16"),
+    "complex numbers": (lambda: save_instead(stored().astype(complex)), "latents.npy: is not an array of float16"),
+    "archive": (lambda: save_instead(stored(), np.savez), "latents.npy: is not an array of float16"),
+    "pipe": (lambda: replace_by_pipe(STORED), "latents.npy: is a device, a pipe or a socket"),
+    "not finite": (lambda: save_instead(np.full_like(stored(), np.nan)), "holds values that are not finite"),
+    "offsets a text": (lambda: change_settings(offsets="x"), "latents/train: holds no complete latents"),
+    "offsets a fraction": (lambda: change_settings(offsets=2.5), "latents/train: holds no complete latents"),
+    "offsets endless": (lambda: change_settings(offsets=10**9), "its offsets or signals are damaged"),
+    "signals a number": (lambda: change_settings(signals=3), "its offsets or signals are damaged"),
+    "hash a list": (lambda: change_settings(vae_sha256=["0"]), "latents/train: holds no complete latents"),
+    "deep": (lambda: Path("latents/train/manifest.json").write_text("[" * 100_000), "holds no complete latents"),
 }
 
 

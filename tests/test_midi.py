@@ -105,17 +105,15 @@ def test_midi_files_without_beats_are_left_out(soundfont, tmp_path):
     save_song(tmp_path / "songs" / "separate.mid", *FOUR_PARTS, kind=2)
     save_song(tmp_path / "songs" / "endless.mid", FOUR_PARTS[0], [mido.Message("note_on", time=10_000_000)])
     save_song(tmp_path / "songs" / "empty.mid", [])
-    report = write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
-    assert report.songs == 0
-    assert report.left_out == {"unreadable": 1, "of odd length": 2}
+    counts = "2 of odd length, 1 unreadable"
+    with pytest.raises(InputError, match=rf"none of the 3 songs is usable: {counts}; such as .*mid: "):
+        write_midi(tmp_path / "songs", tmp_path / "out", soundfont)
 
 
 def test_song_of_the_limit_or_longer_is_left_out_before_it_is_rendered(songs, soundfont, tmp_path, monkeypatch):
     monkeypatch.setattr("synctrack.data.sources.midi._render", lambda *_: pytest.fail("was rendered"))
-    report = write_midi(songs, tmp_path / "out", soundfont, max_seconds=1.5, workers=0)
-    assert report.songs == 0
-    assert report.left_out["too long"] >= 1
-    assert any("the limit is 1.5 s (--max-seconds)" in line for line in report.lines)
+    with pytest.raises(InputError, match=r"none of the .* songs is usable: .*[1-9] too long"):
+        write_midi(songs, tmp_path / "out", soundfont, max_seconds=1.5, workers=0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])

@@ -70,7 +70,7 @@ def test_complete_songs_are_kept_and_the_rest_reported(root, made):
     stated = "\n".join(report.lines)
     for line in ("Track00002: has no guitar", "Track00003: has no piano", "Track00004/stems/S02.flac: is not there"):
         assert line in stated
-    for line in ("Track00005/stems/S01.flac: is cut off", "Track00007/metadata.yaml: lists no stems"):
+    for line in ("Track00005/stems/S01.flac: is cut off", "Track00007/metadata.yaml: is not valid YAML"):
         assert line in stated
     manifest = json.loads((out / "train" / "manifest.json").read_text())
     assert manifest["tracks"] == ["Track00001", "Track00006"]
@@ -131,7 +131,7 @@ def test_stem_map_gives_six_stems(root, tmp_path):
         ("bass: []", "is unknown"),
         ("- Bass", "is not a map of stems"),
         ("bass: 3", "is not a map of stems"),
-        ("bass: [", "is not a readable YAML"),
+        ("bass: [", "is not valid YAML"),
     ],
 )
 def test_wrong_maps_are_refused(tmp_path, text, message):

@@ -1,29 +1,38 @@
-"""Files written whole or not at all: to a temporary name beside the target, then renamed."""
+"""Files written whole or not at all, to a temporary name beside the target, then renamed; and which files are safe."""
 
+import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from synctrack import bounds
 from synctrack.errors import InputError
+
+TEMPORARY = ".writing-"
+"""How the names of files begin that are not complete; what a killed process leaves of them can be removed."""
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` (same suffix); renamed to `path` on success, removed on failure.
 
+    Where `path` is a symbolic link, the file that it leads to is written and the link stays.
+
     Raises:
-        InputError: the folder cannot be made or written, or the disk is full.
+        InputError: `path` is a folder, a device or another thing that is no ordinary file; the folder cannot be made or
+            written, or the disk is full.
     """
-    path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        target = _target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=target.suffix, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -31,13 +40,50 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path}: cannot be written ({reason}); free or choose another place") from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _target(path: str | Path) -> Path:
+    """The file that a name leads to, links followed, if it is one that may be replaced or does not exist."""
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r}: is not the name of a file; leave out the NUL character")
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        require_ordinary(target, path)
+    return target
+
+
+def require_ordinary(file: Path, named: str | Path | None = None) -> None:
+    """Raise InputError where there is something else than an ordinary file, such as a folder, a device or a pipe.
+
+    Opening one of those may wait for ever, read without end, or destroy it. What does not exist passes.
+
+    Args:
+        file: is looked at; links are followed.
+        named: how the message calls it, if not by its path.
+    """
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+        raise InputError(f"{file if named is None else named}: is {kind}, not an ordinary file; name another")
+
+
+def remove_temporaries(folder: str | Path) -> None:
+    """Remove what killed processes left of files below a folder. No other process may be writing there."""
+    for path in Path(folder).rglob(f"{TEMPORARY}*"):
+        if path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -63,8 +109,10 @@ def check_file_name(name: str, what: str) -> str:
     """`name`, if it is safe as the name of a file in a folder.
 
     Raises:
-        InputError: it is empty, hidden, or would lead out of the folder; `what` names its source.
+        InputError: see `bounds.check_file_name`; `what` names its source.
     """
-    if not name or name.startswith(".") or any(c in '/\\:*?"<>|' or not c.isprintable() for c in name):
-        raise InputError(f"{what}: {name!r} is not a file name; use letters, digits, spaces, - and _")
+    try:
+        bounds.check_file_name(what, name)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     return name

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from synctrack.documents import read_json
 from synctrack.errors import InputError
 from synctrack.files import changes, write_json
 
 MANIFEST = "manifest.json"
+SONG_FILE = "song.json"
+"""In a song's folder: how it was made."""
 
 
 def installed_versions(*packages: str) -> dict[str, str]:
@@ -52,9 +55,9 @@ def claim(
         write_json(path, {"complete": False, key: settings})
         return
     try:
-        before = json.loads(path.read_text())[key]
-        changed = describe(before, json.loads(json.dumps(settings)))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        before = read_json(path, {key: {str: object}})[key]
+    except InputError as error:
         raise InputError(f"{path}: is damaged or not a manifest of this kind; move it away or {remedy}") from error
+    changed = describe(before, json.loads(json.dumps(settings)))
     if changed:
         raise InputError(f"{folder}: was created with different settings ({changed}); {remedy}")

@@ -8,7 +8,6 @@
 - `.mid`, `.midi`: tempo map and time signatures; needs the extra `midi`.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from numpy.typing import ArrayLike
 
 from synctrack.audio.beats import Beats, regular_beats
 from synctrack.audio.midi_beats import beat_times, read_midi_file, write_midi_beats
+from synctrack.documents import has_form, read_json
 from synctrack.errors import InputError
-from synctrack.files import write_json
+from synctrack.files import require_ordinary, write_json
 
 __all__ = ["BEATS_FILE", "Beats", "read_beats", "regular_beats", "write_beats", "write_midi_beats"]
 
@@ -39,6 +39,7 @@ def read_beats(path: str | Path) -> Beats:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: is not a file of beats; its name must end in {', '.join(_READERS)}")
+    require_ordinary(path)
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: is larger than any file of beats ({LARGEST_FILE >> 20} MiB)")
@@ -64,17 +65,14 @@ def write_beats(folder: str | Path, beats: np.ndarray, downbeats: np.ndarray, fa
 
 
 def _read_json(path: Path) -> Beats:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error})") from error
+    content = read_json(path)
     if isinstance(content, list):
         content = {"beats": content}
     if not isinstance(content, dict) or "beats" not in content:
         raise InputError(f'{path}: holds no beats; write {{"beats": [seconds, ...], "downbeats": [seconds, ...]}}')
     lists = [content["beats"], content.get("downbeats", [])]
     for name, times in zip(("beats", "downbeats"), lists, strict=True):
-        if not isinstance(times, list) or not all(type(time) in (int, float) for time in times):
+        if not has_form(times, [float]):
             raise InputError(f"{path}: {name} must be a list of seconds, the times of one song")
     return _named(path, *lists)
 

@@ -13,12 +13,17 @@ import soundfile
 import soxr
 
 from synctrack.errors import InputError
-from synctrack.files import atomic_path
+from synctrack.files import atomic_path, require_ordinary
 
+NOT_NUMBERS = "holds samples that are not numbers; replace it or leave it out"
 CUT_OFF = "is cut off or damaged (holds less than its header states); replace it or leave it out"
 # Source context read on each side of a segment, so that it equals a slice of the whole file resampled.
 RESAMPLE_MARGIN_SECONDS = 0.05
 PEAK_DBFS = -1.0
+RATES = (1000, 768_000)
+"""The lowest and highest sample rate, in Hz, that is not taken as damage."""
+MOST_SECONDS, MOST_SAMPLES = 4 * 3600, 2**29
+"""Longer files, or those with more samples over all channels, are refused: they are read into memory whole."""
 BLOCK = 2**20  # samples that are written at once
 IN_MEMORY = 2**26  # bytes; longer waveforms lie in a temporary file
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
@@ -52,31 +57,30 @@ def read_channels(path: str | Path) -> WholeFile:
     """Read a whole audio file as it is, at its own rate and with all its channels.
 
     Raises:
-        InputError: it is missing, or not audio that libsndfile reads.
+        InputError: as `audio_info`; or it holds samples that are not numbers.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            return WholeFile(file.read(dtype="float32", always_2d=True), file.samplerate, file.format, file.subtype)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as audio ({error})") from error
+    with _open(path) as file:
+        if file.format == "MP3":
+            # It does not know its length exactly.
+            samples = file.read(dtype="float32", always_2d=True)
+        else:
+            samples = _read_frames(file, 0, file.frames)
+        if not np.isfinite(samples).all():
+            raise InputError(f"{path}: {NOT_NUMBERS}")
+        return WholeFile(samples, file.samplerate, file.format, file.subtype)
 
 
 def audio_info(path: str | Path) -> AudioInfo:
     """Rate and length of an audio file, checked for completeness without reading all of it.
 
     Raises:
-        InputError: missing, not audio, empty, or shorter than its header states.
+        InputError: missing, no ordinary file, not audio, empty, shorter than its header states, too long to be read, or
+            of a sample rate that cannot be right.
     """
     with _open(path) as file:
-        # libsndfile silently truncates the length of a cut WAV; only its log tells. A length near 0xFFFFFFFF means
-        # unknown: programs that write to a pipe set it.
-        claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-        if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
-            raise InputError(f"{path}: {CUT_OFF}")
-        if not 0 < file.frames < 2**40:
-            raise InputError(f"{path}: holds no audio of known length; replace it or leave it out")
-        # A cut FLAC keeps the length of its header: only reading the last sample shows whether it is complete.
-        _read_frames(file, file.frames - 1, 1)
+        if file.format != "MP3":
+            # A cut FLAC keeps the length of its header: only reading the last sample shows whether it is complete.
+            _read_frames(file, file.frames - 1, 1)
         return AudioInfo(file.samplerate, file.frames)
 
 
@@ -87,7 +91,7 @@ def read_audio(path: str | Path, start: int, num_samples: int, sample_rate: int)
     rounding between the rates makes the file end one sample early, that sample is zero.
 
     Raises:
-        InputError: missing, not audio, cut off, shorter than `start + num_samples`, or samples are not numbers.
+        InputError: as `audio_info`; shorter than `start + num_samples`; or samples are not numbers.
     """
     with _open(path) as file:
         # Source frame `k * down` falls exactly on target sample `k * up`; reading starts at such a frame.
@@ -103,7 +107,7 @@ def read_audio(path: str | Path, start: int, num_samples: int, sample_rate: int)
         missing = (num_samples - len(wave)) / sample_rate
         raise InputError(f"{path}: ends {missing:.3f} s before its segment does; replace it or leave it out")
     if not np.isfinite(wave).all():
-        raise InputError(f"{path}: holds samples that are not numbers; replace it or leave it out")
+        raise InputError(f"{path}: {NOT_NUMBERS}")
     return np.pad(wave, (0, num_samples - len(wave)))
 
 
@@ -128,7 +132,7 @@ def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtyp
             Otherwise libsndfile scales by 32767 where reading divides by 32768.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: the place cannot be written, or samples are not numbers.
     """
     suffix = Path(path).suffix
     channels = 1 if waveform.ndim == 1 else waveform.shape[1]
@@ -137,6 +141,8 @@ def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtyp
             with soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=suffix[1:].upper()) as file:
                 for begin in range(0, len(waveform), BLOCK):
                     block = waveform[begin : begin + BLOCK]
+                    if not np.isfinite(block).all():
+                        raise InputError(f"{path}: its samples from {begin} on are not all numbers; it is not written")
                     file.write(_integers(block, subtype) if exact else np.clip(block, -1.0, 1.0))
         except soundfile.SoundFileError as error:
             # libsndfile reports a full disk as "System error." only.
@@ -171,17 +177,42 @@ def _integers(waveform: np.ndarray, subtype: str) -> np.ndarray:
 
 
 def _open(path: str | Path) -> soundfile.SoundFile:
+    """The only way in which audio is opened: an ordinary file whose header is within bounds."""
+    path = Path(path)
+    require_ordinary(path)
     try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        reason = "is not there" if not Path(path).exists() else "is not a readable audio file"
+        file = soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        reason = "is not there" if not path.exists() else "is not a readable audio file"
         raise InputError(f"{path}: {reason}; replace it or leave it out") from error
+    problem = _problem(file)
+    if problem:
+        file.close()
+        raise InputError(f"{path}: {problem}")
+    return file
+
+
+def _problem(file: soundfile.SoundFile) -> str:
+    """What is wrong with an audio file by its header; empty where nothing is."""
+    # libsndfile silently truncates the length of a cut WAV; only its log tells. A length near 0xFFFFFFFF means
+    # unknown: programs that write to a pipe set it.
+    claim = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if claim and int(claim[2]) < int(claim[1]) < 0xFFFFFFF0:
+        return CUT_OFF
+    if not 0 < file.frames < 2**40:
+        return "holds no audio of known length; replace it or leave it out"
+    if not RATES[0] <= file.samplerate <= RATES[1]:
+        return f"has a sample rate of {file.samplerate} Hz, not {RATES[0]} to {RATES[1]}; replace it or leave it out"
+    if file.frames > MOST_SECONDS * file.samplerate or file.frames * file.channels > MOST_SAMPLES:
+        length = f"{file.frames / file.samplerate / 3600:.3g} h in {file.channels} channels"
+        return f"is too long ({length}; {MOST_SECONDS // 3600} h and {MOST_SAMPLES} samples at most); cut it"
+    return ""
 
 
 def _read_frames(file: soundfile.SoundFile, first: int, count: int) -> np.ndarray:
     """Frames [first, first + count) as float32 (count, channels)."""
     source = np.empty((0, file.channels), np.float32)
-    with contextlib.suppress(soundfile.SoundFileError):
+    with contextlib.suppress(soundfile.SoundFileError, MemoryError):
         file.seek(min(first, file.frames))
         source = file.read(max(count, 0), dtype="float32", always_2d=True)
     if len(source) < count:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import numpy as np
 
 from synctrack.audio.beats import LONGEST_SECONDS, Beats
 from synctrack.errors import InputError, needs_extra
-from synctrack.files import atomic_path
+from synctrack.files import atomic_path, require_ordinary
 
 if TYPE_CHECKING:
     import mido
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 # What MIDI assumes where a file says nothing: 120 quarters per minute, 4/4.
 DEFAULT_TEMPO = 500_000
 MOST_BEATS = 1_000_000
+LARGEST_FILE = 2 * 2**20  # bytes
+LONGEST_DELTA = 2**28 - 1
+"""Ticks between two events: RP-001 limits variable-length numbers to four bytes."""
+ENDLESS_NUMBER = re.compile(rb"[\x80-\xff]{4096}")
+"""Bytes of a variable-length number that does not end, which takes mido a time that grows with its square."""
 MAX_DENOMINATOR = 64
 # A beat that is followed by a new time signature within this share of itself is the signature's first beat, misplaced.
 MISPLACED = 1 / 8
@@ -54,17 +60,36 @@ def read_midi_file(path: str | Path) -> mido.MidiFile:
     """Read a MIDI file that counts in beats.
 
     Raises:
-        InputError: missing, no MIDI, damaged, counted in film frames, or a set of separate songs (type 2); or mido is
-            not installed.
+        InputError: missing, no MIDI, damaged, larger than 2 MiB, counted in film frames, or a set of separate songs
+            (type 2); or mido is not installed.
     """
-    mido = import_mido()
+    mido, path = import_mido(), Path(path)
+    content = _content(path)
     try:
-        song = mido.MidiFile(path, clip=True)
-    except (OSError, EOFError, ValueError, LookupError, TypeError, mido.KeySignatureError) as error:
-        raise InputError(f"{path}: is not a readable MIDI file ({error})") from error
+        song = mido.MidiFile(str(path), BytesIO(content), clip=True)
+    except Exception as error:
+        # A damaged file can raise any exception; the file is at fault in each case.
+        raise InputError(f"{path}: is not a readable MIDI file ({error or type(error).__name__})") from error
     if song.ticks_per_beat <= 0 or song.type == 2:
         raise InputError(f"{path}: counts film frames or holds separate songs: it has no beats")
+    if max((message.time for track in song.tracks for message in track), default=0) > LONGEST_DELTA:
+        raise InputError(f"{path}: has more ticks between two events than MIDI can state; it is taken as damaged")
     return song
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a MIDI file, unless reading them as MIDI would take for ever."""
+    require_ordinary(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            limit = f"{LARGEST_FILE >> 20} MiB, some 300,000 notes"
+            raise InputError(f"{path}: is larger than {limit}; cut it, or leave it out")
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: is not a readable MIDI file ({error.strerror or error})") from error
+    if ENDLESS_NUMBER.search(content):
+        raise InputError(f"{path}: is not a readable MIDI file (it holds a number of thousands of bytes)")
+    return content
 
 
 def beat_times(song: mido.MidiFile, seconds: float | None = None) -> tuple[np.ndarray, np.ndarray]:

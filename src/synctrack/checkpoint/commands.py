@@ -5,7 +5,6 @@ under `synctrack`. A file in the published names is a torch file in the layout o
 states or other state of a trainer.
 """
 
-import argparse
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from synctrack.arguments import CommandParser
 from synctrack.checkpoint.files import HEADER, CheckpointFile, model_header, read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.checkpoint.matching import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
@@ -41,7 +41,7 @@ USES = {
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.checkpoint") -> None:
     """The command line; each command answers wrong input with an `InputError`."""
-    parser = argparse.ArgumentParser(prog=prog, description="Inspect and convert weights.")
+    parser = CommandParser(prog=prog, description="Inspect and convert weights.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
         ("inspect", "print what a checkpoint is and which parts of it would be used"),
@@ -141,16 +141,28 @@ def write_safetensors(
         The header of the new file, and the number of values in its tensors.
 
     Raises:
-        InputError: the file does not fit its stored configuration, or `out` cannot be written.
+        InputError: the file does not fit its stored configuration, float16 cannot hold its values, or `out` cannot be
+            written.
     """
     config, stems = file.stored_model()
     weights = match(file, shapes_of(config, len(stems)))
     tensors = _our_tensors(file, weights, small or not file.published)
     if half:
-        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+        tensors = {name: _halved(file.path, name, tensor) for name, tensor in tensors.items()}
     header = model_header(file.kind, config, stems, file.trained_bpm) | {"step": file.step}
     _write(out, lambda temporary: save_file(tensors, temporary, {HEADER: json.dumps(header)}))
     return header, sum(tensor.numel() for tensor in tensors.values())
+
+
+def _halved(path: Path, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as float16; whole numbers stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if not torch.isfinite(half).all():
+        largest = tensor.abs().max().item()
+        raise InputError(f"{path}: {name} holds values up to {largest:g}, beyond float16; convert it without --half")
+    return half
 
 
 def _write_published(file: CheckpointFile, out: Path) -> None:

@@ -1,6 +1,5 @@
 """Checkpoint files: read without executing anything in them, and recognised by the names of their tensors."""
 
-import json
 import math
 import re
 import warnings
@@ -14,7 +13,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError, safe_open
 
+from synctrack.bounds import check_stems
+from synctrack.documents import parse_json
 from synctrack.errors import InputError
+from synctrack.files import require_ordinary
 from synctrack.models.latent_diffusion import ModelConfig
 from synctrack.models.unet import UNetConfig
 
@@ -138,6 +140,7 @@ def read_file(path: str | Path) -> CheckpointFile:
             or is of no known kind.
     """
     path = Path(path)
+    require_ordinary(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; see ckpt/README.md for the available checkpoints")
     with path.open("rb") as stream:
@@ -151,8 +154,8 @@ def _read_safetensors(path: Path) -> CheckpointFile:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = _checked_header(path, json.loads(metadata.get(HEADER, "null")))
-    except (SafetensorError, json.JSONDecodeError) as error:
+        header = _checked_header(path, parse_json(metadata.get(HEADER, "null"), f"{path}: its header"))
+    except SafetensorError as error:
         raise InputError(f"{path}: is truncated or damaged ({error}); download or create it again") from error
     if header is None:
         raise InputError(f"{path}: was not written by synctrack.checkpoint convert (no {HEADER!r} in its metadata)")
@@ -199,8 +202,10 @@ def _checked_header(path: Path, header: Any) -> dict[str, Any] | None:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f"{path}: was written by another version of this project (format {FORMAT} is known)")
     kind, config, stems = (header.get(key) for key in ("kind", "config", "stems"))
-    named = isinstance(stems, list) and stems and all(isinstance(stem, str) for stem in stems)
-    named = named and len(set(stems)) == len(stems)
-    if kind not in KINDS or not isinstance(config, dict) or not named:
+    if not isinstance(kind, str) or kind not in KINDS or not isinstance(config, dict):
         raise InputError(f"{path}: its header is damaged; download or create it again")
+    try:
+        check_stems("stems", stems)
+    except ValueError as error:
+        raise InputError(f"{path}: its header is damaged ({error}); download or create it again") from error
     return header

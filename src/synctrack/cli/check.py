@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synctrack.arguments import CommandParser
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -25,7 +26,7 @@ Timings = Mapping[str, Mapping[str, "StemTiming"]]
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("folder", type=Path, help="holds one folder of audio files for each song, or for each stem")
@@ -37,7 +38,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    timings, usual = _check(layout)
+    timings, usual = _check(layout, arguments.folder)
     _print(timings, usual, arguments.all)
     lags = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
     written = {"folder": str(arguments.folder), "usual_lags_ms": lags, "songs": _plain(timings)}
@@ -47,7 +48,7 @@ def main(argv: Sequence[str], prog: str) -> None:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout) -> tuple[Timings, Mapping[str, "Usual"]]:
+def _check(layout: Layout, folder: Path) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
     from synctrack.metrics.check.folder import check_songs
     from synctrack.metrics.onset_folder import folder_onsets, with_stems
@@ -58,7 +59,7 @@ def _check(layout: Layout) -> tuple[Timings, Mapping[str, "Usual"]]:
     if unreadable:
         print(f"unreadable files, left out: {_some(unreadable)}")
     if not songs:
-        raise InputError(f"no song has two readable stems ({_some(layout.songs)}): nothing to check")
+        raise InputError(f"{folder}: no song has two readable stems ({_some(layout.songs)}): nothing to check")
     lacking = [song for song, stems in songs.items() if len(stems) < len(layout.stems)]
     if lacking:
         print(f"{len(lacking)} songs lack a stem and are checked without it: {_some(lacking)}")
@@ -99,6 +100,6 @@ def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[
 
     mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
-    again, usual = _check(find_layout(out, "songs"))
+    again, usual = _check(find_layout(out, "songs"), out)
     _print(again, usual, everything)
     return _plain(again)

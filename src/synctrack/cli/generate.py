@@ -1,11 +1,14 @@
 """`synctrack generate`: songs from a trained model, one folder of stems for each clip."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from synctrack.arguments import CommandParser, whole
 from synctrack.cli.steering_arguments import (
     DEFAULT_MODEL,
     add_output,
@@ -14,12 +17,18 @@ from synctrack.cli.steering_arguments import (
     check_output,
     load_model,
     steering,
-    whole,
 )
 from synctrack.errors import InputError
+from synctrack.locks import locked
+from synctrack.manifest import claim
+
+if TYPE_CHECKING:
+    from synctrack.generation.production import Production
+    from synctrack.pipeline import SyncTrack
 
 logger = logging.getLogger(__name__)
 
+REPORT = "report.html"
 SAMPLING = ("sampler", "steps", "eta")
 
 
@@ -31,8 +40,6 @@ def main(argv: Sequence[str], prog: str) -> None:
     from synctrack.generation.request import Request
 
     check_output(arguments)
-    if arguments.clips < 1:
-        raise InputError(f"--clips {arguments.clips}: is not 1 or more")
     asked = steering(arguments)
     request = Request(**asked)
     if arguments.again is None:
@@ -44,9 +51,6 @@ def main(argv: Sequence[str], prog: str) -> None:
 
 
 def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
-    from synctrack.generation.song import SONG_FILE
-    from synctrack.manifest import claim
-
     model = load_model(arguments, arguments.model)
     settings = {name: getattr(arguments, name) for name in SAMPLING}
     # Refuse wrong settings before the folder is claimed.
@@ -62,9 +66,16 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
         **{key: getattr(arguments, key) for key in ("daw", "sample_rate") if getattr(arguments, key)},
     }
     out = Path(arguments.out)
-    claim(out, made_with, "choose another --out")
-    folders = [out / f"clip_{clip:03d}" for clip in range(arguments.clips)]
-    missing = [clip for clip, folder in enumerate(folders) if not (folder / SONG_FILE).is_file()]
+    with locked(out):
+        claim(out, made_with, "choose another --out")
+        _write_missing(arguments, model, checked, [out / f"clip_{clip:03d}" for clip in range(arguments.clips)])
+
+
+def _write_missing(arguments: argparse.Namespace, model: SyncTrack, checked: Production, folders: list[Path]) -> None:
+    """Generate the clips that are not there yet, whole, and print the folders of all."""
+    from synctrack.generation.song import is_whole
+
+    missing = [clip for clip, folder in enumerate(folders) if not is_whole(folder)]
     if len(missing) < len(folders):
         logger.info("%d of %d clips are there already", len(folders) - len(missing), len(folders))
     if missing:
@@ -74,29 +85,44 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
             song.save(folders[clip], arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate)
     for folder in folders:
         print(folder)
+    _report(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    """With --report: score the clips, and write the page into their folder."""
+    if arguments.report:
+        # Here and not above: most do not ask for it.
+        from synctrack.metrics.score import score_files
+        from synctrack.report.page.write import report_scored
+
+        out = Path(arguments.out)
+        report_scored(out / REPORT, score_files(out, layout="songs"), out)
+        print(out / REPORT)
 
 
 def _again(arguments: argparse.Namespace) -> None:
     """Make one song again, with the model and the settings that its `song.json` names."""
     from synctrack.generation.record import recorded_model
     from synctrack.generation.song import load_song
-    from synctrack.manifest import claim
 
     song, name = load_song(arguments.again), arguments.model
     model = load_model(arguments, recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name)
     out = Path(arguments.out)
-    claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
-    song = model.remake(arguments.again, progress=True)
-    print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+    with locked(out):
+        claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
+        song = model.remake(arguments.again, progress=True)
+        print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+    _report(arguments)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Generate songs: DIR/clip_000/{bass,drums,…,mix}.wav.")
+    parser = CommandParser(prog=prog, description="Generate songs: DIR/clip_000/{bass,drums,…,mix}.wav.")
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="folder for the clips; complete ones in it are kept")
-    add("--clips", type=whole, default=1, metavar="N", help="how many (default: 1)")
+    add("--clips", type=whole(1, 100_000), default=1, metavar="N", help="how many (default: 1)")
     add("--seconds", type=float, metavar="S", help="length of a clip (default: what the model was trained on)")
     add("--again", metavar="SONGDIR", help="make the song in this folder again, as its song.json says")
+    add("--report", action="store_true", help="score the clips too (needs madmom), and write DIR/report.html")
     add_sampling(parser)
     add_output(parser)
     add_steering(parser)

@@ -1,14 +1,16 @@
 """Sample rates and lengths of a data set's files, read once and cached beside them."""
 
-import json
 import logging
 from pathlib import Path
 
-from synctrack.audio.files import AudioInfo, audio_info
+from synctrack.audio.files import RATES, AudioInfo, audio_info
+from synctrack.documents import read_json
 from synctrack.errors import InputError
 from synctrack.files import write_json
 
 INDEX_NAME = ".audio_index.json"
+ENTRY = (int, int, int, int)
+"""Of a file: bytes, modification time in nanoseconds, and its `AudioInfo`."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +26,18 @@ class AudioIndex:
         self._kept: dict[str, list[int]] = {}
         self._used: dict[str, list[int]] = {}
         try:
-            self._kept = json.loads((root / INDEX_NAME).read_text())
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError):
-            logger.warning("%s: is damaged; all files are read again", root / INDEX_NAME)
+            self._kept = read_json(root / INDEX_NAME, {str: ENTRY})
+        except InputError:
+            if (root / INDEX_NAME).exists():
+                logger.warning("%s: is damaged; all files are read again", root / INDEX_NAME)
 
     def info(self, path: Path) -> AudioInfo:
         """As `audio_info`, from the index where the file is unchanged."""
         key, status = str(path.relative_to(self._root)), path.stat()
         stamp = [status.st_size, status.st_mtime_ns]
         entry = self._kept.get(key, [])
-        if entry[:2] != stamp:
+        # Only audio within these bounds has been written here.
+        if entry[:2] != stamp or not (RATES[0] <= entry[2] <= RATES[1] and entry[3] > 0):
             entry = [*stamp, *audio_info(path)]
         self._used[key] = entry
         return AudioInfo(*entry[2:])

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from synctrack.audio.files import write_wav
-from synctrack.data.songs import LeftOutError, SongReport
+from synctrack.audio.files import audio_info, write_wav
+from synctrack.data.songs import STEM_SUFFIXES, LeftOutError, SongReport
 from synctrack.errors import InputError
 from synctrack.files import write_json
+from synctrack.locks import locked
 from synctrack.manifest import MANIFEST, claim
 
 PARTIAL = ".partial"
@@ -32,23 +33,46 @@ def write_songs(
     jobs: Mapping[str, Job],
     write: Callable[[Path, Job], None],
     workers: int | None = None,
+    holds: Callable[[Job], Iterable[str]] = lambda job: (),
 ) -> SongReport:
     """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in worker processes.
 
-    Complete songs are kept. `out`/manifest.json holds the settings, the names of the songs and what was left out; a run
-    with different settings is refused, since it would mix two data sets.
+    Complete songs are kept, those that lack a file or hold a damaged one are made again. `out`/manifest.json holds the
+    settings, the names of the songs and what was left out; a run with different settings is refused, since it would mix
+    two data sets.
 
     Args:
         settings: what decides the content, as JSON.
         write: picklable where there are workers; raises `LeftOutError` for a song to leave out.
         workers: number of processes; None is one for each CPU core, 0 is this process alone.
+        holds: the names of the files that a job's complete song holds.
 
     Raises:
-        InputError: `out` cannot be written, holds something else or was created with different settings; a worker died.
+        InputError: `out` cannot be written, holds something else, is being written by another process or was created
+            with different settings; a worker died; no song could be made.
     """
     out = Path(out)
-    _claim(out, settings)
-    report = SongReport()
+    with locked(out):
+        _claim(out, settings)
+        report = SongReport(notes=_remove_damaged(out, jobs, holds))
+        _write_all(out, jobs, write, workers, report)
+        names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
+        if not names:
+            counts = ", ".join(f"{count} {reason}" for reason, count in report.left_out.items())
+            raise InputError(f"{out}: none of the {len(jobs)} songs is usable: {counts}; such as {report.lines[-1]}")
+        report.songs = len(names)
+        write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
+    return report
+
+
+def _write_all(
+    out: Path,
+    jobs: Mapping[str, Job],
+    write: Callable[[Path, Job], None],
+    workers: int | None,
+    report: SongReport,
+) -> None:
+    """Make the songs that are not there, and add to the report what is left out."""
     try:
         with _parallel_map(workers) as parallel_map:
             outcomes = parallel_map(partial(_write_song_folder, out, write), jobs.keys(), jobs.values())
@@ -57,10 +81,28 @@ def write_songs(
                     report.leave_out(reason)
     except BrokenProcessPool as error:
         raise InputError(f"{out}: a worker was killed, possibly out of memory; lower --workers") from error
-    names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
-    report.songs = len(names)
-    write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
-    return report
+
+
+def _remove_damaged(out: Path, jobs: Mapping[str, Job], holds: Callable[[Job], Iterable[str]]) -> list[str]:
+    """Remove the songs that do not hold what they should; gives a line for each."""
+    lines = []
+    for name, job in jobs.items():
+        folder = out / name
+        damaged = [file for file in holds(job) if not _is_whole(folder / file)] if folder.is_dir() else []
+        if damaged:
+            shutil.rmtree(folder)
+            lines.append(f"{folder}: {', '.join(damaged)} was missing or damaged; the song is made again")
+    return lines
+
+
+def _is_whole(file: Path) -> bool:
+    if file.suffix not in STEM_SUFFIXES:
+        return file.is_file() and file.stat().st_size > 0
+    try:
+        audio_info(file)
+    except InputError:
+        return False
+    return True
 
 
 def scaled_to_peak(stems: dict[str, np.ndarray], peak: float) -> dict[str, np.ndarray]:

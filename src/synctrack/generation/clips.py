@@ -13,6 +13,7 @@ from synctrack.audio.files import audio_info, peak_gain, read_audio, write_wav
 from synctrack.checkpoint.loading import header
 from synctrack.config import Config, to_dict
 from synctrack.diffusion.samplers import Sampling
+from synctrack.errors import InputError
 from synctrack.files import sha256, write_json
 from synctrack.manifest import MANIFEST, claim, installed_versions
 from synctrack.report.plots import plot_mels
@@ -35,8 +36,12 @@ class StemTree:
         return [self.root / folder / f"{name}.wav" for folder in folders]
 
     def holds(self, name: str) -> bool:
-        """Whether a clip is there, whole."""
-        return all(file.is_file() for file in self.files(name))
+        """Whether a clip is there, whole: all its files, of one length and of the model's rate."""
+        try:
+            found = {audio_info(file) for file in self.files(name)}
+        except InputError:
+            return False
+        return len(found) == 1 and found.pop().sample_rate == self.sample_rate
 
     def write(self, name: str, waveform: np.ndarray) -> None:
         """Write the stems (s, n) of one clip, each clipped to [-1, 1], and their sum, scaled by `mix_gain`."""

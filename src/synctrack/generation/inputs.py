@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import soxr
 
-from synctrack.audio.files import audio_info, read_audio
+from synctrack.audio.files import RATES, audio_info, read_audio
 from synctrack.errors import InputError
 from synctrack.files import sha256
 
 QUIETEST = 2.0**-15
 """Audio that nowhere reaches this, one step of 16 bits, counts as silent."""
-RATES = (1000, 768_000)  # Hz
 
 logger = logging.getLogger(__name__)
 

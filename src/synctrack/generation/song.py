@@ -8,9 +8,8 @@ For music programs (`daw=True`) the files are 01_bass.wav, …, 00_mix.wav and 0
 """
 
 import hashlib
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,14 @@ import numpy as np
 
 from synctrack.audio.beat_files import Beats, write_midi_beats
 from synctrack.audio.files import BLOCK, audio_info, new_waveforms, peak_gain, read_audio, write_audio
+from synctrack.bounds import MIX, check_stems
+from synctrack.documents import has_form, read_json
 from synctrack.errors import InputError
 from synctrack.files import check_file_name, write_json
 from synctrack.generation.daw import at_rate, daw_names, from_first_bar
 from synctrack.generation.timing import beats_json
+from synctrack.manifest import SONG_FILE
 
-SONG_FILE = "song.json"
-MIX = "mix"
 FORMAT = 1
 FILE_FORMATS = {
     "wav16": (".wav", "PCM_16"),
@@ -34,6 +34,8 @@ FILE_FORMATS = {
     "flac": (".flac", "PCM_24"),
 }
 """Name of a file format -> suffix and libsndfile's sample type."""
+FACTS = {"format": int, "file_format": str, "stems": [str], "sample_rate": int, "num_samples": int}
+"""What each song.json holds, see `has_form`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +146,10 @@ class Song:
         """
         if file_format not in FILE_FORMATS:
             raise InputError(f"format: {file_format!r} must be one of {', '.join(FILE_FORMATS)}")
-        for stem in self.stems:
-            if check_file_name(stem, "stem").lower() == MIX:
-                raise InputError(f"stem: {stem!r} is the name of the mix; use another")
+        try:
+            check_stems("stems", self.stems)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         song = self if sample_rate in (None, self.sample_rate) else at_rate(self, sample_rate)
         names = {name: name for name in (*self.stems, MIX)}
         if daw:
@@ -181,12 +184,9 @@ def load_song(folder: str | Path) -> Song:
     """
     folder = Path(folder)
     facts = _read_facts(folder / SONG_FILE)
-    suffix, _ = FILE_FORMATS[facts["file_format"]]
-    names = facts.get("files", {})
     rate, num_samples = facts["sample_rate"], facts["num_samples"]
     waveforms = {}
-    for stem in facts["stems"]:
-        path = folder / check_file_name(names.get(stem, f"{stem}{suffix}"), str(folder / SONG_FILE))
+    for stem, path in _audio_paths(folder, facts, facts["stems"]).items():
         found = audio_info(path)
         if found != (rate, num_samples):
             raise InputError(
@@ -196,6 +196,24 @@ def load_song(folder: str | Path) -> Song:
     own = ("format", "stems", "sample_rate", "num_samples", "seconds", "file_format", "files", "beats")
     info = {key: value for key, value in facts.items() if key not in own}
     return Song(waveforms, rate, info, _read_beats(folder / SONG_FILE, facts.get("beats")))
+
+
+def is_whole(folder: str | Path) -> bool:
+    """Whether a folder holds all of a song that `Song.save` wrote into it, mix included, and none of it is damaged."""
+    folder = Path(folder)
+    try:
+        facts = _read_facts(folder / SONG_FILE)
+        found = {audio_info(path) for path in _audio_paths(folder, facts, (*facts["stems"], MIX)).values()}
+    except InputError:
+        return False
+    return found == {(facts["sample_rate"], facts["num_samples"])}
+
+
+def _audio_paths(folder: Path, facts: dict[str, Any], names: Sequence[str]) -> dict[str, Path]:
+    """The files of stems, and of the mix, in a song's folder."""
+    suffix, _ = FILE_FORMATS[facts["file_format"]]
+    files = {name: facts.get("files", {}).get(name, f"{name}{suffix}") for name in names}
+    return {name: folder / check_file_name(file, str(folder / SONG_FILE)) for name, file in files.items()}
 
 
 def load_songs(folder: str | Path) -> list[Song]:
@@ -224,20 +242,15 @@ def load_songs(folder: str | Path) -> list[Song]:
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; name a folder that Song.save or synctrack generate wrote") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
-    whole = isinstance(facts, dict) and facts.get("format") == FORMAT and facts.get("file_format") in FILE_FORMATS
-    stems = facts.get("stems") if whole else None
-    named = isinstance(stems, list) and stems and all(isinstance(stem, str) for stem in stems)
-    counts = whole and all(type(facts.get(key)) is int and facts[key] > 0 for key in ("sample_rate", "num_samples"))
-    names = facts.get("files", {}) if whole else None
-    files = isinstance(names, dict) and all(isinstance(name, str) for name in names.values())
-    gains = whole and all(_is_gain(facts.get(key, 1.0)) for key in ("gain", "mix_gain"))
-    if not (named and counts and files and gains and len(set(stems)) == len(stems)):
+    if not path.exists():
+        raise InputError(f"{path}: no such file; name a folder that Song.save or synctrack generate wrote")
+    facts = read_json(path)
+    known = has_form(facts, FACTS) and facts["format"] == FORMAT and facts["file_format"] in FILE_FORMATS
+    known = known and has_form(facts.get("files", {}), {str: str})
+    if not (known and facts["stems"] and len(set(facts["stems"])) == len(facts["stems"])):
+        raise InputError(f"{path}: is damaged or of another version; generate the song again")
+    counts = facts["sample_rate"] > 0 and facts["num_samples"] > 0
+    if not counts or not all(_is_gain(facts.get(key, 1.0)) for key in ("gain", "mix_gain")):
         raise InputError(f"{path}: is damaged or of another version; generate the song again")
     return facts
 

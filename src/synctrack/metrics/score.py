@@ -6,22 +6,38 @@ better). CBD: how far apart paired beats lie, in half beats (lower is better). S
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synctrack.errors import InputError
 from synctrack.metrics.beats.folders import track_folder
-from synctrack.metrics.beats.layout import find_layout
+from synctrack.metrics.beats.layout import Layout, find_layout
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import StemBeats, choose_protocols
 from synctrack.metrics.cbs import WINDOW_SIZE
-from synctrack.metrics.compare import check_stems, compare, pairing_notes
+from synctrack.metrics.compare import compare, match_stems, pairing_notes
 from synctrack.metrics.summary import SONG_METRICS, summarise
 
 ORDER = ("corrected", "paper")
 """`corrected` is right, `paper` compares with published numbers."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores, and the files that they are of.
+
+    Attributes:
+        result: of `score_folder`.
+        folder: its readable files; None where beats were given without audio.
+        reference: those of the reference; None without.
+    """
+
+    result: dict[str, Any]
+    folder: Layout | None
+    reference: Layout | None
 
 
 def plain(value: Any) -> Any:
@@ -114,6 +130,36 @@ def compare_onsets(result: dict[str, Any]) -> None:
         result["comparison"]["onset_synchrony"] = plain(change["onset_synchrony"])
 
 
+def add_frechet(
+    result: dict[str, Any],
+    beats: StemBeats,
+    reference: StemBeats | None,
+    embedding: Any,
+    subsets: Sequence[Sequence[str]] = (),
+    cache: bool = True,
+) -> None:
+    """Put the Fréchet audio distances of a folder to its reference into `result`, under `frechet`.
+
+    Args:
+        result: what `score_beats` gave for `beats`.
+        beats: of the folder.
+        reference: of the reference.
+        embedding: of `make_embedding`.
+        subsets: stems whose sum is compared too.
+        cache: use and fill the cache of embeddings.
+
+    Raises:
+        InputError: either side is not a folder of audio files, or as `frechet_folders`.
+    """
+    # Here and not above: scoring needs no resampling of its own.
+    from synctrack.metrics.fad.folders import frechet_folders
+
+    if reference is None or beats.layout is None or reference.layout is None:
+        raise InputError("--fad: compares audio: it needs a folder, and a folder as --reference")
+    rows = frechet_folders(beats.readable, reference.readable, embedding, subsets, cache, result["seed"])
+    result["frechet"] = plain({"embedding": embedding.name, "version": embedding.version, "distances": rows})
+
+
 def score_beside(
     result: dict[str, Any], beats: StemBeats, reference: StemBeats, folder: str, metrics: Sequence[str] = SONG_METRICS
 ) -> None:
@@ -129,7 +175,7 @@ def score_beside(
     Raises:
         InputError: the reference has other stems.
     """
-    check_stems(beats, reference)
+    match_stems(beats.stems, reference.stems)
     other = score_beats(reference, result["window_size"], result["seed"])
     result["reference"] = {"folder": folder, **other}
     differences = {
@@ -172,7 +218,7 @@ def score_sides(
     return result
 
 
-def score_folder(
+def score_files(
     folder: str | Path,
     reference: str | Path | None = None,
     protocol: str = "both",
@@ -186,7 +232,10 @@ def score_folder(
     layout: str = "auto",
     stems: Sequence[str] | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+    fad: str | None = None,
+    fad_weights: str | Path | None = None,
+    fad_subsets: Sequence[Sequence[str]] = (),
+) -> Scored:
     """Score a folder of stems.
 
     Args:
@@ -202,16 +251,21 @@ def score_folder(
         layout: of the folder, see `find_layout`; that of the reference is found from its names.
         stems: the stems to score; all where None.
         seed: of the bootstrap intervals and the chance level.
-
-    Returns:
-        As `score_beats`; the reference's under `reference`, and how they differ under `comparison`.
+        fad: an embedding, `mel`, `vggish` or `clap`, to add the Fréchet audio distances to the reference with.
+        fad_weights: of that embedding, see `make_embedding`.
+        fad_subsets: stems whose sum is compared too.
 
     Raises:
-        InputError: as `track_folder` and `make_tracker` do, the tracker does not know the protocol, or the reference
-            has other stems.
+        InputError: as `track_folder`, `make_tracker` and `make_embedding` do, the tracker does not know the protocol,
+            or the reference has other stems.
     """
     chosen = make_tracker(tracker, Path(weights) if weights is not None else None)
     protocols = choose_protocols(chosen.protocols, protocol, protocol)
+    embedding = None
+    if fad is not None:
+        from synctrack.metrics.fad.embed import make_embedding
+
+        embedding = make_embedding(fad, Path(fad_weights) if fad_weights is not None else None)
 
     def track(path: str | Path, form: str) -> StemBeats:
         found = find_layout(path, form, stems)
@@ -221,4 +275,17 @@ def score_folder(
     beats = track(folder, layout)
     other = None if reference is None else track(reference, "auto")
     options = {"window_size": window_size, "seed": seed, "workers": workers}
-    return score_sides(beats, str(folder), other, str(reference), **options)
+    result = score_sides(beats, str(folder), other, str(reference), **options)
+    if embedding is not None:
+        add_frechet(result, beats, other, embedding, fad_subsets, cache)
+    return Scored(result, beats.readable, other.readable if other else None)
+
+
+def score_folder(folder: str | Path, reference: str | Path | None = None, *arguments: Any, **options: Any) -> dict:
+    """Score a folder of stems: `score_files`, with its arguments, where the scores alone are wanted.
+
+    Returns:
+        As `score_beats`; the reference's under `reference`, how they differ under `comparison`, and their Fréchet
+        distances, where they are asked for, under `frechet`.
+    """
+    return score_files(folder, reference, *arguments, **options).result

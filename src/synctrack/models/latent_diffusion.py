@@ -9,15 +9,17 @@ from torch import nn
 
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.bounds import check_choice
+from synctrack.devices import copied_to
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
 from synctrack.diffusion.samplers import SAMPLERS, Sampling, Step, sampling_steps
+from synctrack.errors import InputError
 from synctrack.models.conditioning import ConditioningConfig, Conditions
 from synctrack.models.denoising import Denoiser, Original
 from synctrack.models.layers import circular_time
 from synctrack.models.unet import UNet, UNetConfig
 from synctrack.models.vae import VAE, Posterior, VAEConfig
 from synctrack.models.vocoder import GriffinLim, HiFiGAN, HiFiGANConfig
-from synctrack.seeding import draw_per_item, normal_per_item
+from synctrack.seeding import draw_per_item, normal_per_item, whole_per_item
 
 VOCODERS = ("hifigan", "griffin_lim")
 
@@ -64,6 +66,12 @@ class ModelConfig:
         """(c, t, f) of one stem's latent."""
         down = self.vae.downsampling
         return self.vae.latent_channels, self.audio.frames // down, self.audio.n_mels // down
+
+
+def require_finite(name: str, values: torch.Tensor) -> None:
+    """Raise InputError where a model's output is not finite: it would become noise, or silence, further on."""
+    if not torch.isfinite(values).all():
+        raise InputError(f"model: {name} is not finite; use precision float32 or another checkpoint")
 
 
 def build_vocoder(config: ModelConfig) -> HiFiGAN | GriffinLim:
@@ -118,7 +126,7 @@ class LatentDiffusion(nn.Module):
         self,
         latent: torch.Tensor,
         generators: list[torch.Generator],
-        unet: nn.Module | None = None,
+        unet: Callable[..., torch.Tensor] | None = None,
         conditions: Conditions | None = None,
     ) -> torch.Tensor:
         """Loss of the prediction for each item (b,) at a time step and with noise drawn from its generator.
@@ -126,17 +134,20 @@ class LatentDiffusion(nn.Module):
         Args:
             latent: scaled latents (b, s, c, t, f).
             generators: one for each item.
-            unet: another U-Net, such as the one with the EMA weights; this model's own by default.
+            unet: another U-Net, such as the EMA weights' or a compiled one; this model's own by default.
             conditions: what the U-Net is told; the loss counts what is not known.
         """
-        steps = self.diffusion.timesteps
-        t = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
+        t = self.draw_time_steps(generators)
         noise = normal_per_item(generators, latent.shape[1:])
-        t, noise = t.to(latent.device), noise.to(latent.device)
+        t, noise = copied_to(t, latent.device), copied_to(noise, latent.device)
         noisy = self.diffusion.q_sample(latent, t, noise)
         predicted = (unet or self.unet)(noisy, t, self._condition(conditions, noisy))
         counted = None if conditions is None else conditions.unknown
         return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise), t, counted)
+
+    def draw_time_steps(self, generators: list[torch.Generator]) -> torch.Tensor:
+        """A time step for each item (b,): what `loss` draws first from the item's generator."""
+        return whole_per_item(generators, self.diffusion.timesteps)
 
     def _condition(self, conditions: Conditions | None, like: torch.Tensor) -> torch.Tensor | None:
         if conditions is None or not self.config.conditioning.any:
@@ -183,6 +194,7 @@ class LatentDiffusion(nn.Module):
 
         Raises:
             ValueError: `num_frames` is not such a multiple, or there are more steps than training time steps.
+            InputError: the U-Net predicts a value that is not finite.
         """
         device, config = self.scale_factor.device, self.config
         num_frames = config.audio.frames if num_frames is None else num_frames
@@ -194,7 +206,7 @@ class LatentDiffusion(nn.Module):
         network = unet or self.unet
 
         def draw_noise() -> torch.Tensor:
-            return normal_per_item(generators, shape).to(device)
+            return copied_to(normal_per_item(generators, shape), device)
 
         steps = self.steps(sampling, None if original is None else original.strength)
         x = draw_noise()
@@ -205,12 +217,25 @@ class LatentDiffusion(nn.Module):
                 return original.latent
             level = steps[0].alpha_cumprod
             x = level**0.5 * original.latent + (1 - level) ** 0.5 * x
+
+        def denoise(x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+            clean, noise = denoiser(x, step)
+            require_finite(f"the U-Net's prediction at time step {step.t}", clean)
+            return clean, noise
+
         with circular_time(network) if circular else nullcontext():
-            return SAMPLERS[sampling.sampler](denoiser, x, progress(steps), draw_noise, sampling.eta)
+            return SAMPLERS[sampling.sampler](denoise, x, progress(steps), draw_noise, sampling.eta)
 
     @torch.no_grad()
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Scaled latents (b, s, c, t, f) -> waveform (b, s, n), n = t * `vae.downsampling` * `hop_length`."""
+        """Scaled latents (b, s, c, t, f) -> waveform (b, s, n), n = t * `vae.downsampling` * `hop_length`.
+
+        Raises:
+            InputError: a value of the mel or the waveform is not finite.
+        """
         mel = self.vae.decode(latent / self.scale_factor).float()
+        require_finite("the VAE's mel", mel)
         num_samples = mel.shape[2] * self.config.audio.hop_length
-        return self.vocoder(mel)[..., :num_samples].float()
+        waveform = self.vocoder(mel)[..., :num_samples].float()
+        require_finite("the vocoder's waveform", waveform)
+        return waveform

@@ -14,7 +14,7 @@ from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.loading import load_vae
 from synctrack.config import Config, ModelParams
 from synctrack.data.dataset import StemDataset
-from synctrack.data.latents.store import LATENTS, signal_file, store_settings, vae_sha256
+from synctrack.data.latents.store import LATENTS, MOST_OFFSETS, signal_file, store_settings, vae_sha256
 from synctrack.data.segments import stored_starts
 from synctrack.data.songs import SongFolder, SongReport
 from synctrack.data.splits import not_set, stem_dataset
@@ -47,6 +47,8 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8) -> SongRepo
         InputError: data or weights that training would refuse as well, too little room in `out`, latents that
             float16 cannot hold; or as `write_songs`.
     """
+    if not 1 <= offsets <= MOST_OFFSETS:
+        raise InputError(f"--offsets {offsets}: is not between 1 and {MOST_OFFSETS}")
     train, valid = stem_dataset(config, "train"), stem_dataset(config, "valid")
     if train is None:
         raise not_set("train")
@@ -60,8 +62,18 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8) -> SongRepo
     for split in splits:
         settings = store_settings(split.songs, params, split.offsets, vae_hash, split.songs.signals)
         jobs = {song.name: (split, song) for song in split.songs.songs}
-        report.add(write_songs(split.folder, settings, jobs, encoder.write_song, workers=0))
+        report.add(write_songs(split.folder, settings, jobs, encoder.write_song, 0, _files))
     return report
+
+
+def _signals(job: tuple[_Split, SongFolder]) -> list[str]:
+    """The signals that a song has: a click only where its beats are known."""
+    split, song = job
+    return [name for name in split.songs.signals if name != "click" or song.beats is not None]
+
+
+def _files(job: tuple[_Split, SongFolder]) -> list[str]:
+    return [LATENTS, *map(signal_file, _signals(job))]
 
 
 class _Encoder:
@@ -77,9 +89,8 @@ class _Encoder:
 
     def write_song(self, folder: Path, job: tuple[_Split, SongFolder]) -> None:
         split, song = job
-        signals = [name for name in split.songs.signals if name != "click" or song.beats is not None]
-        batches = list(self._batches(split, song, signals))
-        for name in (LATENTS, *map(signal_file, signals)):
+        batches = list(self._batches(split, song, _signals(job)))
+        for name in _files(job):
             latents = torch.cat([batch[name] for batch in batches]).numpy()
             if not np.isfinite(latents).all():
                 raise InputError(f"{song.name}: the VAE gives latents that are not numbers in float16; use another VAE")
@@ -115,5 +126,13 @@ def _require_room(out: Path, splits: list[_Split], params: ModelParams) -> None:
     )
     place = next(folder for folder in [out, *out.absolute().parents] if folder.exists())
     if wanted > (free := shutil.disk_usage(place).free):
-        gigabytes = f"needs {wanted / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free"
-        raise InputError(f"{out}: {gigabytes}; make room, choose another place or fewer --offsets")
+        room = f"needs {_size(wanted)} more, {_size(free)} are free"
+        raise InputError(f"{out}: {room}; make room, choose another place or fewer --offsets")
+
+
+def _size(count: int) -> str:
+    """A number of bytes with three digits that tell, such as 1.52 GB or 13 kB."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count} bytes"

@@ -7,11 +7,11 @@ all that they depend on.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,12 +19,18 @@ import torch
 from synctrack.data.dataset import StemDataset
 from synctrack.data.segments import stored_starts
 from synctrack.data.songs import SongFolder
+from synctrack.documents import has_form, read_json
 from synctrack.errors import InputError
-from synctrack.files import changes
+from synctrack.files import changes, require_ordinary
+from synctrack.manifest import MANIFEST
 from synctrack.models.latent_diffusion import ModelConfig
 from synctrack.models.vae import VAE
 
 LATENTS = "latents.npy"
+MOST_OFFSETS = 4096
+FORM = {"settings": {"offsets": int, "vae_sha256": str}, "tracks": [str]}
+"""What the manifest of a complete store holds, see `has_form`."""
+AGAIN = "remove its folder and make it again"
 
 
 def signal_file(signal: str) -> str:
@@ -111,7 +117,7 @@ class LatentDataset(StemDataset):
         has no beats.
         """
         position = self._starts[song.name].index(start)
-        mean, std = self._stored(song.name, LATENTS)[position]
+        mean, std = self._pair(song.name, LATENTS, position)
         # Copies: an item must not keep its file open.
         item = {"mean": torch.tensor(mean), "std": torch.tensor(std)}
         for signal in self.signals:
@@ -120,7 +126,7 @@ class LatentDataset(StemDataset):
             if signal == "click" and song.beats is None:
                 pair = np.zeros((2, *mean.shape[1:]), mean.dtype)
             else:
-                pair = self._stored(song.name, signal_file(signal))[position]
+                pair = self._pair(song.name, signal_file(signal), position)
             item[f"{signal}_mean"], item[f"{signal}_std"] = torch.tensor(pair[0]), torch.tensor(pair[1])
         return item
 
@@ -128,20 +134,32 @@ class LatentDataset(StemDataset):
         if self._stored(name, file).shape != shape:
             raise InputError(f"{self.folder / name / file}: is of another shape than {shape}; make it again")
 
+    def _pair(self, name: str, file: str, position: int) -> np.ndarray:
+        """Mean and standard deviation (2, ...) of one start."""
+        pair = self._stored(name, file)[position]
+        if not np.isfinite(pair).all() or (pair[1] < 0).any():
+            raise InputError(f"{self.folder / name / file}: holds values that are not finite; {AGAIN}")
+        return pair
+
     def _stored(self, name: str, file: str) -> np.ndarray:
         """A song's file, mapped into memory anew each time: there are more songs than files may be open."""
         path = self.folder / name / file
+        require_ordinary(path)
         try:
-            return np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: is missing or damaged; remove its folder and make it again") from error
+            stored = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError, BadZipFile) as error:
+            raise InputError(f"{path}: is missing or damaged; {AGAIN}") from error
+        if not isinstance(stored, np.ndarray) or stored.dtype != np.float16:
+            raise InputError(f"{path}: is not an array of float16; {AGAIN}")
+        return stored
 
 
 def _read_manifest(folder: Path) -> tuple[dict[str, Any], int, str]:
     """A store's settings, its offsets and the hash of its VAE; the list of songs is written when all are there."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        settings, _ = manifest["settings"], manifest["tracks"]
-        return settings, settings["offsets"], settings["vae_sha256"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        settings = read_json(folder / MANIFEST, FORM)["settings"]
+    except InputError as error:
         raise InputError(f"{folder}: holds no complete latents; prepare_data.py latents makes them") from error
+    if not 1 <= settings["offsets"] <= MOST_OFFSETS or not has_form(settings.get("signals", []), [str]):
+        raise InputError(f"{folder / MANIFEST}: its offsets or signals are damaged; make the latents again elsewhere")
+    return settings, settings["offsets"], settings["vae_sha256"]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
+from synctrack.bounds import check_stems
+from synctrack.documents import read_yaml
 from synctrack.errors import InputError
 
 StemMap = dict[str, tuple[str, ...]]
@@ -37,16 +37,17 @@ def load_stem_map(path: str | Path | None) -> StemMap:
     Without a file it is bass, drums, guitar and piano, as in the paper.
 
     Raises:
-        InputError: no such map, an unknown family, or one that is in two stems.
+        InputError: no such map, a stem whose name is no file name, an unknown family, or one that is in two stems.
     """
     if path is None:
         return FOUR_STEMS
-    try:
-        entries = yaml.safe_load(Path(path).read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: is not a readable YAML file; write a line such as `bass: [Bass]` a stem") from error
+    entries = read_yaml(path)
     if not isinstance(entries, dict) or not all(isinstance(value, str | list) for value in entries.values()):
         raise InputError(f"{path}: is not a map of stems; write a line such as `bass: [Bass]` for each stem")
+    try:
+        check_stems("stems", [str(stem) for stem in entries])
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     known = {name.lower(): name for name in (*FAMILIES, DRUMS)}
     stems, claimed = {}, []
     for stem, names in entries.items():

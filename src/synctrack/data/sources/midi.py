@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from functools import partial
@@ -12,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synctrack.audio.beat_files import write_beats
+from synctrack.audio.beat_files import BEATS_FILE, write_beats
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.audio.midi_beats import beat_times, read_midi_file
 from synctrack.config import MAX_SECONDS
@@ -33,6 +36,8 @@ DRUM_CHANNEL = 9
 # FluidSynth reads its samples without a low-pass: at a lower rate they would alias.
 RENDER_RATE = 44100
 LONGEST_SECONDS = 3600.0  # beyond it a file is taken as damaged
+LONGEST_RENDERING = 1800  # seconds
+RENDERED_BYTES = 8  # of a sample in two channels
 PEAK = 0.9  # of the loudest stem or the mix
 
 
@@ -84,7 +89,8 @@ def write_midi(
     if max_seconds != MAX_SECONDS:
         # Folders written before this option existed have the default.
         settings["max_seconds"] = max_seconds
-    return write_songs(out, settings, jobs, partial(_write_song, rendering), workers)
+    holds = [*(f"{stem}.wav" for stem in rendering.stems), BEATS_FILE]
+    return write_songs(out, settings, jobs, partial(_write_song, rendering), workers, lambda job: holds)
 
 
 def _midi_files(folder: Path) -> dict[str, Path]:
@@ -128,7 +134,7 @@ def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
     parts = {stem: _only(song, families) for stem, families in rendering.stems.items()}
     require_stems(path, [stem for stem, part in parts.items() if part is None], len(parts), rendering.missing_stem)
     silence = np.zeros(samples, dtype=np.float32)
-    stems = {stem: _render(rendering, part, folder, samples) if part else silence for stem, part in parts.items()}
+    stems = {stem: _render(rendering, part, folder, samples, path) if part else silence for stem, part in parts.items()}
     write_stems(folder, scaled_to_peak(stems, PEAK), rendering.sample_rate)
     tempo = 60.0 * (len(beats) - 1) / (beats[-1] - beats[0])
     meter = int(np.searchsorted(beats, downbeats[1] - 1e-9)) if len(downbeats) > 1 else len(beats)
@@ -154,17 +160,36 @@ def _only(song: mido.MidiFile, families: tuple[str, ...]) -> mido.MidiFile | Non
     return mido.MidiFile(type=0, ticks_per_beat=song.ticks_per_beat, tracks=[track]) if found else None
 
 
-def _render(rendering: _Rendering, part: mido.MidiFile, folder: Path, samples: int) -> np.ndarray:
+def _render(rendering: _Rendering, part: mido.MidiFile, folder: Path, samples: int, path: Path) -> np.ndarray:
+    """A part as FluidSynth plays it, (samples,); `path` is the song's file, for messages."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
         score, sound = Path(place, "score.mid"), Path(place, "sound.wav")
-        part.save(score)
-        options = ["-ni", "-q", "-r", str(RENDER_RATE), "-T", "wav", "-O", "float", "-F", sound]
-        command = [rendering.program, *options, rendering.soundfont, score]
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        # FluidSynth ends with status 0 even if it could not read the soundfont or write the file.
-        problem = next((line for line in result.stderr.splitlines() if "error" in line), None)
-        if result.returncode or problem or not sound.exists():
-            raise InputError(f"{rendering.soundfont}: cannot be rendered with ({problem or result.returncode})")
+        try:
+            part.save(score)
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            raise LeftOutError("unreadable", f"{path}: holds events that cannot be written ({error})") from error
+        _play(rendering, score, sound, path, samples)
         available = min(samples, audio_info(sound).num_samples_at(rendering.sample_rate))
         wave = read_audio(sound, 0, available, rendering.sample_rate)
     return np.pad(wave, (0, samples - available))
+
+
+def _play(rendering: _Rendering, score: Path, sound: Path, path: Path, samples: int) -> None:
+    options = ["-ni", "-q", "-r", str(RENDER_RATE), "-T", "wav", "-O", "float", "-F", sound]
+    command = [rendering.program, *options, rendering.soundfont, score]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST_RENDERING)
+    except subprocess.TimeoutExpired as error:
+        reason = f"FluidSynth has not finished it in {LONGEST_RENDERING} s"
+        raise LeftOutError("not rendered", f"{path}: {reason}") from error
+    # FluidSynth ends with status 0 even if it could not read the soundfont or write the file.
+    problem = next((line for line in result.stderr.splitlines() if "error" in line), None)
+    if sound.exists() and not result.returncode and not problem:
+        return
+    problem = problem or f"status {result.returncode}"
+    if "soundfont" in problem.lower():
+        raise InputError(f"{rendering.soundfont}: cannot be rendered with ({problem})")
+    wanted = RENDERED_BYTES * RENDER_RATE * samples // rendering.sample_rate
+    if result.returncode == -signal.SIGXFSZ or shutil.disk_usage(score.parent).free < wanted:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    raise LeftOutError("not rendered", f"{path}: FluidSynth cannot render it ({problem})")

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import yaml
 
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import add_beats, complete_beats, has_midi, mido_is_missing
 from synctrack.data.writing import write_songs, write_stems
+from synctrack.documents import has_form, read_yaml
 from synctrack.errors import InputError, say
-from synctrack.files import write_json
+from synctrack.files import check_file_name, write_json
 
+TRACK_FILE = "track.json"
+"""Of each song: its gain, and which files each stem is the sum of."""
+METADATA = {"stems": {str: {"inst_class": object, "audio_rendered": object}}}
+"""What is read of a song's metadata.yaml, see `has_form`."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -55,8 +59,9 @@ def write_slakh(
     songs = {split: _song_folders(Path(root), split) for split in splits}
     _say_if_mido_is_missing(songs)
     report = SongReport()
+    holds, write = [*(f"{stem}{options.suffix}" for stem in options.stems), TRACK_FILE], partial(_write_song, options)
     for split, jobs in songs.items():
-        report.add(write_songs(Path(out, split), options._asdict(), jobs, partial(_write_song, options), workers))
+        report.add(write_songs(Path(out, split), options._asdict(), jobs, write, workers, lambda job: holds))
         report.notes += complete_beats(Path(out, split), jobs)
     return report
 
@@ -95,18 +100,23 @@ def _write_song(options: _Options, folder: Path, source: Path) -> None:
     stems = {stem: wave * np.float32(gain) for stem, wave in sums.items()}
     write_stems(folder, stems, options.sample_rate, options.suffix)
     names = {stem: [file.stem for file in files] for stem, files in sources.items()}
-    write_json(folder / "track.json", {"gain": gain, "sources": names})
+    write_json(folder / TRACK_FILE, {"gain": gain, "sources": names})
     # MIDI files that cannot be used are reported once all songs are written.
     add_beats(folder, source, length / options.sample_rate)
 
 
 def _sources(source: Path, stems: StemMap) -> dict[str, list[Path]]:
     """The files that make up each stem."""
+    path = source / "metadata.yaml"
     try:
-        entries = yaml.safe_load((source / "metadata.yaml").read_text())["stems"]
-        rendered = {name: entry["inst_class"] for name, entry in entries.items() if entry["audio_rendered"]}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise LeftOutError("unreadable", f"{source / 'metadata.yaml'}: lists no stems ({error})") from error
+        metadata = read_yaml(path)
+        if not has_form(metadata, METADATA):
+            raise InputError(f"{path}: lists no stems with their inst_class")
+        rendered = {name: entry["inst_class"] for name, entry in metadata["stems"].items() if entry["audio_rendered"]}
+        for name in rendered:
+            check_file_name(name, f"{path}: stems")
+    except InputError as error:
+        raise LeftOutError("unreadable", str(error)) from error
     return {
         stem: [source / "stems" / f"{name}.flac" for name in sorted(rendered) if rendered[name] in families]
         for stem, families in stems.items()

@@ -1,18 +1,20 @@
 """A cache of beats in the user's cache folder, keyed by the content of the file and the version of the tracker."""
 
 import hashlib
-import json
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from synctrack.documents import read_json
 from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.metrics.beats.types import FileBeats
 
 CACHE_VARIABLE = "SYNCTRACK_CACHE"
+ENTRY = {"tracker": str, "duration": float, "peak": float, "beats": {str: [float]}}
+"""What a file of the cache holds, see `has_form`."""
 
 
 def cache_folder() -> Path:
@@ -50,11 +52,14 @@ class BeatCache:
         return self._folder / name[:2] / f"{name}.json"
 
     def read(self, entry: Path) -> FileBeats | None:
-        """What was kept there; None where nothing was."""
-        if not entry.is_file():
+        """What was kept there; None where nothing was, or where it is damaged."""
+        try:
+            kept = read_json(entry, ENTRY)
+        except InputError:
             return None
-        kept = json.loads(entry.read_text())
         beats = {protocol: np.array(times, float) for protocol, times in kept["beats"].items()}
+        if not beats or not all(np.all(np.diff(times, prepend=-1e-9) > 0) for times in beats.values()):
+            return None
         return FileBeats(kept["duration"], kept["peak"], beats)
 
     def write(self, entry: Path, file: FileBeats) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from synctrack.audio.files import audio_info
 from synctrack.errors import InputError
 from synctrack.metrics.beats.cache import BeatCache
 from synctrack.metrics.beats.layout import Layout, find_layout
@@ -14,10 +15,12 @@ def _track_once(tracker: Tracker, path: Path, cache: BeatCache | None) -> FileBe
     """The beats of one file, from the cache where it has them; an unreadable file gives its error."""
     entry = None
     try:
+        # Files that were damaged when the cache took them are refused all the same.
+        audio_info(path)
         if cache:
             entry = cache.entry(path)
             kept = cache.read(entry)
-            if kept:
+            if kept and set(kept.beats) == set(tracker.protocols):
                 return kept
         file = tracker.track_file(path)
     except InputError as error:

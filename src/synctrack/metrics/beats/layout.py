@@ -7,8 +7,8 @@ What can be read both ways is refused, with both readings.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synctrack.errors import InputError
@@ -46,6 +46,14 @@ class Layout:
         """Every song that any stem has, numbers in order."""
         return sorted({song for files in self.stems.values() for song in files}, key=natural)
 
+    def without(self, paths: Container[str]) -> "Layout":
+        """The same without the files of these paths, such as unreadable ones."""
+        stems = {
+            stem: {song: path for song, path in files.items() if str(path) not in paths}
+            for stem, files in self.stems.items()
+        }
+        return replace(self, stems=stems)
+
     def describe(self) -> str:
         """What was taken as stems and as songs, in one line."""
         how = {
@@ -73,8 +81,8 @@ def is_stem_name(name: str) -> bool:
 
 
 def is_mix(name: str) -> bool:
-    """Whether a name is that of the sum of all stems."""
-    return name.lower() in MIX_NAMES
+    """Whether a name is that of the sum of all stems: `mix`, `00_mix`, `Mixture`."""
+    return re.sub(r"^[\d\W_]+|[\d\W_]+$", "", name.lower()) in MIX_NAMES
 
 
 def audio_files(folder: Path) -> dict[str, Path]:

@@ -52,7 +52,9 @@ class StemBeats:
 
     def __post_init__(self) -> None:
         if not self.songs:
-            raise InputError(f"no file name is common to all of the stems {', '.join(self.stems)}: nothing to compare")
+            skipped = f" ({next(iter(self.unreadable.values()))})" if self.unreadable else ""
+            stems = ", ".join(self.stems)
+            raise InputError(f"no file name is common to all of the stems {stems}: nothing to compare{skipped}")
 
     @property
     def songs(self) -> list[str]:
@@ -63,6 +65,11 @@ class StemBeats:
     def incomplete(self) -> list[str]:
         """The songs that some stem lacks."""
         return [song for song, stems in self.files.items() if len(stems) < len(self.stems)]
+
+    @property
+    def readable(self) -> "Layout | None":
+        """The files, without the unreadable ones; None where beats were given without audio."""
+        return self.layout.without(self.unreadable) if self.layout is not None else None
 
     @property
     def durations(self) -> dict[str, float]:

@@ -1,38 +1,9 @@
-"""What the report page shows: the scores as tables, the songs from worst to best, and the audio that fits."""
+"""What the report page shows of the scores: tables, matrices and distributions, as text for its template."""
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import soundfile
-
-from synctrack.audio.files import read_channels
-from synctrack.metrics.beats.layout import Layout
-from synctrack.metrics.tables import METRICS, cell, span
-
-MEGABYTE = 2**20
-BASE64_GROWTH = 4 / 3
-PUBLISHED = "paper"
-
-
-def faults_of(result: Mapping[str, Any], song: str) -> dict[str, Mapping[str, Any]]:
-    """Stem → what `check_song` said of it, of the stems of a song that are out of time or of another song."""
-    timing = result.get("timing", {}).get(song, {})
-    return {stem: found for stem, found in timing.items() if found["finding"] not in ("together", "cannot tell")}
-
-
-def song_order(result: Mapping[str, Any]) -> list[str]:
-    """The songs from worst to best: those with a stem out of time first, then by CBS, those without a value last."""
-    songs = next(iter(result["protocols"].values()))["songs"]
-
-    def key(song: str) -> tuple:
-        value = songs[song]["cbs"]
-        return -len(faults_of(result, song)), value is None, value or 0.0, song
-
-    return sorted(songs, key=key)
+from synctrack.metrics.tables import METRICS, cell, frechet_title, signed, span
 
 
 def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,7 +19,7 @@ def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 change = result["comparison"]["protocols"][protocol].get(name, {})
                 row["reference"] = cell(reference["protocols"][protocol][name])
                 row["difference"], row["difference_interval"] = (
-                    cell(change.get("difference")),
+                    signed(change.get("difference")),
                     span(change.get("interval_95")),
                 )
             rows.append(row)
@@ -59,7 +30,7 @@ def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         if reference:
             change = result["comparison"].get("onset_synchrony", {})
             row["reference"] = cell(reference.get("onset_synchrony", {}).get("value"))
-            row["difference"] = cell(change.get("difference"))
+            row["difference"] = signed(change.get("difference"))
             row["difference_interval"] = span(change.get("interval_95"))
         rows.append(row)
     return rows
@@ -74,10 +45,11 @@ def matrices(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         found.append(("onset synchrony", result["onset_synchrony"]["matrix"], "onsets"))
     tables = []
     for title, matrix, name in found:
+        form = "+.3f" if name == "lag" else ".3f"
         known = [abs(value) for row in matrix for value in row if value is not None]
         top = max(known, default=1.0) or 1.0
         cells = [
-            [{"text": "" if v is None else f"{v:.3f}", "shade": 0.0 if v is None else round(min(abs(v) / top, 1), 3)}
+            [{"text": "" if v is None else f"{v:{form}}", "shade": 0.0 if v is None else round(min(abs(v) / top, 1), 3)}
              for v in row]
             for row in matrix
         ]  # fmt: skip
@@ -86,97 +58,50 @@ def matrices(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def strips(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each metric where its songs lie between the lowest and the highest: the distributions, as places 0 to 1."""
-    protocol, values = next(iter(result["protocols"].items()))
+    """For each metric where its songs lie between the lowest and the highest: the distributions, as places 0 to 1.
+
+    Each has a line of dots for the folder and, where there is one, for the reference.
+    """
+    protocol = next(iter(result["protocols"]))
+    sides = {"folder": result, **({"reference": result["reference"]} if result.get("reference") else {})}
     drawn = []
     for title, name in list(METRICS.items())[:5]:
-        known = {song: row[name] for song, row in values["songs"].items() if row.get(name) is not None}
-        if known:
-            low, high = min(known.values()), max(known.values())
-            width = (high - low) or 1.0
-            dots = [{"song": song, "value": f"{v:.4f}", "x": (v - low) / width} for song, v in known.items()]
-            drawn.append({"title": f"{title}, {protocol}", "low": cell(low), "high": cell(high), "dots": dots})
+        known = {
+            side: {song: row[name] for song, row in scores["protocols"][protocol]["songs"].items()}
+            for side, scores in sides.items()
+        }
+        values = [value for songs in known.values() for value in songs.values() if value is not None]
+        if values:
+            low, width = min(values), (max(values) - min(values)) or 1.0
+            lines = [
+                {"side": side, "dots": [
+                    {"song": song, "value": f"{v:.4f}", "x": (v - low) / width} for song, v in songs.items()
+                    if v is not None
+                ]}
+                for side, songs in known.items()
+            ]  # fmt: skip
+            strip = {"title": f"{title}, {protocol}", "low": cell(low), "high": cell(max(values)), "lines": lines}
+            drawn.append(strip)
     return drawn
 
 
-def encode(path: Path) -> tuple[bytes, int, float]:
-    """A file as FLAC, its sample rate and its seconds; channels are averaged.
+def frechet_rows(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The table of Fréchet distances: `title`, `rows` and `notes`; None where they were not asked for."""
+    if "frechet" not in result:
+        return None
+    # Here and not above: it is rarely asked for.
+    from synctrack.metrics.fad.folders import frechet_cells, frechet_notes
 
-    Raises:
-        InputError: the file cannot be read.
-    """
-    file, buffer = read_channels(path), io.BytesIO()
-    soundfile.write(buffer, np.clip(file.samples.mean(axis=1), -1, 1), file.sample_rate, "PCM_16", format="FLAC")
-    return buffer.getvalue(), file.sample_rate, len(file.samples) / file.sample_rate
-
-
-def choose(order: Sequence[str]) -> list[str]:
-    """The songs in the order in which audio is embedded: worst, best, middle, and so on between."""
-    left, chosen = list(order), []
-    while left:
-        turn = len(chosen) % 3
-        chosen.append(left.pop((0, len(left) - 1, len(left) // 2)[turn]))
-    return chosen
+    distances = result["frechet"]["distances"]
+    rows = {name: frechet_cells(row) for name, row in distances.items()}
+    return {"title": frechet_title(result), "rows": rows, "notes": frechet_notes(distances)}
 
 
-def embed_audio(
-    order: Sequence[str], folder: Layout | None, reference: Layout | None, max_mb: float
-) -> tuple[dict[str, Any], int]:
-    """Song → `stems` and `target`, stem → FLAC in base 64, of the songs that fit into `max_mb` megabytes.
-
-    Returns:
-        The audio, and how many songs were left out.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
-    if folder is None:
-        return {}, len(order)
-    audio, room = {}, max_mb * MEGABYTE
-    for song in choose(order):
-        sides = {"stems": folder, **({"target": reference} if reference else {})}
-        encoded = {
-            side: {stem: encode(files[song])[0] for stem, files in layout.stems.items() if song in files}
-            for side, layout in sides.items()
-        }
-        size = sum(len(data) for stems in encoded.values() for data in stems.values()) * BASE64_GROWTH
-        if size <= room:
-            room -= size
-            audio[song] = {
-                side: {stem: base64.b64encode(data).decode() for stem, data in stems.items()}
-                for side, stems in encoded.items()
-                if stems
-            }
-        elif room < 0.02 * max_mb * MEGABYTE:
-            break
-    return audio, len(order) - len(audio)
-
-
-def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the page's script needs of each song: scores, findings, beats and audio."""
-    protocol, values = next(iter(result["protocols"].items()))
-    entries = []
-    for song in order:
-        row = values["songs"][song]
-        entries.append(
-            {
-                "name": song,
-                "scores": {name: cell(row[name]) for name in ("irs", "cbs", "cbd", "folded_cbs", "folded_cbd")},
-                "onset_synchrony": cell(
-                    result.get("onset_synchrony", {}).get("songs", {}).get(song, {}).get("onset_synchrony")
-                ),
-                "faults": {stem: _fault(found) for stem, found in faults_of(result, song).items()},
-                "beats": {} if protocol == PUBLISHED else result["beats"][protocol][song],
-                "seconds": result["durations"][song],
-                "audio": audio.get(song),
-            }
-        )
-    return entries
-
-
-def _fault(found: Mapping[str, Any]) -> str:
-    if found["finding"] == "offset":
-        return f"{'late' if found['offset_ms'] > 0 else 'early'} by {abs(found['offset_ms']):.0f} ms"
-    if found["finding"] == "drifting":
-        return f"drifting by {found['drift_percent']:+.2f} %"
-    return str(found["finding"])
+def truth_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """The beats against those that are known, as rows of text; none where there are none."""
+    protocols = result.get("truth", {}).get("protocols", {})
+    return [
+        [protocol, stem, *map(cell, measures.values())]
+        for protocol, values in protocols.items()
+        for stem, measures in values["stems"].items()
+    ]

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from synctrack.audio.files import read_channels
-from synctrack.errors import InputError
 from synctrack.metrics.beats.madmom.resampling import INT16_STEPS, resample
 
 SAMPLE_RATE = 44100
@@ -49,12 +48,9 @@ def decode(path: Path) -> Audio:
     """Decode one file.
 
     Raises:
-        InputError: the file is missing, is not audio that libsndfile reads, or holds samples that are not numbers.
+        InputError: as `read_channels`.
     """
-    audio = Audio(*read_channels(path))
-    if not np.isfinite(audio.peak):
-        raise InputError(f"{path}: holds samples that are not numbers")
-    return audio
+    return Audio(*read_channels(path))
 
 
 def as_madmom_reads(audio: Audio) -> np.ndarray:

@@ -1,0 +1,30 @@
+"""The folder of a run, held by its first process for all of them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from synctrack.locks import locked
+
+PROCESSES = ("WORLD_SIZE", "SLURM_NTASKS")
+"""Environment variables in which torchrun and SLURM say how many processes they have started."""
+
+
+@contextmanager
+def held_by_first_process(folder: str | Path) -> Iterator[None]:
+    """Lock a folder against other runs, see `synctrack.locks.locked`; the other processes of this run pass.
+
+    What killed runs left is removed, unless a launcher has started several processes, of which one may write already.
+
+    Raises:
+        InputError: another run holds the folder.
+    """
+    if rank_zero_only.rank != 0:
+        yield
+        return
+    alone = all(os.environ.get(name, "1") == "1" for name in PROCESSES)
+    with locked(folder, clear=alone):
+        yield
