@@ -34,8 +34,9 @@ def _read(entry: Path) -> FileOnsets | None:
         return None
     try:
         with np.load(entry) as kept:
-            duration, peak = (float(value) for value in kept["file"])
-            return FileOnsets(duration, peak, kept["times"], kept["strengths"], kept["chroma"])
+            duration, peak, start = (float(value) for value in kept["numbers"])
+            start = None if np.isnan(start) else start
+            return FileOnsets(duration, peak, kept["times"], kept["strengths"], kept["chroma"], start)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
@@ -44,6 +45,7 @@ def _write(entry: Path, onsets: FileOnsets) -> None:
     arrays = {"times": onsets.times, "strengths": onsets.strengths, "chroma": onsets.chroma}
     try:
         with atomic_path(entry) as temporary, temporary.open("wb") as file:
-            np.savez(file, file=np.array([onsets.duration, onsets.peak]), **arrays)
+            start = np.nan if onsets.start is None else onsets.start
+            np.savez(file, numbers=np.array([onsets.duration, onsets.peak, start]), **arrays)
     except InputError as error:
         raise InputError(f"{error}; set {CACHE_VARIABLE} or use --no-cache") from error
