@@ -118,7 +118,7 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["mode=fly"], "mode: 'fly' must be one of train, validate, test, validate_and_train"),
         (["data.params=3"], "data.params: 3 is not a section"),
         (["data.params.path.stems=[]"], "names no stem; give one or more"),
-        (["data.params.path.stems=[a, a]"], "name each stem once"),
+        (["data.params.path.stems=[a, a]"], "'a' is the name of the stem 'a' too; name each stem once"),
         (["model.params.audio.frames=1000"], "model.params.audio.frames: 1000 is not a multiple of 32"),
         (
             ["model.params.unet.model_channels=100"],

@@ -11,6 +11,8 @@ from synctrack.errors import InputError
 from synctrack.files import changes, write_json
 
 MANIFEST = "manifest.json"
+SONG_FILE = "song.json"
+"""In a song's folder: how it was made."""
 
 
 def installed_versions(*packages: str) -> dict[str, str]:

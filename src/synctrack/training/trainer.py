@@ -19,6 +19,7 @@ from synctrack.training.holding import held_by_first_process
 from synctrack.training.interruption import Signals, resume_command
 from synctrack.training.launching import LOST, lost_process, process_settings
 from synctrack.training.monitoring import SongsPerSecond, loggers
+from synctrack.training.progress import Bar
 from synctrack.training.saving import LAST, VALIDATED, AtomicCheckpointIO, SaveLast
 
 Kind = TypeVar("Kind")
@@ -71,7 +72,7 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool, resume: Path
     validated = Path(config.run_dir) / VALIDATED
     save_last = SaveLast(last, validated, settings.save_checkpoint_every_n_steps, signals)
     # The bar shows the loss, and reading it waits for the GPU: no more often than it is logged.
-    bar = TQDMProgressBar(refresh_rate=settings.log_every_n_steps * settings.accumulate_grad_batches)
+    bar = Bar(settings.log_every_n_steps * settings.accumulate_grad_batches)
     callbacks = [bar, SongsPerSecond(), FiniteGuard(), signals, save_last]
     keeps_best = validate and settings.save_top_k != 0
     if keeps_best:

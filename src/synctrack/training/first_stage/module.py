@@ -107,8 +107,10 @@ class FirstStageModule(pl.LightningModule):
 
     def log_values(self, items: int, **values: torch.Tensor) -> None:
         """Log values of a training batch of `items` as `train/<name>`."""
-        self.log_dict({f"train/{name}": value for name, value in values.items()}, prog_bar=True, batch_size=items)
-        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=items)
+        self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=items)
+        # A tensor of the CPU: the logger would put a number on the GPU, and wait for it.
+        rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
+        self.log("train/learning_rate", rate, batch_size=items)
 
     def on_validation_epoch_start(self) -> None:
         # Apple's GPUs know no float64.
