@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 	$(BIN)/synctrack generate --out runs/demo/twenty_seconds --bpm 110 --seconds 20
 	$(BIN)/synctrack generate --out runs/demo/loop --bpm 100 --bars 2 --loop
 	$(BIN)/python train_synctrack.py --config config/synctrack_train.yaml config/demo.yaml
-	$(BIN)/synctrack score runs/demo/songs --reference runs/demo/data/test
+	$(BIN)/synctrack score runs/demo/songs --reference runs/demo/data/test --json runs/demo/scores.json
 	@echo "Listen to the songs in runs/demo/songs: each folder holds bass, drums, guitar, piano and their mix; music of"
 	@echo "the data set is in runs/demo/data/test. Steered songs are in runs/demo/tempo (96 BPM), runs/demo/piano_for_drums,"
 	@echo "runs/demo/twenty_seconds and runs/demo/loop. The training's run is runs/demo/synctrack."

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from synctrack.audio.mel import AudioFormat, LogMel
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 from synctrack.metrics.bootstrap import bootstrap_interval
 from synctrack.metrics.cbs import WINDOW_SIZE, window_beat_ratio
 

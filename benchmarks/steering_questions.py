@@ -46,14 +46,22 @@ def click(world: World, index: int) -> dict[str, float]:
 
 
 def nothing(world: World, index: int) -> dict[str, float]:
-    """Nothing given."""
+    """Nothing given: the song's tempo is drawn by its seed."""
     return {"cbs": world.cbs(world.model.generate(seed=index)), "data": world.data_cbs(index)}
 
 
-def accompaniment(world: World, index: int, kept: tuple[str, ...], model: SyncTrack) -> dict[str, float]:
+def nothing_told(world: World, index: int) -> dict[str, float]:
+    """Nothing given, and the model told nothing either."""
+    return {"cbs": world.cbs(world.model.generate(seed=index, beats="none")), "data": world.data_cbs(index)}
+
+
+def accompaniment(
+    world: World, index: int, kept: tuple[str, ...], model: SyncTrack, beats: str | None = None
+) -> dict[str, float]:
     """Some stems of a groove given, the others asked for."""
     groove = world.groove(index)
-    song = model.generate(seed=index, given={stem: groove.stems[stem] for stem in kept}, seconds=world.seconds)
+    given = {stem: groove.stems[stem] for stem in kept}
+    song = model.generate(seed=index, given=given, seconds=world.seconds, beats=beats)
     return {"cbs": world.cbs(song), "data": world.data_cbs(index)}
 
 
@@ -63,6 +71,14 @@ def drums(world: World, index: int) -> dict[str, float]:
 
 def others(world: World, index: int) -> dict[str, float]:
     return accompaniment(world, index, ("bass", "guitar", "piano"), world.model)
+
+
+def drums_alone(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("drums",), world.model, "none")
+
+
+def others_alone(world: World, index: int) -> dict[str, float]:
+    return accompaniment(world, index, ("bass", "guitar", "piano"), world.model, "none")
 
 
 def drums_replaced(world: World, index: int) -> dict[str, float]:
@@ -122,18 +138,22 @@ def long(world: World, index: int) -> dict[str, float]:
     }
 
 
-def extension(world: World, index: int, model: SyncTrack | None = None) -> dict[str, float]:
+def extension(world: World, index: int, model: SyncTrack | None = None, beats: str | None = None) -> dict[str, float]:
     """What follows a real song, against the grid of what went before."""
     rate, seconds = world.model.sample_rate, world.seconds
     groove = world.groove(index, 2 * seconds)
     length = round(seconds * rate)
     song = Song({stem: wave[:length] for stem, wave in groove.stems.items()}, rate)
-    new = (model or world.model).generate(seed=index, original=song, extend=seconds)
+    new = (model or world.model).generate(seed=index, original=song, extend=seconds, beats=beats)
     values = {}
     for name, mix in (("f", new.mix), ("data", sum(groove.stems.values()))):
         times = tracked({"mix": mix}, rate)["mix"]
         values[name] = best_level_f_measure(times[times >= seconds], groove.beats[groove.beats >= seconds])
     return values
+
+
+def extension_alone(world: World, index: int) -> dict[str, float]:
+    return extension(world, index, beats="none")
 
 
 def extension_replaced(world: World, index: int) -> dict[str, float]:
@@ -145,15 +165,26 @@ def loop(world: World, index: int) -> dict[str, float]:
     rate, groove = world.model.sample_rate, world.groove(index)
     bars = max(1, round(world.seconds * groove.bpm / 60 / groove.meter))
     song = world.model.generate(seed=index, bpm=groove.bpm, meter=groove.meter, bars=bars, loop=True)
-    rises = flux(np.concatenate([song.mix, song.mix]), rate)
-    seam = song.num_samples // 160
-    inside = np.r_[rises[8 : seam - 8]]
-    # A loop begins on a downbeat, where a jump is music: what comes before the beat must not jump.
+    seam, percentile = _rise_at_the_middle(np.concatenate([song.mix, song.mix]), rate)
+    # A loop begins on a downbeat, where a rise is music: a groove that plays on over as many bars has one as well.
+    played = world.groove(index, 3 * world.seconds)
+    begin, end = (round(played.downbeats[number] * rate) for number in (0, 2 * bars))
+    data_seam, data_percentile = _rise_at_the_middle(np.sum(list(played.stems.values()), axis=0)[begin:end], rate)
     return {
-        "seam": rises[seam - 2 : seam + 3].max() <= max(np.percentile(inside, 95), rises[seam + 8 :].max()),
-        "percentile": float((inside < rises[seam - 2 : seam + 3].max()).mean()),
+        "seam": seam,
+        "data_seam": data_seam,
+        "percentile": percentile,
+        "data_percentile": data_percentile,
         "exact": song.num_samples == round(bars * groove.meter * 60 / groove.bpm * rate),
     }
+
+
+def _rise_at_the_middle(wave: np.ndarray, rate: int) -> tuple[bool, float]:
+    """Whether the flux in the middle of a song is within that of its inside, and its quantile of the first half's."""
+    rises = flux(wave, rate)
+    middle = len(wave) // 2 // 160
+    here, inside = rises[middle - 2 : middle + 3].max(), rises[8 : middle - 8]
+    return bool(here <= max(np.percentile(inside, 95), rises[middle + 8 :].max())), float((inside < here).mean())
 
 
 def separation(world: World, index: int) -> dict[str, float]:
@@ -203,7 +234,8 @@ QUESTIONS = {
     ),
     "drums": _share("others for given drums", drums, ("drums",), "≥ 0.9"),
     "others": _share("drums for given bass, guitar, piano", others, MELODIC, "≥ 0.75"),
-    "nothing": _share("nothing given", nothing, (), "≥ 0.6"),
+    "nothing": _share("nothing given, a tempo drawn by the seed", nothing, (), "≥ 0.6"),
+    "nothing_told": _share("nothing given, no tempo either", nothing_told, (), "reported"),
     "click": Question("click only", click, [Measure("corrected CBS", "cbs", "at least the data's", data="data")]),
     "take": Question(
         "another take of the piano, bars 5 to 8",
@@ -221,8 +253,8 @@ QUESTIONS = {
         "loop",
         loop,
         [
-            Measure("no jump at the seam above those inside", "seam", "1"),
-            Measure("flux at the seam, quantile of the inside", "percentile"),
+            Measure("no rise at the seam above those inside", "seam", "1", data="data_seam"),
+            Measure("flux at the seam, quantile of the inside", "percentile", data="data_percentile"),
             Measure("exact number of samples", "exact", "1"),
         ],
     ),
@@ -253,6 +285,11 @@ QUESTIONS = {
             Measure("corrected CBS of the best", "best", data="first"),
             Measure("difference", "difference", "above 0"),
         ],
+    ),
+    "drums_alone": _share("no beats detected: others for given drums", drums_alone, ("drums",), "reported"),
+    "others_alone": _share("no beats detected: drums for the others", others_alone, MELODIC, "reported"),
+    "extension_alone": Question(
+        "no beats detected: extension", extension_alone, [Measure("F of the beats on its grid", "f", data="data")]
     ),
     "drums_replaced": _share("replacement: others for given drums", drums_replaced, ("drums",), "reported"),
     "others_replaced": _share("replacement: drums for the others", others_replaced, MELODIC, "reported"),

@@ -1,200 +1,158 @@
-"""The paper's ablation at small scale: the same training with and without each of SyncTrack's parts, then scored.
+"""What SyncTrack's parts are worth, at a size that anyone can repeat: trainings with and without each, measured alike.
 
-    python experiments/ablation.py --config config/synctrack_train.yaml config/demo.yaml [more.yaml ...] [key=value ...]
-        --steps N --clips M [--out runs/ablation]
+    python experiments/ablation.py [key=value ...] [--variants full no_global_attention ...] [--seeds 0 1]
+        [--stop-at 500] [--out runs/ablation]
 
-Trains four randomly initialised models with train_synctrack.py, with the same steps, data and seed, each in its own
-folder below --out, and generates M clips with each by eval_synctrack.py, where config/synctrack_eval.yaml replaces the
-first file. A command that was stopped resumes when it is run again. Prints a table of the rhythm metrics with their
-95 % intervals, of the share of stems that are classified correctly (stem_identity.py) and of the validation loss, and
-below it the paper's numbers. The table is also in ablation.md; all results, including chance levels, in ablation.json.
+Makes grooves and their latents, trains every variant from random weights on the same data, in the same order and with
+the same noise, and measures it at each of --steps: clips from its EMA weights, compared with data that was held back.
+Last, `full` generates with DDIM and DPM-Solver++ by several numbers of calls. experiments/README.md says what for, how
+and with which result.
+
+A command that was stopped, however, resumes when it is run again, with other --variants, --seeds or --stop-at too; what
+is measured is in `measured/` of each training. After each measurement, ablation.json, ablation.csv, ablation.md and
+ablation.png in --out hold all that is there so far.
 """
 
 import argparse
-import csv
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from stem_identity import clip_format, read_clips
-from synctrack.checkpoint.files import read_file
-from synctrack.config import Config, add_config_arguments, config_of
+from ablation_measures import Reference, Sampling, drop_clips, generate, losses, measure_clips, measurement
+from ablation_report import write_report
+from ablation_setup import EPSILON, FULL, VARIANTS, Setup, make_data, only_run
+from ablation_training import train_to
+from synctrack import SyncTrack
 from synctrack.errors import InputError, run_command
-from synctrack.files import atomic_path, changes, write_json
-from synctrack.metrics.score import score_folder
-from synctrack.metrics.stem_identity import share, train
 
-ROOT = Path(__file__).resolve().parents[1]
-EVAL_CONFIG = ROOT / "config" / "synctrack_eval.yaml"
-MODELS = {
-    "full": "full",
-    "no_global_attention": "without global attention",
-    "no_time_attention": "without time-specific attention",
-    "no_instrument_prior": "without instrument prior",
-}
-"""Folder, and name of the overlay in config/ablations, of each model -> its name in the table."""
-METRICS = {"IRS ↓": "avg_interval_std", "CBS ↑": "mean_beat_ratio", "CBD ↓": "avg_error"}
-PROTOCOLS = ("paper", "corrected")
-PAPER = {
-    "full": ("1.26", "0.125", "0.487"),
-    "without global attention": ("~1.8", "~0.14", "~0.45"),
-    "without time-specific attention": ("~1.6", "~0.13", "~0.46"),
-    "without instrument prior": ("~1.4", "~0.13", "~0.47"),
-    "data": ("-", "0.049", "0.592"),
-}
-"""FAD, IRS and CBS of the paper; ~ marks what is known to that precision only."""
-NOTES = """\
-In brackets: 95 % interval over clips. data: the segments of the test set. chance: their stems, re-paired at random so
-that no two come from one clip. stems named: share of stems that a classifier trained on the training data classifies
-correctly; without the prior nothing distinguishes the stems, so that their order is random. silent: silent stems, which
-the rhythm metrics leave out."""
-PAPER_NOTES = """\
-The paper's own ablation, for comparison of the order alone: full-size model, 320 000 steps, Slakh2100, protocol `paper`
-(~ marks rounded values). Levels do not compare with those above."""
+SAMPLER = "dpmpp_2m_sde"
+SAMPLERS = ("ddim", SAMPLER)
+SAMPLER_CALLS = (5, 10, 20, 50)
+"""What is compared with the weights of `full` after its last step."""
 
 
-def run_script(script: str, files: Sequence[object], pairs: Sequence[str]) -> None:
-    """Run train_synctrack.py or eval_synctrack.py; its output is printed."""
-    command = [sys.executable, ROOT / script, "--config", *files, *pairs]
-    status = subprocess.run([str(part) for part in command], check=False).returncode
-    if status:
-        raise InputError(f"{script} ended with status {status}, see its output above; run this command again to resume")
+@dataclass(frozen=True)
+class Part:
+    """One measurement.
+
+    Attributes:
+        kind: `step` of the variants' tables, `sampler` of the comparison of samplers.
+    """
+
+    variant: str
+    seed: int
+    step: int
+    how: Sampling
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """Of its file and of its clips' folder."""
+        return f"step_{self.step:05d}" if self.kind == "step" else f"{self.how.sampler}_{self.how.calls:03d}"
+
+    def __str__(self) -> str:
+        how = f"{self.how.calls} calls of {self.how.sampler}"
+        return f"{VARIANTS[self.variant]}, seed {self.seed}, step {self.step}, {how}"
 
 
-def clips_are_complete(folder: Path, steps: int, clips: int) -> bool:
-    """Whether all requested clips of a model exist, generated with the weights of this number of steps."""
-    path = folder / "generated" / "manifest.json"
-    if not path.is_file():
-        return False
-    manifest = json.loads(path.read_text())
-    if not manifest["complete"] or manifest["checkpoint"]["step"] != steps:
-        return False
-    return manifest["config"]["evaluation"]["clips"] >= clips
+def parts_of(setup: Setup, variants: list[str], seeds: list[int], stop_at: float, samplers: bool) -> list[Part]:
+    """What is to be measured, in order: seed by seed, variant by variant, then the samplers."""
+    usual = Sampling(SAMPLER, setup.calls)
+    steps = [step for step in setup.steps if step <= stop_at]
+    parts = [Part(variant, seed, step, usual, "step") for seed in seeds for variant in variants for step in steps]
+    if samplers and FULL in variants and steps[-1] == setup.steps[-1]:
+        compared = [Sampling(sampler, calls) for sampler in SAMPLERS for calls in SAMPLER_CALLS]
+        parts += [Part(FULL, seeds[0], steps[-1], how, "sampler") for how in compared if how != usual]
+    return parts
 
 
-def make_clips(folder: Path, overlay: list[Path], arguments: argparse.Namespace) -> None:
-    """Train a model in `folder` and generate its clips, except for what is complete."""
-    if clips_are_complete(folder, arguments.steps, arguments.clips):
-        return
-    files, pairs = arguments.files, arguments.pairs
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file() or read_file(last).step < arguments.steps:
-        limits = [f"trainer.max_steps={arguments.steps}", "trainer.max_epochs=-1"]
-        start = ["model.params.ckpt_path=null", f"trainer.resume={'last' if last.is_file() else 'null'}"]
-        own = ["mode=train", f"run_dir={folder}", *limits, *start]
-        run_script("train_synctrack.py", [*files, *overlay], [*pairs, *own])
-    source = [f"model.params.ckpt_path={last}", "data.params.path.latents=null"]
-    out = [f"evaluation.out={folder / 'generated'}", f"evaluation.clips={arguments.clips}", "evaluation.score=false"]
-    run_script("eval_synctrack.py", [EVAL_CONFIG, *files[1:], *overlay], [*pairs, "mode=test", *source, *out])
+def measure(part: Part, setup: Setup, reference: Reference, lock: int) -> None:
+    """Train as far as it is needed, generate clips and measure them, unless that is done already."""
+    folder = setup.folder(part.variant, part.seed)
+    clips = folder / "clips" / part.name
+    prediction = EPSILON if part.variant == EPSILON else setup.config.model.params.diffusion.prediction
+    settings = {"variant": part.variant, "seed": part.seed, "step": part.step, "kind": part.kind}
+    settings |= {"prediction": prediction, **asdict(part.how), "clips": setup.clips}
+
+    def found() -> dict:
+        model = SyncTrack.from_pretrained(train_to(setup, part.variant, part.seed, part.step, lock))
+        generate(model, clips, setup.clips, part.seed, part.how, part.name)
+        measured = measure_clips(clips, reference)
+        measured["values"]["loss"] = losses(model, setup).tolist()
+        return measured
+
+    measurement(folder / "measured" / f"{part.name}.json", settings, found)
+    drop_clips(clips, setup.clips)
+    write_report(setup)
 
 
-def last_logged(folder: Path, name: str) -> float | None:
-    """The last value of `name` in a run's CSV logs; a resumed run has several."""
-    values = {}
-    for file in folder.glob("csv/version_*/metrics.csv"):
-        with file.open(newline="") as lines:
-            values |= {int(row["step"]): float(row[name]) for row in csv.DictReader(lines) if row.get(name)}
-    return values[max(values)] if values else None
+def measure_data(setup: Setup, reference: Reference) -> None:
+    """Measure the data that was held back; Fréchet distances are those of training data to it."""
+
+    def found() -> dict:
+        return measure_clips(reference.folder("valid"), reference, reference.folder("train"))
+
+    measurement(setup.out / "data_clips" / "data.json", {"clips": setup.clips}, found)
 
 
-def score(out: Path, config: Config) -> dict[str, Any]:
-    """Title -> rhythm scores, stem shares and validation loss of each model, and of the data."""
-    paths = config.data.params.path
-    stems, generated = paths.stems, {title: out / name / "generated" for name, title in MODELS.items()}
-    targets = generated["full"] / "targets"
-    audio = clip_format(targets)
-    classifier = train(read_clips(paths.train_data, stems, audio), stems, audio)
-    rows = {}
-    for title, folder in {**generated, "data": targets}.items():
-        named = share(classifier, read_clips(folder, stems, audio), stems, audio)
-        loss = None if title == "data" else last_logged(folder.parent, "val/loss_ema")
-        rows[title] = {**score_folder(folder), "stems_named": named, "val_loss_ema": loss}
-    counts = {row["stems_named"]["clips"] for row in rows.values()}
-    if len(counts) > 1:
-        raise InputError(f"{out}: its models have {min(counts)} to {max(counts)} clips; ask for the most with --clips")
-    return rows
+def run(setup: Setup, parts: list[Part]) -> None:
+    """Do what is missing of all parts."""
+    setup.claim()
+    with only_run(setup.out) as lock:
+        make_data(setup)
+        reference = Reference(setup)
+        measure_data(setup, reference)
+        for number, part in enumerate(parts, 1):
+            print(f"[{number}/{len(parts)}] {part}", flush=True)
+            measure(part, setup, reference, lock)
+    print((setup.out / "ablation.md").read_text(), end="")
+    print(f"written: {', '.join(str(setup.out / f'ablation.{kind}') for kind in ('json', 'csv', 'md', 'png'))}")
 
 
-def cell(value: float | None, interval: Sequence[float | None] = (None,), form: str = ".3f") -> str:
-    if value is None:
-        return "-"
-    bounds = "" if None in interval else f" ({' to '.join(format(bound, form) for bound in interval)})"
-    return f"{value:{form}}{bounds}"
+def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The command's arguments, within their bounds."""
+    add = parser.add_argument
+    add("--variants", nargs="+", default=list(VARIANTS), metavar="NAME", help=", ".join(VARIANTS))
+    add("--seeds", type=int, nargs="+", default=[0], help="of the trainings (default: 0)")
+    add("--stop-at", type=int, help="train and measure up to this step; the rest can follow")
+    add("--no-samplers", action="store_true", help="without the comparison of samplers")
+    add("--out", type=Path, default=Path("runs/ablation"), help="folder (default: %(default)s)")
+    add("--steps", type=int, nargs="+", default=[500, 1000, 1500, 2000, 2500], help="to measure at (500 to 2500)")
+    add("--clips", type=int, default=64, help="to measure at each step (default: %(default)s)")
+    add("--calls", type=int, default=20, help="of the U-Net for a clip (default: %(default)s)")
+    add("--songs", type=int, default=240, help="grooves to train on (default: %(default)s)")
+    add("--batch-size", type=int, default=8, help="songs of a step (default: %(default)s)")
+    add("--devices", type=int, default=2, help="processes that train together (default: %(default)s)")
+    add("--accelerator", default="cpu", help="where they do: cpu, cuda, mps (default: %(default)s)")
+    add("overrides", nargs="*", metavar="key=value", help="of the configuration, for all variants")
+    arguments = parser.parse_intermixed_args()
+    _check(arguments)
+    return arguments
 
 
-def table(rows: dict[str, Any]) -> str:
-    """The result of `score` as a table, with a row for chance."""
-    names = [(protocol, metric) for protocol in PROTOCOLS for metric in METRICS.values()]
-    lines = [["", *(f"{title} {protocol}" for protocol in PROTOCOLS for title in METRICS)]]
-    lines[0] += ["stems named ↑", "silent", "val/loss_ema"]
-    for title, row in rows.items():
-        of, named = row["protocols"], row["stems_named"]
-        scores = [cell(of[protocol][metric], of[protocol]["interval_95"][metric]) for protocol, metric in names]
-        stems = [cell(named["share"], named["interval_95"], ".0%"), str(named["silent"])]
-        lines.append([title, *scores, *stems, cell(row["val_loss_ema"], form=".4f")])
-    of = rows["data"]["protocols"]
-    floors = [cell(of[protocol]["chance_floor"].get(metric)) for protocol, metric in names]
-    lines.append(["chance", *floors, f"{1 / len(rows['data']['stems_named']['stems']):.0%}", "-", "-"])
-    return aligned(lines)
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first the heading, as a Markdown table in even columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    form = " | ".join(["{:<{}}", *["{:>{}}"] * (len(widths) - 1)])
-    cells = (
-        [item for pair in zip(line, widths, strict=True) for item in pair] for line in [lines[0], rule, *lines[1:]]
-    )
-    return "\n".join(f"| {form.format(*pairs)} |" for pairs in cells)
-
-
-def describe(rows: dict[str, Any], steps: int) -> str:
-    """The content of ablation.md."""
-    clips = rows["data"]["counts"]["songs"]
-    title = f"Each model trained for {steps} steps from random weights; {clips} clips."
-    paper = aligned([["", "FAD ↓", "IRS ↓", "CBS ↑"], *([name, *values] for name, values in PAPER.items())])
-    return "\n\n".join([title, table(rows), NOTES, PAPER_NOTES, paper]) + "\n"
-
-
-def claim(out: Path, settings: dict[str, Any]) -> None:
-    """Check that the content of `out` was created with these settings, or write them there."""
-    path = out / "settings.json"
-    if not path.is_file():
-        write_json(path, settings)
-        return
-    changed = changes(json.loads(path.read_text()), settings)
-    if changed:
-        raise InputError(f"{out}: holds an ablation with other settings ({changed}); choose another --out")
+def _check(arguments: argparse.Namespace) -> None:
+    for name in ("clips", "calls", "songs", "batch_size", "devices"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')}: {getattr(arguments, name)} is not 1 or more")
+    if arguments.batch_size % arguments.devices:
+        raise InputError(f"--batch-size: {arguments.batch_size} songs do not divide among {arguments.devices} devices")
+    if unknown := [name for name in arguments.variants if name not in VARIANTS]:
+        raise InputError(f"--variants: {unknown[0]!r} must be one of {', '.join(VARIANTS)}")
+    if min(arguments.steps) < 1 or min(arguments.seeds) < 0:
+        raise InputError("--steps, --seeds: steps are 1 or more, seeds 0 or more")
+    if arguments.stop_at is not None and arguments.stop_at < min(arguments.steps):
+        raise InputError(f"--stop-at: {arguments.stop_at} is before the first of --steps, {min(arguments.steps)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_config_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="folder (default: %(default)s)")
-    parser.add_argument("--steps", type=int, required=True, help="of training, for each model")
-    parser.add_argument("--clips", type=int, required=True, help="to generate with each model; more can follow")
-    arguments = parser.parse_args()
-    if min(arguments.steps, arguments.clips) < 1:
-        raise InputError(f"--steps {arguments.steps} --clips {arguments.clips}: give 1 or more of each")
-    config = config_of(arguments.config, arguments.overrides)
-    given = [*arguments.config, *arguments.overrides]
-    arguments.files, arguments.pairs = ([item for item in given if ("=" in item) == pair] for pair in (False, True))
-    settings = {name: getattr(arguments, name) for name in ("files", "pairs", "steps")}
-    claim(arguments.out, settings)
-    for name, title in MODELS.items():
-        print(f"{title}: {arguments.out / name}", flush=True)
-        overlay = [] if name == "full" else [ROOT / "config" / "ablations" / f"{name}.yaml"]
-        make_clips(arguments.out / name, overlay, arguments)
-    rows = score(arguments.out, config)
-    text = describe(rows, arguments.steps)
-    with atomic_path(arguments.out / "ablation.md") as temporary:
-        temporary.write_text(text)
-    write_json(arguments.out / "ablation.json", {"settings": settings, "models": rows, "paper": PAPER})
-    print(f"\n{text}\nwritten: {arguments.out / 'ablation.md'}, {arguments.out / 'ablation.json'}")
+    given = vars(arguments_of(parser))
+    sizes = {name: given[name] for name in ("out", "songs", "clips", "calls", "batch_size", "devices", "accelerator")}
+    setup = Setup(**sizes, steps=tuple(sorted(set(given["steps"]))), pairs=tuple(given["overrides"]))
+    stop_at = math.inf if given["stop_at"] is None else given["stop_at"]
+    variants = [name for name in VARIANTS if name in given["variants"]]
+    seeds = list(dict.fromkeys(given["seeds"]))
+    run(setup, parts_of(setup, variants, seeds, stop_at, not given["no_samplers"]))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from synctrack.config import Config, add_config_arguments, config_of
 from synctrack.data.dataset import StemDataset
 from synctrack.errors import InputError, run_command
 from synctrack.files import write_json
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 from synctrack.metrics.summary import SILENCE_PEAK
 from synctrack.models.latent_diffusion import build_vocoder
 from synctrack.models.vae import VAE

@@ -13,7 +13,7 @@ import soundfile
 
 from synctrack.errors import run_command
 from synctrack.metrics.beats.folders import track_folder
-from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+from synctrack.metrics.beats.trackers import DEFAULT_TRACKER, TRACKERS, make_tracker
 from synctrack.metrics.irs import irs
 
 SAMPLE_RATE = 16000
@@ -61,7 +61,7 @@ def measure(tracker: str, files: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0])
+    parser.add_argument("--tracker", choices=TRACKERS, default=DEFAULT_TRACKER)
     parser.add_argument("--files", type=int, default=24, help="of each kind and length (default: %(default)s)")
     arguments = parser.parse_args()
     measure(arguments.tracker, arguments.files)

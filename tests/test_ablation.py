@@ -1,189 +1,145 @@
-"""experiments/stem_identity.py names stems as it should, and experiments/ablation.py compares four models with it."""
+"""experiments/ablation.py as a command: it trains, measures, resumes what was stopped, and refuses other settings."""
 
 import json
-import shutil
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import ablation
-import stem_identity
-from helpers.commands import ROOT, run_in
-from helpers.small_model import SMALL_KEYS, STEMS
-from synctrack.audio.files import write_wav
-from synctrack.audio.mel import AudioFormat
+import ablation_measures
+import ablation_setup
+import ablation_training
+from helpers.commands import ROOT
 from synctrack.config import load_config
-from synctrack.data.sources.grooves import write_grooves
-from synctrack.metrics.stem_identity import features, share, train
+from synctrack.errors import InputError
+from synctrack.metrics.score import score_folder
+from synctrack.training.run import train
 
-pytestmark = pytest.mark.medium
-
-AUDIO = AudioFormat(frames=512)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """Grooves for training in `train`, others in `test`, and those of `test` as stem folders in `clips`."""
-    folder = tmp_path_factory.mktemp("stems")
-    write_grooves(folder / "train", 8, 2.1 * AUDIO.segment_seconds, AUDIO.sample_rate, seed=0, workers=0)
-    write_grooves(folder / "test", 6, 1.1 * AUDIO.segment_seconds, AUDIO.sample_rate, seed=1, workers=0)
-    for number, clip in enumerate(stem_identity.read_clips(folder / "test", STEMS, AUDIO)):
-        for i, wave in enumerate(clip):
-            write_wav(folder / "clips" / f"stem_{i}" / f"{number}.wav", wave, AUDIO.sample_rate)
-    return folder
+TINY = ["model.params.audio.frames=128", "model.params.unet.prior_channels=32", "data.params.num_workers=0"]
+TINY += ["model.params.unet.channel_mult=[1,1]", "model.params.unet.attention_resolutions=[2]"]
+CLIPS = 5
+SIZES = ["--steps", "1", "2", "--clips", CLIPS, "--calls", "1", "--songs", "2", "--batch-size", "2", "--devices", "1"]
+CONTROL = "no_cross_stem_attention"
 
 
-@pytest.fixture(scope="module")
-def classifier(data):
-    return train(stem_identity.read_clips(data / "train", STEMS, AUDIO), STEMS, AUDIO)
+def run(out: Path, *options: object, keys: tuple[str, ...] = ()) -> None:
+    """The command in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, "argv", ["ablation.py", *TINY, *keys, *map(str, SIZES), "--out", str(out), *map(str, options)]
+        )
+        ablation.main()
 
 
-def named(classifier, clips) -> dict:
-    return share(classifier, clips, STEMS, AUDIO)
-
-
-def read(folder: Path) -> list[np.ndarray]:
-    return list(stem_identity.read_clips(folder, STEMS, AUDIO))
-
-
-def test_gain_does_not_change_the_features(data):
-    for wave in read(data / "test")[0]:
-        plain = features(wave, AUDIO)
-        for gain in (0.01, 3.0, -1.0):
-            np.testing.assert_allclose(features(np.float32(gain) * wave, AUDIO), plain, atol=1e-3)
-
-
-def test_held_out_stems_are_classified_correctly(classifier, data):
-    result = named(classifier, read(data / "test"))
-    assert result["share"] >= 0.9
-    assert result["clips"] == 6
-    assert result["silent"] == 0
-    assert np.sum(result["confusion"], axis=1).tolist() == 4 * [6]
-
-
-def test_clips_read_from_stem_folders_equal_their_data(classifier, data):
-    assert stem_identity.clip_format(data / "clips") == AUDIO
-    assert stem_identity.clip_format(data / "test") == AudioFormat()
-    np.testing.assert_allclose(np.stack(read(data / "clips")), np.stack(read(data / "test")), atol=2**-15)
-
-
-def test_faint_noise_does_not_decide(classifier, data):
-    generator = np.random.default_rng(0)
-    noisy = [
-        clip + generator.normal(0, 0.03 * clip.std(), clip.shape).astype(np.float32) for clip in read(data / "test")
-    ]
-    assert named(classifier, noisy)["share"] >= 0.9
-
-
-def test_permuted_stems_are_misclassified(classifier, data):
-    right = named(classifier, read(data / "test"))["stems"]
-    swapped = named(classifier, [clip[[1, 0, 2, 3]] for clip in read(data / "test")])
-    assert swapped["stems"]["bass"] <= 0.1
-    assert swapped["stems"]["drums"] <= 0.1
-    assert swapped["stems"]["piano"] == right["piano"]
-    assert named(classifier, [np.roll(clip, 1, axis=0) for clip in read(data / "test")])["share"] <= 0.1
-
-
-def test_silence_is_misclassified_and_noise_is_assigned_to_one_stem(classifier):
-    samples = AUDIO.segment_samples
-    noise = np.random.default_rng(0).normal(0, 0.1, (2, 4, samples)).astype(np.float32)
-    assert named(classifier, noise)["share"] == pytest.approx(0.25)
-    silence = named(classifier, np.zeros((2, 4, samples), np.float32))
-    assert silence["share"] == 0
-    assert silence["silent"] == 8
-    assert silence["confusion"] == 4 * [[0, 0, 0, 0, 2]]
-    assert np.isfinite(features(np.zeros(samples, np.float32), AUDIO)).all()
-
-
-def test_the_command_prints_both_shares(data, tmp_path):
-    folders = ["--data", data / "train", "--held-back", data / "test", "--folder", data / "clips"]
-    printed = run_in(tmp_path, "experiments/stem_identity.py", *folders, "--json", "named.json").stdout
-    assert printed.count("classified correctly, chance 25%; 6 clips x 4 stems, 0 silent") == 2
-    results = json.loads((tmp_path / "named.json").read_text())
-    assert list(results) == ["held-back data", "generated"]
-    assert results["generated"]["share"] >= 0.9
-
-
-def test_wrong_folders_are_named(data, fail):
-    folders = ["--data", data / "train", "--held-back", data / "test", "--folder"]
-    line = fail("experiments/stem_identity.py", *folders, data / "clips", "--stems", "bass", "drums")
-    assert line == f"error: {data / 'clips'}: has 6 clips of 4 stems, not of 2; see --stems"
-    line = fail("experiments/stem_identity.py", *folders, "gone")
-    assert line == "error: gone: is not a folder; name one of generated stems, or a data set"
-
-
-def example_row(irs: float | None) -> dict:
-    """A row of scores; IRS and its interval are given, all other values are fixed."""
-    values = {"avg_interval_std": irs, "mean_beat_ratio": 0.5, "avg_error": 0.2}
-    values["interval_95"] = {"avg_interval_std": [irs and irs / 2, irs and irs * 2]}
-    values["interval_95"] |= {"mean_beat_ratio": (0.4, 0.6), "avg_error": (0.1, 0.3)}
-    values["chance_floor"] = {"mean_beat_ratio": 0.41, "avg_error": None}
-    share = {"share": 0.75, "interval_95": (0.7, 0.8), "stems": dict.fromkeys(STEMS, 0.75), "silent": 2}
-    return {"protocols": {"paper": values, "corrected": values}, "stems_named": share, "val_loss_ema": None}
-
-
-def test_table_is_aligned_and_shows_all_values():
-    rows = {"full": example_row(0.1) | {"val_loss_ema": 0.12345}, "without global attention": example_row(None)}
-    lines = ablation.table(rows | {"data": example_row(0.05)}).splitlines()
-    assert len({len(line) for line in lines}) == 1
-    heading, _, full, without, data, chance = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
-    assert heading[1:5] == ["IRS ↓ paper", "CBS ↑ paper", "CBD ↓ paper", "IRS ↓ corrected"]
-    assert full[:3] == ["full", "0.100 (0.050 to 0.200)", "0.500 (0.400 to 0.600)"]
-    assert full[7:] == ["75% (70% to 80%)", "2", "0.1235"]
-    assert [without[i] for i in (0, 1, 9)] == ["without global attention", "-", "-"]
-    assert data[0] == "data"
-    assert chance == ["chance", "-", "0.410", "-", "-", "0.410", "-", "25%", "-", "-"]
-
-
-def test_last_logged_value_is_that_of_the_resumed_run(tmp_path):
-    for part, rows in enumerate(["1,0.5,\n3,,0.9\n", "5,0.4,\n7,,0.7\n8,0.3,\n"]):
-        log = tmp_path / "csv" / f"version_{part}" / "metrics.csv"
-        log.parent.mkdir(parents=True)
-        log.write_text("step,train/loss,val/loss_ema\n" + rows)
-    assert ablation.last_logged(tmp_path, "val/loss_ema") == 0.7
-    assert ablation.last_logged(tmp_path / "csv", "val/loss_ema") is None
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.slow
-def test_four_small_models_are_trained_and_scored_once(grooves, tmp_path, monkeypatch):
+def test_stopped_ablation_resumes_where_it_was_and_tells_what_it_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
-    paths = [f"data.params.path.{split}_data={grooves / split}" for split in ("train", "valid")]
-    first_stage = ["run_dir=vae", "trainer.max_steps=2", "trainer.validation_every_n_steps=2"]
-    crop = "first_stage={crop_frames: 16, learning_rate: 1e-3}"
-    vae_config, config = ROOT / "config" / "vae_train.yaml", ROOT / "config" / "synctrack_train.yaml"
-    run_in(tmp_path, "train_first_stage.py", "--config", vae_config, *SMALL_KEYS, *paths, *first_stage, crop)
-    keys = [*SMALL_KEYS, *paths, "model.params.vae_ckpt_path=vae/checkpoints/last.ckpt", "evaluation.steps=2"]
-    keys += ["model.params.vocoder_ckpt_path=null", "trainer.validation_every_n_steps=1", "validation.clips=0"]
+    monkeypatch.setattr(ablation_measures, "KEPT_CLIPS", CLIPS)
+    out, trained = tmp_path / "out", []
 
-    def run(steps: int, check: bool = True):
-        limits = ["--out", "out", "--steps", steps, "--clips", 2]
-        return run_in(tmp_path, "experiments/ablation.py", "--config", config, *keys, *limits, check=check)
+    def train_here(files: list[Path], pairs: list[str], devices: int, lock: int) -> None:
+        values = dict(pair.split("=", 1) for pair in pairs)
+        trained.append((Path(values["run_dir"]).parent.name, values["trainer.max_steps"], values["trainer.resume"]))
+        train(load_config(files, pairs))
 
-    out = tmp_path / "out"
-    stopped = ["run_dir=out/full", "trainer.max_steps=1", "model.params.ckpt_path=null"]
-    run_in(tmp_path, "train_synctrack.py", "--config", config, *keys, *stopped)
-    first = run(2)
-    assert (out / "full" / "csv" / "version_1").is_dir()
-    assert "| without time-specific attention" in first.stdout
-    assert (out / "ablation.md").read_text() in first.stdout
-    results = json.loads((out / "ablation.json").read_text())
-    assert list(results["models"]) == [*ablation.MODELS.values(), "data"]
-    assert all(results["models"][title]["val_loss_ema"] > 0 for title in ablation.MODELS.values())
-    assert {row["stems_named"]["clips"] for row in results["models"].values()} == {2}
-    unets = {name: load_config([out / name / "config.yaml"]).model.params.unet for name in ablation.MODELS}
-    switches = [(u.global_attention, u.time_attention, u.instrument_prior) for u in unets.values()]
-    assert switches == [(True, True, True), (False, True, True), (True, False, True), (True, True, False)]
+    monkeypatch.setattr(ablation_training, "run_training", train_here)
+    run(out, "--variants", "full", "--stop-at", 1, "--no-samplers")
+    assert trained == [("full_seed0", "1", "null")]
+    with monkeypatch.context() as patch:
+        patch.setattr(ablation, "losses", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, "--variants", "full", "--no-samplers")
+    clips = sorted((out / "full_seed0" / "clips" / "step_00002").rglob("*.wav"))
+    before = {path: path.stat().st_mtime_ns for path in [*clips, out / "full_seed0" / "measured" / "step_00001.json"]}
+    assert len(clips) == CLIPS * 5
+    monkeypatch.setattr(ablation, "SAMPLER_CALLS", (1,))
+    run(out, "--variants", CONTROL, "full")
+    assert trained[1:] == [
+        ("full_seed0", "2", "last"),
+        (f"{CONTROL}_seed0", "1", "null"),
+        (f"{CONTROL}_seed0", "2", "last"),
+    ]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    made = {path: path.stat().st_mtime_ns for path in out.glob("*/*/*") if path.suffix in (".ckpt", ".wav")}
-    shutil.rmtree(out / "full" / "generated")
-    run(2)
-    again = json.loads((out / "ablation.json").read_text())
-    assert again["models"]["data"] == results["models"]["data"]
-    changed = {path for path, time in made.items() if path.stat().st_mtime_ns != time}
-    assert changed == {path for path in made if path.is_relative_to(out / "full" / "generated")}
-    refused = run(3, check=False)
-    assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].startswith(
-        "error: out: holds an ablation with other settings (steps 2, now 3)"
+    content = json.loads((out / "ablation.json").read_text())
+    found = {(row["variant"], row["step"]): row["metrics"] for row in content["rows"] if row["kind"] == "step"}
+    assert list(found) == [(variant, step) for variant in ("full", CONTROL) for step in (1, 2)]
+    (sampler,) = (row for row in content["rows"] if row["kind"] == "sampler")
+    assert (sampler["sampler"], sampler["calls"], sampler["step"]) == ("ddim", 1, 2)
+    scores = score_folder(out / "full_seed0" / "clips" / "step_00002", protocol="corrected", cache=False)
+    scored = scores["protocols"]["corrected"]
+    for metric in ("cbs", "cbd", "irs"):
+        assert found["full", 2][metric]["value"] == pytest.approx(scored[metric], nan_ok=True)
+    assert found["full", 2]["cbs"]["interval_95"] == pytest.approx(scored["interval_95"]["cbs"])
+    assert (out / "ablation.md").read_text() in capsys.readouterr().out
+
+    with pytest.raises(
+        InputError, match=r"was created with different settings \(calls 1, now 2\); choose another --out"
+    ):
+        run(out, "--calls", 2)
+    with pytest.raises(InputError, match=r"base_learning_rate 0\.0008, now 0\.1"):
+        run(out, keys=("model.params.base_learning_rate=0.1",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--variants", "half"], "--variants: 'half' must be one of full, no_global_attention"),
+        (["--clips", "0"], "--clips: 0 is not 1 or more"),
+        (["--batch-size", "3", "--devices", "2"], "--batch-size: 3 songs do not divide among 2 devices"),
+        (["--stop-at", "0"], "--stop-at: 0 is before the first of --steps, 1"),
+        (["--steps", "0", "5"], "--steps, --seeds: steps are 1 or more"),
+    ],
+)
+def test_wrong_option_is_refused_before_anything_is_written(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        run(tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_in_use_by_another_run_is_refused(tmp_path):
+    pytest.importorskip("fcntl")
+    with (
+        ablation_setup.only_run(tmp_path),
+        pytest.raises(InputError, match="another run, or a training left by one"),
+        ablation_setup.only_run(tmp_path),
+    ):
+        pass
+    with ablation_setup.only_run(tmp_path):
+        pass
+
+
+def test_training_beyond_a_step_without_its_weights_is_named(tmp_path, monkeypatch):
+    setup = ablation_setup.Setup(tmp_path, 1, 1, 1, (1,), 1, 1, "cpu")
+    monkeypatch.setattr(ablation_training, "_reached", lambda last: 700)
+    with pytest.raises(InputError, match=r"last.ckpt: is at step 700, and .*step_00500.safetensors is missing"):
+        ablation_training.train_to(setup, "full", 0, 500, -1)
+
+
+@pytest.mark.medium
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_terminated_command_ends_its_training(tmp_path):
+    (tmp_path / "train_synctrack.py").write_text(
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
     )
+    program = (
+        "import ablation_training, pathlib\nablation_training.ROOT = pathlib.Path.cwd()\n"
+        "ablation_training.run_training([], [], 1, -1)"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'experiments'}"}
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment)
+    while process.poll() is None and not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

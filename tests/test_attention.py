@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from helpers.small_model import STEMS, awaken, small_config
+from synctrack.models import attention
 from synctrack.models.attention import (
     GLOBAL,
     INTRA_STEM,
@@ -13,7 +14,6 @@ from synctrack.models.attention import (
     SAME_FRAME,
     TIME_ATTENTION_SCOPES,
     SelfAttention,
-    StemTransformer,
     TimeAttention,
 )
 from synctrack.models.unet import UNet, UNetConfig
@@ -62,14 +62,14 @@ def test_time_attention_of_scope_frame_never_mixes_time_steps():
 
 def test_attention_is_softmax_of_scaled_products():
     torch.manual_seed(0)
-    attention, tokens = SelfAttention(C, 4, GLOBAL), torch.randn(1, S, T, F, C)
-    q, k, v = attention.qkv(tokens.reshape(-1, C)).chunk(3, dim=-1)
+    layer, tokens = SelfAttention(C, 4, GLOBAL), torch.randn(1, S, T, F, C)
+    q, k, v = layer.qkv(tokens.reshape(-1, C)).chunk(3, dim=-1)
     heads = []
     for i in range(4):
         part = slice(8 * i, 8 * i + 8)
         heads.append(torch.softmax(q[:, part] @ k[:, part].T / 8**0.5, dim=-1) @ v[:, part])
-    by_hand = attention.out(torch.cat(heads, dim=-1)).reshape(tokens.shape)
-    torch.testing.assert_close(attention(tokens), by_hand, atol=1e-6, rtol=1e-5)
+    by_hand = layer.out(torch.cat(heads, dim=-1)).reshape(tokens.shape)
+    torch.testing.assert_close(layer(tokens), by_hand, atol=1e-6, rtol=1e-5)
 
 
 def test_time_attention_doubles_the_residual():
@@ -112,16 +112,54 @@ def test_unknown_scope_is_refused():
         UNetConfig(time_attention_scope="both")
 
 
-def test_gradient_checkpointing_changes_no_gradient():
-    switches = {"global_attention": True, "time_attention": True, "time_attention_scope": "frame"}
-    gradients = []
+def test_gradient_checkpointing_changes_no_bit_of_any_gradient_and_keeps_less():
+    gradients, kept = [], []
     for checkpointing in (False, True):
         torch.manual_seed(0)
-        layer = awaken(StemTransformer(C, 2, checkpointing, **switches))
-        layer(torch.randn(B, S, C, T, F)).square().sum().backward()
-        gradients.append([p.grad for p in layer.parameters()])
-    for plain, recomputed in zip(*gradients, strict=True):
-        torch.testing.assert_close(plain, recomputed)
+        unet = awaken(UNet(small_config(gradient_checkpointing=checkpointing).unet, len(STEMS), 4))
+        latent, saved = torch.randn(1, len(STEMS), 4, 32, 16), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, saved=saved: saved.append(x) or x, lambda x: x):
+            out = unet(latent, torch.tensor([500]))
+        out.square().sum().backward()
+        gradients.append([p.grad for p in unet.parameters() if p.requires_grad])
+        kept.append(sum(x.numel() for x in saved))
+    assert all(torch.equal(plain, recomputed) for plain, recomputed in zip(*gradients, strict=True))
+    assert kept[1] < kept[0] / 4
+
+
+@pytest.mark.parametrize("pattern", [SAME_FRAME, SAME_BIN])
+def test_attention_of_more_rows_than_a_grid_holds_is_the_same_as_of_all_at_once(monkeypatch, pattern):
+    torch.manual_seed(0)
+    layer, tokens = SelfAttention(C, 4, pattern), torch.randn(B, S, T, F, C)
+
+    def outcome() -> list[torch.Tensor]:
+        layer.zero_grad()
+        own = tokens.clone().requires_grad_()
+        out = layer(own)
+        out.square().sum().backward()
+        return [out, own.grad, layer.qkv.weight.grad]
+
+    whole = outcome()
+    sizes = []
+    attend = attention.F.scaled_dot_product_attention
+    monkeypatch.setattr(attention, "MAX_ROWS", 3)
+    monkeypatch.setattr(
+        attention.F, "scaled_dot_product_attention", lambda q, k, v: sizes.append(len(q)) or attend(q, k, v)
+    )
+    for in_parts, at_once in zip(outcome(), whole, strict=True):
+        torch.testing.assert_close(in_parts, at_once)
+    assert max(sizes) == 3
+    assert len(sizes) > 1
+
+
+@pytest.mark.medium
+def test_bin_attention_of_more_songs_than_a_grid_holds_runs():
+    """`bin` has a row for each position: 65,535 is CUDA's limit, and 64 full-size songs have 65,536."""
+    layer = SelfAttention(C, 1, SAME_BIN)
+    with torch.no_grad():
+        out = layer(torch.randn(1, 2, 16_385, 4, C))
+    assert out.shape == (1, 2, 16_385, 4, C)
+    assert out.isfinite().all()
 
 
 def test_new_attention_pattern_needs_one_line(monkeypatch):

@@ -19,7 +19,6 @@ from synctrack.seeding import TRAIN
 from synctrack.training.conditions import conditions_of, drawn_given
 from synctrack.training.initialise import initialise
 from synctrack.training.synctrack_module import SyncTrackModule
-from synctrack.training.task_losses import TaskLosses
 
 pytestmark = pytest.mark.medium
 
@@ -167,16 +166,3 @@ def test_two_devices_train_as_one_with_the_double_batch(place):
     for task in TASKS:
         one, other = (logged(place / run, f"val/loss_ema_{task}") for run in ("one", "two"))
         assert other == pytest.approx(one, rel=1e-4)
-
-
-def test_task_losses_leave_out_what_does_not_count():
-    losses = TaskLosses()
-    losses.add("val", {"click": (torch.tensor([1.0, 5.0]), torch.tensor([True, False])), "mix": counted(2.0, 4.0)})
-    losses.add("val", {"click": (torch.tensor([3.0]), torch.tensor([True])), "mix": counted(6.0)})
-    losses.add("other", {"click": (torch.tensor([float("nan")]), torch.tensor([False]))})
-    means = {name: float(value) for name, value in losses.means(lambda tensor, reduce_op: tensor).items()}
-    assert means == {"val_click": 2.0, "val_mix": 4.0, "val": 3.0}
-
-
-def counted(*values: float) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.tensor(values), torch.ones(len(values), dtype=torch.bool)

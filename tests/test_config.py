@@ -65,13 +65,31 @@ def test_every_shipped_file_loads(path):
     load_config([path])
 
 
-@pytest.mark.parametrize("switch", ["global_attention", "time_attention", "instrument_prior"])
-def test_an_ablation_changes_its_switch_alone(switch):
-    main = ROOT / "config" / "synctrack_train.yaml"
-    full = to_dict(load_config([main]))
-    ablated = to_dict(load_config([main, ROOT / "config" / "ablations" / f"no_{switch}.yaml"]))
-    assert ablated["model"]["params"]["unet"].pop(switch) is False
-    assert full["model"]["params"]["unet"].pop(switch) is True
+ABLATIONS = {
+    "no_global_attention": {"unet.global_attention": (True, False)},
+    "no_time_attention": {"unet.time_attention": (True, False)},
+    "no_cross_stem_attention": {"unet.global_attention": (True, False), "unet.time_attention": (True, False)},
+    "no_instrument_prior": {"unet.instrument_prior": (True, False)},
+    "bin_scope": {"unet.time_attention_scope": ("frame", "bin")},
+    "epsilon": {"diffusion.prediction": ("v", "epsilon")},
+}
+"""Overlay -> keys below model.params that it changes, with the values before and after."""
+
+
+def test_all_ablations_are_known():
+    assert {path.stem for path in (ROOT / "config" / "ablations").iterdir()} == set(ABLATIONS)
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_its_switches_alone(name):
+    files, pairs = [ROOT / "config" / "synctrack_train.yaml"], ["model.params.diffusion.prediction=v"]
+    full = to_dict(load_config(files, pairs))
+    files.append(ROOT / "config" / "ablations" / f"{name}.yaml")
+    ablated = to_dict(load_config(files, pairs if name != "epsilon" else []))
+    for key, (before, after) in ABLATIONS[name].items():
+        section, switch = key.split(".")
+        assert full["model"]["params"][section].pop(switch) == before
+        assert ablated["model"]["params"][section].pop(switch) == after
     assert ablated == full
 
 
@@ -98,7 +116,7 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["seed=-1"], "seed: -1 is not between 0 and"),
         (["seed"], "seed: is not a key=value"),
         (["mode=fly"], "mode: 'fly' must be one of train, validate, test, validate_and_train"),
-        (["data.params=3"], "int is not a subclass of DataParams"),
+        (["data.params=3"], "data.params: 3 is not a section"),
         (["data.params.path.stems=[]"], "names no stem; give one or more"),
         (["data.params.path.stems=[a, a]"], "names no stem; give one or more"),
         (["model.params.audio.frames=1000"], "model.params.audio.frames: 1000 is not a multiple of 32"),
@@ -138,3 +156,33 @@ def test_wrong_files_are_named(tmp_path, content, message):
     with pytest.raises(InputError, match=re.escape(f"{path}: ")) as error:
         load_config([path])
     assert message in str(error.value)
+
+
+def test_list_that_an_alias_repeats_is_counted_each_time(tmp_path):
+    path = tmp_path / "laughs.yaml"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{new}: &{new} [{', '.join(10 * [f'*{old}'])}]" for old, new in zip("abcde", "bcdef", strict=True)]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"laughs\.yaml: is not valid YAML \(it holds more than 10000 values\)"):
+        load_config([path])
+
+
+@pytest.mark.parametrize(("levels", "accepted"), [(31, True), (32, False)])
+def test_depth_of_a_text_has_a_limit(tmp_path, levels, accepted):
+    path = tmp_path / "deep.yaml"
+    path.write_text("nothing: " + levels * "[" + levels * "]")
+    message = "nothing: unknown key" if accepted else "is not valid YAML (it is nested more than 32 levels deep)"
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_config([path])
+
+
+@pytest.mark.parametrize("name", ["run_dir", "evaluation.out", "model.params.ckpt_path", "trainer.resume"])
+@pytest.mark.parametrize("value", [256 * "n", 1300 * "a/b/", "a\x07b", "''"], ids=["name", "path", "bell", "empty"])
+def test_path_that_no_file_can_have_is_refused(name, value):
+    with pytest.raises(InputError, match=rf"{re.escape(name)}: "):
+        load_config([], [f"{name}={value}"])
+
+
+@pytest.mark.parametrize("value", ["auto", "-1", "1", "[0]", "[1, 0]"])
+def test_devices_are_auto_a_number_or_a_list(value):
+    load_config([], [f"trainer.devices={value}"])

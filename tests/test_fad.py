@@ -1,6 +1,9 @@
 """Fréchet distances of folders: the golden VGGish embeddings, bias of FAD-infinity and KAD, and the command."""
 
+import csv
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,11 @@ import torch
 
 from helpers.filler import chirp_wave, fill
 from helpers.metrics_corpus import clicks
+from synctrack.cli import score
 from synctrack.errors import InputError
-from synctrack.metrics.fad.distances import frechet_infinity, kernel_distance
+from synctrack.metrics.fad.distances import frechet_infinity, gaussian_kernels, kernel_distance
 from synctrack.metrics.fad.embed import make_embedding
+from synctrack.metrics.fad.intervals import ROUNDS_KAD, infinity_interval, kernel_interval
 from synctrack.metrics.fad.mel import DIMENSIONS, mel_embeddings
 from synctrack.metrics.fad.vggish import VGGish, load_vggish, log_mel_patches, vggish_embeddings
 from synctrack.metrics.frechet import frechet_distance
@@ -89,37 +94,126 @@ def test_mel_embeddings_have_a_row_for_each_patch():
 def test_embeddings_that_need_weights_say_so(tmp_path):
     with pytest.raises(InputError, match="must be one of mel, vggish, clap"):
         make_embedding("openl3")
-    with pytest.raises(InputError, match="needs --weights"):
+    with pytest.raises(InputError, match="needs weights, the file of the torch port"):
         make_embedding("vggish")
     with pytest.raises(InputError, match="is not there"):
         make_embedding("clap", tmp_path / "nowhere")
 
 
-@pytest.mark.medium
-def test_command_writes_distances_and_names_silent_files(tmp_path, run, monkeypatch):
-    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+def test_clap_without_transformers_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match=r"embedding clap: needs transformers; pip install 'synctrack\[clap\]'"):
+        make_embedding("clap", tmp_path)
+
+
+def test_intervals_hold_the_true_distance_of_songs_whose_patches_are_alike():
+    held = {"kad": 0, "fad_infinity": 0}
+    rounds, songs, patches = 20, 40, 6
+    owner = np.repeat(np.arange(songs), patches)
+    for seed in range(rounds):
+        rng = np.random.default_rng(seed)
+        # The deviation within a song is 0.6, between songs 0.8: together 1.
+        first, second = (
+            0.8 * rng.standard_normal((songs, 3))[owner] + 0.6 * rng.standard_normal((len(owner), 3)) for _ in range(2)
+        )
+        second = second + 0.5
+        kernels = gaussian_kernels(first, second)
+        spans = {
+            "kad": kernel_interval(kernel_distance(first, second), kernels, (owner, owner), seed),
+            "fad_infinity": infinity_interval(frechet_infinity(first, second), first, second, (owner, owner), seed),
+        }
+        # Closed forms for Gaussians of covariance 1; the kernel's bandwidth is the median distance within the second.
+        distances = np.linalg.norm(second[:, None] - second, axis=2)
+        scale = np.median(distances[np.triu_indices(len(second), 1)]) ** 2
+        same, shifted = ((scale / (scale + 2)) ** 1.5 * np.exp(-square / (2 * (scale + 2))) for square in (0, 0.75))
+        truth = {"kad": 2 * (same - shifted), "fad_infinity": 0.75}
+        for name, (low, high) in spans.items():
+            held[name] += low <= truth[name] <= high
+    assert min(held.values()) >= 0.8 * rounds
+
+
+def test_kernel_intervals_from_sums_of_songs_are_those_of_the_distance_itself():
+    rng = np.random.default_rng(2)
+    first, second = rng.standard_normal((30, 2)), rng.standard_normal((36, 2)) + 1
+    owners = np.repeat(np.arange(10), 3), np.repeat(np.arange(12), 3)
+    low, high = kernel_interval(1.0, gaussian_kernels(first, second), owners, 0)
+    generator = np.random.default_rng(0)
+    halves = [np.argsort(generator.random((ROUNDS_KAD, count)), axis=1) < count // 2 for count in (10, 12)]
+    distances = np.linalg.norm(second[:, None] - second, axis=2)
+    bandwidth = np.median(distances[np.triu_indices(36, 1)])
+    draws = [
+        kernel_distance(first[a[owners[0]]], second[b[owners[1]]], bandwidth) for a, b in zip(*halves, strict=True)
+    ]
+    assert (low + high) / 2 == pytest.approx(1.0)
+    assert high - low == pytest.approx(2 * 1.96 * np.std(draws, ddof=1), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    """`ours` and `real`, six songs of clicks of two stems, and `noisy`, whose first song is silent."""
+    place = tmp_path_factory.mktemp("fad")
     rng = np.random.default_rng(0)
     for folder, level in (("ours", 0.0), ("real", 0.0), ("noisy", 0.05)):
         for song in range(6):
             for stem in ("bass", "drums"):
                 wave = clicks(np.arange(0.2, 3, rng.uniform(0.3, 0.6)), 3.0, 16000)
                 wave = wave + level * rng.standard_normal(len(wave))
-                path = tmp_path / folder / f"song {song}" / f"{stem}.wav"
+                path = place / folder / f"song {song}" / f"{stem}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(path, wave * (folder != "noisy" or song > 0), 16000)
+    return place
+
+
+@pytest.mark.medium
+def test_command_writes_distances_and_names_silent_files(folders, tmp_path, run, monkeypatch):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
 
     def distances(folder: str) -> tuple[dict, str]:
-        command = ("--folder", folder, "--reference", "real", "--subset", "bass,drums", "--json", "fad.json")
-        output = run("eval_metrics/FAD.py", *command).stdout
+        command = ("--folder", folders / folder, "--reference", folders / "real", "--subset", "bass,drums")
+        output = run("eval_metrics/FAD.py", *command, "--json", "fad.json").stdout
         return json.loads((tmp_path / "fad.json").read_text())["distances"], output
 
     ours, output = distances("ours")
     assert list(ours) == ["bass", "drums", "bass+drums", "mix"]
-    assert "bass: 18 patches for 96 dimensions" in output
+    assert "bass, drums, bass+drums, mix: 18 patches for 96 dimensions" in output
+    # The sum of all stems is the mix, where there is no file of one.
+    assert ours["mix"] == ours["bass+drums"]
     noisy, output = distances("noisy")
     assert noisy["bass"]["fad"] > 10 * ours["bass"]["fad"]
     assert noisy["bass"]["kad"] > ours["bass"]["interval_95"]["kad"][1]
-    assert "bass: silent: noisy/song 0/bass.wav" in output
+    assert re.search(r"bass: 1 silent: .*noisy/song 0/bass.wav", output)
+    # From the cache, one of whose entries is damaged: the same.
+    next((tmp_path / "cache" / "embeddings").glob("*/*.npz")).write_bytes(b"no archive")
     assert distances("noisy")[0] == noisy
-    refused = run("eval_metrics/FAD.py", "--folder", "ours", "--reference", "real", "--embedding", "x", check=False)
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.medium
+def test_score_adds_distances_to_table_json_and_csv(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    files = ["--json", str(tmp_path / "scores.json"), "--csv", str(tmp_path / "scores.csv")]
+    command = [str(folders / "ours"), "--reference", str(folders / "real"), "--protocol", "corrected", *files]
+    score.main([*command, "--fad", "--fad-subset", "bass,drums"], "synctrack score")
+    output = capsys.readouterr().out
+    assert "Fréchet audio distances to" in output
+    assert re.search(r"bass\+drums +\d", output)
+    distances = json.loads((tmp_path / "scores.json").read_text())["frechet"]["distances"]
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["protocol"] == "mel"]
+    values = {(row["stem"], row["metric"]): float(row["value"]) for row in rows}
+    assert values["mix", "kad"] == distances["mix"]["kad"]
+    assert values["bass+drums", "fad_infinity_low"] == distances["bass+drums"]["interval_95"]["fad_infinity"][0]
+    assert values["bass", "kad_low"] < values["bass", "kad"] < values["bass", "kad_high"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fad"], "--fad: compares audio"),
+        (["--fad", "openl3", "--reference", "b"], "must be one of mel, vggish, clap"),
+        (["--fad", "vggish", "--reference", "b"], "needs weights"),
+        (["--fad-subset", "bass,drums"], "belong to --fad"),
+    ],
+)
+def test_wrong_options_of_distances_are_refused(options, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        score.main(["a", *options], "synctrack score")

@@ -12,7 +12,7 @@ from synctrack.data.sources.groove_patterns import DRUMS, PLAYED
 from synctrack.data.sources.grooves import DEFAULT_STEMS, STEMS, render_groove
 from synctrack.data.sources.synthesis import VOICES, tone
 from synctrack.errors import InputError
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 
 
 def _struck(wave: np.ndarray, times: np.ndarray, sample_rate: int = 16000) -> float:

@@ -9,9 +9,10 @@ import soundfile
 
 from helpers.commands import run_in
 from synctrack.data.sources.grooves import render_groove
+from synctrack.metrics.check.folder import check_songs
 from synctrack.metrics.check.mend import mend
-from synctrack.metrics.check.verdict import StemVerdict, check_song
-from synctrack.metrics.onsets import onsets_of
+from synctrack.metrics.check.timing import StemTiming, check_song
+from synctrack.metrics.onsets import FileOnsets, onsets_of
 
 pytestmark = pytest.mark.medium
 
@@ -30,46 +31,46 @@ def stems() -> dict[str, np.ndarray]:
     return render_groove(1003, SECONDS, RATE).stems
 
 
-def verdicts(stems: dict[str, np.ndarray]) -> dict[str, StemVerdict]:
+def timings(stems: dict[str, np.ndarray]) -> dict[str, StemTiming]:
     return check_song({stem: onsets_of(wave, RATE) for stem, wave in stems.items()})
 
 
 def test_faultless_song_is_together(stems):
-    assert {verdict.verdict for verdict in verdicts(stems).values()} == {"together"}
+    assert {timing.finding for timing in timings(stems).values()} == {"together"}
 
 
 @pytest.mark.parametrize("offset", [0.05, 0.25, -0.1])
 @pytest.mark.parametrize("stem", ["drums", "piano"])
 def test_late_and_early_stems_are_named_with_their_offset(stems, stem, offset):
-    found = verdicts({**stems, stem: late(stems[stem], offset)})
-    assert [name for name, verdict in found.items() if verdict.faulty] == [stem]
-    assert found[stem].verdict == "offset"
+    found = timings({**stems, stem: late(stems[stem], offset)})
+    assert [name for name, timing in found.items() if timing.faulty] == [stem]
+    assert found[stem].finding == "offset"
     assert found[stem].offset == pytest.approx(offset, abs=0.01)
 
 
 @pytest.mark.parametrize("drift", [0.005, -0.02])
 def test_drifting_stem_is_named_with_its_drift(stems, drift):
-    found = verdicts({**stems, "bass": late(stems["bass"], 0, drift)})
-    assert [name for name, verdict in found.items() if verdict.faulty] == ["bass"]
-    assert found["bass"].verdict == "drifting"
+    found = timings({**stems, "bass": late(stems["bass"], 0, drift)})
+    assert [name for name, timing in found.items() if timing.faulty] == ["bass"]
+    assert found["bass"].finding == "drifting"
     assert found["bass"].drift == pytest.approx(drift, abs=0.001)
 
 
 def test_what_cannot_be_told_says_why(stems):
-    found = verdicts({**stems, "bass": np.zeros_like(stems["bass"])})
-    assert (found["bass"].verdict, found["bass"].reason) == ("cannot tell", "silent")
-    found = verdicts({"bass": stems["bass"], "drums": np.zeros_like(stems["bass"])})
+    found = timings({**stems, "bass": np.zeros_like(stems["bass"])})
+    assert (found["bass"].finding, found["bass"].reason) == ("cannot tell", "silent")
+    found = timings({"bass": stems["bass"], "drums": np.zeros_like(stems["bass"])})
     assert found["bass"].reason == "no other stem has enough onsets"
     assert found["bass"].as_dict()["offset_ms"] is None
 
 
 def test_mending_keeps_length_and_pitch():
     tone = np.sin(2 * np.pi * 440 * np.arange(4 * RATE) / RATE).astype(np.float32)
-    mended = mend(tone, RATE, StemVerdict("drifting", 0.1, 0.02, 1.0, ""))
+    mended = mend(tone, RATE, StemTiming("drifting", 0.1, 0.02, 1.0, ""))
     assert len(mended) == len(tone)
     spectrum = np.abs(np.fft.rfft(mended[RATE : 3 * RATE]))
     assert np.argmax(spectrum) / 2 == pytest.approx(440, abs=1)
-    shifted = mend(tone, RATE, StemVerdict("offset", -0.01, 0.0, 1.0, ""))
+    shifted = mend(tone, RATE, StemTiming("offset", -0.01, 0.0, 1.0, ""))
     np.testing.assert_array_equal(shifted[160:], tone[:-160])
 
 
@@ -83,7 +84,7 @@ def test_command_names_the_stem_mends_it_and_proves_it(stems, tmp_path: Path):
     assert "mended: 1 stems mended; checked again:\n1 songs, 4 stems: 4 together" in output
     result = json.loads((tmp_path / "check.json").read_text())
     assert result["songs"]["one two"]["piano"]["offset_ms"] == pytest.approx(120, abs=10)
-    assert result["fixed"]["one two"]["piano"]["verdict"] == "together"
+    assert result["fixed"]["one two"]["piano"]["finding"] == "together"
     again = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", check=False)
     assert again.returncode == 2
     assert "holds files already" in again.stderr
@@ -96,3 +97,35 @@ def test_score_says_which_stem_is_late_in_which_song(stems, tmp_path, monkeypatc
         soundfile.write(tmp_path / "songs" / "Groove" / f"{stem}.wav", wave, RATE)
     lines = run_in(tmp_path, "eval_metrics/score.py", "songs").stdout.splitlines()
     assert any(line.startswith("piano is late by 0.2") and line.endswith(" s in song Groove") for line in lines)
+
+
+def played(song: int, lags: dict[str, float]) -> dict[str, FileOnsets]:
+    """Four stems that play together on a random half of the eighths, each late by its lag with 2 ms of jitter."""
+    rng = np.random.default_rng(song)
+    eighths = np.arange(0.5, 19.5, 0.26)
+    stems = {}
+    for stem in ("bass", "drums", "guitar", "piano"):
+        times = eighths[rng.random(len(eighths)) < 0.6] + lags.get(stem, 0.0)
+        times = np.sort(times + rng.normal(0, 0.002, len(times)))
+        stems[stem] = FileOnsets(20.0, 0.5, times, np.ones(len(times)), np.zeros((0, 12)))
+    return stems
+
+
+def test_lag_that_a_stem_has_in_all_songs_is_not_counted():
+    songs = {str(n): played(n, {"bass": 0.013}) for n in range(8)}
+    songs["late"] = played(8, {"bass": 0.013, "piano": 0.03})
+    found, usual = check_songs(songs)
+    assert usual["bass"].lag - usual["drums"].lag == pytest.approx(0.013, abs=0.003)
+    assert found["late"]["piano"].finding == "offset"
+    assert found["late"]["piano"].offset == pytest.approx(0.03, abs=0.004)
+    assert {timing.finding for song in found if song != "late" for timing in found[song].values()} == {"together"}
+
+
+def test_stem_that_is_late_in_all_songs_is_late():
+    found, usual = check_songs({str(n): played(n, {"bass": 0.06}) for n in range(8)})
+    assert "bass" not in usual
+    assert [stems["bass"].finding for stems in found.values()] == ["offset"] * 8
+
+
+def test_usual_lags_need_five_songs():
+    assert check_songs({str(n): played(n, {"bass": 0.013}) for n in range(4)})[1] == {}

@@ -12,7 +12,7 @@ from helpers.metrics_corpus import write_corpus
 from synctrack.metrics.beats.madmom.decoding import SAMPLE_RATE, as_madmom_reads, decode
 from synctrack.metrics.beats.madmom.models import import_madmom
 from synctrack.metrics.beats.madmom.resampling import resample
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 
 pytestmark = pytest.mark.medium
 

@@ -94,6 +94,25 @@ def test_stems_sort_by_number_and_hidden_files_do_not_count(tmp_path):
         find_layout(tmp_path)
 
 
+def test_librosa_finds_the_beats_of_clicks_and_none_in_silence(tmp_path):
+    times = np.arange(0.5, 9.5, 0.5)
+    soundfile.write(tmp_path / "clicks.wav", clicks(times, 10.0, 22050), 22050)
+    tracker = make_tracker("librosa")
+    found = tracker.track_file(tmp_path / "clicks.wav")
+    assert found.duration == pytest.approx(10.0)
+    beats = found.beats["corrected"]
+    assert len(beats) >= len(times) - 2
+    assert np.abs(beats[:, None] - times).min(axis=1).max() < 0.03
+    for silent in (np.zeros(0, np.float32), np.zeros(16000, np.float32), np.zeros(10, np.float32)):
+        assert [len(part) for part in tracker.track_bars(silent, 16000)] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["madmom", "librosa"])
+def test_trackers_without_weights_refuse_them(name):
+    with pytest.raises(InputError, match=f"--weights goes with --tracker beat_this; {name} takes none"):
+        make_tracker(name, Path("weights.ckpt"))
+
+
 def test_beat_this_is_optional_and_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "beat_this", None)
     with pytest.raises(InputError, match=r"pip install 'synctrack\[beat-this\]'"):

@@ -17,7 +17,7 @@ from synctrack.metrics.beats.madmom import dbn, lstm
 from synctrack.metrics.beats.madmom import models as madmom_models
 from synctrack.metrics.beats.madmom.decoding import as_madmom_reads, decode
 from synctrack.metrics.beats.madmom.features import features
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 from synctrack.metrics.beats.types import PROTOCOL_FPS
 
 madmom_models.import_madmom()

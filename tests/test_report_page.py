@@ -1,5 +1,6 @@
 """The report page in a real browser: it opens from disk, plays in step, and shows every name as text."""
 
+import base64
 import re
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from helpers.metrics_corpus import clicks
 from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.score import score_folder
 from synctrack.report.figures import plot_scores
-from synctrack.report.page.content import choose
+from synctrack.report.page.sound import choose
 from synctrack.report.page.write import render_page, write_page
 
 pytestmark = pytest.mark.medium
@@ -56,8 +57,15 @@ def page(place):
         tab.on("dialog", lambda dialog: (tab.problems.append("dialog"), dialog.dismiss()))
         tab.on("request", lambda request: tab.requests.append(request.url))
         tab.goto((folder / "report.html").as_uri())
-        tab.wait_for_selector("#player[data-ready]")
         yield tab
+
+
+@pytest.fixture
+def first(page):
+    """The page with its first song opened anew."""
+    page.locator("#list button").first.click()
+    page.wait_for_selector("#player [data-ready]")
+    return page
 
 
 def until(page, condition: str) -> None:
@@ -75,12 +83,23 @@ def strength(samples: list[float], tone: float) -> float:
     return 2 * abs(np.mean(wave * np.exp(-2j * np.pi * tone * np.arange(len(wave)) / RATE)))
 
 
-def rendered(page, **options) -> list[float]:
-    return page.evaluate("options => synctrack.renderOffline(0, options)", {"rate": RATE, **options})
+def press(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
 
 
-def heard(page, **options) -> list[float]:
-    return [round(strength(rendered(page, **options), tone), 2) for tone in TONES.values()]
+def rendered(page, seconds: float = 0.5) -> np.ndarray:
+    """What the player would play from where it is, as it is set."""
+    text = page.evaluate(
+        f"synctrack.player.render({seconds}).then(samples => {{ let text = '';"
+        "for (const byte of new Uint8Array(samples.buffer)) text += String.fromCharCode(byte);"
+        "return btoa(text); })"
+    )
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(float)
+
+
+def heard(page) -> list[float]:
+    """The amplitude of each stem's tone in what is rendered."""
+    return [round(strength(rendered(page), tone), 2) for tone in TONES.values()]
 
 
 def test_page_opens_from_disk_without_errors_or_requests(page):
@@ -96,51 +115,83 @@ def test_names_are_text(page):
     assert EVIL in page.locator("pre").inner_text(timeout=1000) or EVIL in page.locator("pre").text_content()
 
 
-def test_solo_mute_volume_and_target_change_what_sounds(page):
-    assert heard(page) == [0.2, 0.2, 0.2]
-    expected = [0.2 if tone == 200.0 else 0.0 for tone in TONES.values()]
-    assert heard(page, solo=["bass"]) == expected
-    assert heard(page, mute=["bass"]) == [round(0.2 - value, 1) for value in expected]
-    assert heard(page, volume={"drums": 0.5}) == [0.2, 0.1, 0.2]
-    assert heard(page, side="target") == [0.1, 0.1, 0.1]
+def test_solo_mute_volume_and_target_change_what_sounds(first):
+    assert heard(first) == [0.2, 0.2, 0.2]
+    press(first, "solo bass")
+    assert heard(first) == [0.2, 0.0, 0.0]
+    press(first, "mute bass")
+    assert heard(first) == [0.0, 0.0, 0.0]
+    press(first, "solo bass")
+    assert heard(first) == [0.0, 0.2, 0.2]
+    press(first, "mute bass")
+    first.get_by_label("volume of drums").fill("0.5")
+    assert heard(first) == [0.2, 0.1, 0.2]
+    press(first, "listen to the target")
+    assert heard(first) == [0.1, 0.05, 0.1]
 
 
-def test_stems_start_within_one_sample_and_seek_and_loop_do_what_they_say(page, place):
-    stems = page.evaluate("Object.keys(synctrack.songs[0].audio.stems)")
-    folder, _ = place
-    song = page.evaluate("synctrack.songs[0].name")
-    for stem in stems:
-        original, _ = soundfile.read(folder / "songs" / song / f"{stem}.wav")
-        # Seeking to 1 s gives the file's own samples from 1 s on, to the sample.
-        part = np.array(rendered(page, solo=[stem], **{"from": 1.0}, seconds=0.5))
-        np.testing.assert_allclose(part, original[RATE : RATE + len(part)], atol=2e-4)
-    looped = np.array(rendered(page, solo=["bass"], loop=[0.5, 1.0], **{"from": 0.5}, seconds=1.0))
-    np.testing.assert_allclose(looped[: RATE // 2], looped[RATE // 2 : RATE], atol=2e-4)
+def test_stems_start_within_one_sample_and_seek_does_what_it_says(first, place):
+    song = first.evaluate("synctrack.songs[0].name")
+    first.get_by_label("position").fill("1")
+    for stem in TONES:
+        file = re.sub("/", "", stem)
+        original, _ = soundfile.read(place[0] / "songs" / song / f"{file}.wav")
+        press(first, f"solo {file}")
+        # The file's own samples from 1 s on, to the sample.
+        np.testing.assert_allclose(rendered(first, 0.5), original[RATE : RATE + RATE // 2], atol=2e-4)
+        press(first, f"solo {file}")
 
 
-def test_buttons_and_keys_work(page):
-    page.locator("h1").click()
-    page.keyboard.press("Space")
-    until(page, "synctrack.player.playing.length > 0 && synctrack.player.now() > 0.1")
-    page.keyboard.press("Space")
-    assert page.evaluate("synctrack.player.playing.length") == 0
-    page.evaluate("synctrack.player.seek(0)")
-    page.keyboard.press("ArrowRight")
-    assert page.evaluate("synctrack.player.now()") == pytest.approx(1.0)
-    page.keyboard.press("1")
-    assert page.locator(".stem button[aria-pressed=true]").count() == 1
-    page.keyboard.press("1")
-    page.keyboard.press("Shift+2")
-    solo = page.evaluate("[...synctrack.player.state.solo]")
-    assert solo == [page.evaluate("Object.keys(synctrack.songs[0].audio.stems)[1]")]
-    page.keyboard.press("t")
-    assert page.evaluate("synctrack.player.state.side") == "target"
-    page.keyboard.press("l")
-    assert page.evaluate("synctrack.player.state.loop")[0] == 0
-    page.locator("#list button").nth(1).click()
-    until(page, "synctrack.player.tracks.length > 0")
-    assert page.evaluate("synctrack.player.state.side") == "stems"
-    assert page.problems == []
+def test_dragged_region_is_repeated(first):
+    box = first.locator(".picture").first.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    first.mouse.move(box["x"] + 0.25 * box["width"], middle)
+    first.mouse.down()
+    first.mouse.move(box["x"] + 0.5 * box["width"], middle, steps=3)
+    first.mouse.up()
+    begin, end = first.evaluate("synctrack.player.state.region")
+    assert (begin, end) == (pytest.approx(1.0, abs=0.02), pytest.approx(2.0, abs=0.02))
+    first.evaluate("synctrack.player.setRegion([1.5, 1.25]), synctrack.player.seek(1.25)")
+    looped, length = rendered(first, 1.0), RATE // 4
+    for begin in range(length, RATE, length):
+        np.testing.assert_allclose(looped[begin : begin + length], looped[:length], atol=2e-4)
+    press(first, "loop the marked region")
+    assert np.abs(rendered(first, 1.0) - looped)[length:].max() > 0.1
+    # A click without a drag seeks.
+    first.mouse.click(box["x"] + 0.75 * box["width"], middle)
+    assert first.evaluate("synctrack.player.now()") == pytest.approx(3.0, abs=0.02)
+
+
+def test_buttons_and_keys_work(first):
+    state = "synctrack.player.state"
+    first.locator("h1").click()
+    first.keyboard.press("Space")
+    until(first, "synctrack.player.playing.length > 0 && synctrack.player.now() > 0.1")
+    first.keyboard.press("Space")
+    assert first.evaluate("synctrack.player.playing.length") == 0
+    press(first, "play")
+    until(first, "synctrack.player.playing.length > 0")
+    press(first, "pause")
+    first.locator("h1").click()
+    first.evaluate("synctrack.player.seek(0)")
+    first.keyboard.press("ArrowRight")
+    first.keyboard.press("a")
+    first.keyboard.press("ArrowRight")
+    first.keyboard.press("b")
+    assert first.evaluate(f"[{state}.loop, ...{state}.region]") == [True, 1, 2]
+    first.keyboard.press("l")
+    assert first.evaluate(f"{state}.loop") is False
+    first.keyboard.press("1")
+    assert first.locator(".stem button[aria-pressed=true]").count() == 1
+    first.keyboard.press("1")
+    first.keyboard.press("Shift+2")
+    assert first.evaluate(f"[...{state}.solo]") == [first.evaluate("Object.keys(synctrack.songs[0].audio.stems)[1]")]
+    first.keyboard.press("t")
+    assert first.evaluate(f"{state}.side") == "target"
+    first.locator("#list button").nth(1).click()
+    first.wait_for_selector("#player [data-ready]")
+    assert first.evaluate(f"{state}.side") == "stems"
+    assert first.problems == []
 
 
 def test_every_control_has_a_name_for_screen_readers(page):

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.commands import ROOT, wait_for
 from helpers.small_model import SMALL_KEYS
-from synctrack.training.trainer import resume_command
+from synctrack.training.interruption import resume_command
 
 pytestmark = pytest.mark.medium
 
@@ -46,7 +46,7 @@ def test_interrupted_training_prints_the_command_that_resumes_it(grooves, tmp_pa
         process.send_signal(number)
         status = process.wait(timeout=60)
     text = (tmp_path / "log").read_text()
-    assert status != 0, text[-2000:]
+    assert status == 128 + number, text[-2000:]
     assert "resume with: python" in text, text[-2000:]
     assert "trainer.resume=last" in text
     assert "Traceback" not in text, text[-3000:]

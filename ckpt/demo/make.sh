@@ -41,7 +41,8 @@ $train run_dir=$work/synctrack_1 trainer.max_steps=3000 model.params.base_learni
 $train trainer.max_steps=500 model.params.base_learning_rate=2.0e-4 seed=1 \
     model.params.ckpt_path=$work/synctrack_1/checkpoints/last.ckpt
 
-# Then it learns to be steered, on grooves of all tempi and meters, again in two rounds.
+# Then it learns to be steered, on grooves of all tempi and meters, in four rounds: two at
+# one rate, each followed by one at a lower rate, of which the last gives the weights.
 grooves="python prepare_data.py synthetic"
 $grooves --out $work/grooves_all --songs 560 --seconds 15.5 --seed 20
 $grooves --out $work/grooves_all_valid --songs 48 --seconds 5.2 --seed 21
@@ -49,8 +50,17 @@ steering="$synctrack config/demo_weights/steering.yaml"
 python prepare_data.py latents $steering --offsets 1 --out $work/latents_all
 train="python train_synctrack.py $steering trainer.devices=2"
 $train run_dir=$work/steering_1 trainer.max_steps=2200
-$train trainer.max_steps=450 model.params.base_learning_rate=1.25e-4 model.params.warmup_steps=20 \
-    seed=1 model.params.ema_decay=0.995 model.params.ckpt_path=$work/steering_1/checkpoints/last.ckpt
+$train run_dir=$work/steering_2 trainer.max_steps=450 model.params.base_learning_rate=1.25e-4 \
+    model.params.warmup_steps=20 seed=1 model.params.ema_decay=0.995 \
+    model.params.ckpt_path=$work/steering_1/checkpoints/last.ckpt
+# More of what is hardest to learn: nothing given, and prefixes.
+given=model.params.given
+$train run_dir=$work/steering_3 trainer.max_steps=1400 model.params.base_learning_rate=7.0e-4 seed=2 \
+    model.params.ckpt_path=$work/steering_2/checkpoints/last.ckpt trainer.validation_every_n_steps=1000 \
+    $given.nothing=0.45 $given.stems=0.27 $given.span=0.04 $given.prefix=0.18 $given.cells=0.06 $given.click=0.4
+$train trainer.max_steps=450 model.params.base_learning_rate=1.5e-4 model.params.warmup_steps=20 \
+    seed=1 model.params.ema_decay=0.995 model.params.ckpt_path=$work/steering_3/checkpoints/last.ckpt \
+    $given.nothing=0.4 $given.stems=0.3 $given.span=0.06 $given.prefix=0.16
 
 rm -f ckpt/demo/*.safetensors
 for part in vae vocoder; do

@@ -8,6 +8,9 @@ LONGEST_NAME = 100
 """Characters of a file's name, its suffix not counted."""
 MIX = "mix"
 """The name of the sum of all stems, which no stem may have."""
+LARGEST_SEED = 2**63 - 1
+MOST_STEPS = 10**12
+"""Optimiser steps of a training."""
 
 
 def check_number(
@@ -17,11 +20,34 @@ def check_number(
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{key}: {value!r} is not a number")
+        raise ValueError(f"{key}: {shortened(value)} is not a number")
     if not math.isfinite(value):
         raise ValueError(f"{key}: {value} is not a finite number")
     if not lowest <= value <= highest:
         raise ValueError(f"{key}: {value} is not between {lowest} and {highest}")
+
+
+def check_path(key: str, value: str | None, *, optional: bool = False) -> None:
+    """Raise ValueError unless a value can be the path of a file or folder; `optional` accepts None too.
+
+    It must not be empty, hold characters that cannot be printed, or be longer than file systems allow: 255 bytes for a
+    name, 4095 for all of it.
+    """
+    if value is None and optional:
+        return
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key}: {value!r} is not a path; name a file or folder")
+    if not value.isprintable():
+        raise ValueError(f"{key}: {shortened(value)} holds characters that cannot be printed; rename it")
+    encoded = value.encode()
+    if len(encoded) > 4095 or max(map(len, encoded.split(b"/"))) > 255:
+        raise ValueError(f"{key}: {shortened(value)} has {len(encoded)} bytes, too long for a path or a name in it")
+
+
+def shortened(value: object, longest: int = 60) -> str:
+    """A value as Python writes it, without what lies beyond the first `longest` characters."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def check_whole(key: str, value: int | None, lowest: int, highest: int, *, optional: bool = False) -> None:
@@ -29,7 +55,7 @@ def check_whole(key: str, value: int | None, lowest: int, highest: int, *, optio
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"{key}: {value!r} is not a whole number")
+        raise ValueError(f"{key}: {shortened(value)} is not a whole number")
     check_number(key, value, lowest, highest)
 
 
@@ -52,7 +78,7 @@ def check_multiple(key: str, value: int, factor: int) -> None:
 def check_choice(key: str, value: str, choices: Sequence[str]) -> None:
     """Raise ValueError unless a value is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"{key}: {value!r} must be one of {', '.join(choices)}")
+        raise ValueError(f"{key}: {shortened(value)} must be one of {', '.join(choices)}")
 
 
 def check_file_name(key: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The torch device of a name."""
+"""The torch device of a name, and copies to a device."""
 
 import torch
 
@@ -29,3 +29,10 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     if not available[device.type] or (device.index or 0) >= count:
         raise InputError(f"device {name}: this machine has no such device; use cpu or auto")
     return device
+
+
+def copied_to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device; to a GPU it is copied from pinned memory, and the CPU does not wait for it."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

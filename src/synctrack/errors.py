@@ -2,12 +2,16 @@
 
 import errno
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Error numbers for which the user's disk, not the program, is at fault.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# And those for which the name that the user gave is: too long, a link to itself, a folder for a file or the reverse.
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 
 
 EXTRAS = {
@@ -18,12 +22,36 @@ EXTRAS = {
     "truth": ("mir_eval",),
     "clap": ("transformers",),
     "hub": ("huggingface_hub",),
+    "studio": ("gradio",),
 }
 """Extra of pyproject.toml -> the modules that it installs."""
 
 
+RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
+"""Variables in which launchers tell a process its number: torchrun, SLURM, Lightning."""
+HEAD_START = 3.0
+"""Seconds that the first process of a run has to report an error that all of them meet."""
+
+
 class InputError(Exception):
     """An error that the user can correct; the message names the file or key, what is wrong and what to do."""
+
+
+class LostProcessError(Exception):
+    """Another process of a run on several devices has ended; the message says how to resume."""
+
+
+class Interrupted(BaseException):
+    """A signal has ended a run in order.
+
+    Args:
+        number: of the signal; the exit status is 128 more.
+        hint: how to continue.
+    """
+
+    def __init__(self, number: int, hint: str = "run the same command again to continue") -> None:
+        super().__init__(number, hint)
+        self.number, self.hint = number, hint
 
 
 @contextmanager
@@ -49,24 +77,58 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a script's ``main``; an `InputError` becomes one line on stderr and exit status 2, no traceback."""
+    """Run a script's ``main``; an `InputError` becomes one line on stderr and exit status 2, no traceback.
+
+    A signal that `Interrupted` reports gives 128 and its number. Of several processes that meet the same error the
+    first one reports it.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        # Names of files may be no text; they are printed with escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
     except InputError as error:
+        _wait_for_first_process()
         say(f"error: {' '.join(str(error).split())}")
         sys.exit(2)
+    except LostProcessError as error:
+        _wait_for_first_process()
+        say(f"error: {' '.join(str(error).split())}")
+        sys.exit(1)
+    except Interrupted as stop:
+        if is_first_process():
+            say(f"interrupted; {stop.hint}")
+        sys.exit(128 + stop.number)
     except BrokenPipeError:
         # The reader of our output, such as head, has closed the pipe; the rest is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno in NAME_ERRORS and error.filename is not None:
+            say(f"error: {str(error.filename)[:300]}: cannot be opened ({error.strerror}); choose another name")
+        elif error.errno in DISK_ERRORS:
+            say(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place")
+        else:
             raise
-        say(f"error: {error.filename or 'disk'}: {error.strerror}; free or choose another place")
         sys.exit(2)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to continue")
         sys.exit(130)
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process of a run, or the first of several on one or more machines."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+def _wait_for_first_process() -> None:
+    """Let the first process of a run report an error; its launcher then ends all others, which would repeat it.
+
+    An error that only this process meets is reported after a moment.
+    """
+    if not is_first_process():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(HEAD_START)
 
 
 def say(line: str) -> None:

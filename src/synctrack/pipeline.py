@@ -8,7 +8,7 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,10 +24,15 @@ from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
 from synctrack.generation.production import Production
-from synctrack.generation.record import recorded_key, recorded_model, recorded_settings
+from synctrack.generation.record import (
+    info_as_recorded,
+    machine_facts,
+    recorded_key,
+    recorded_model,
+    recorded_settings,
+)
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song, load_song
-from synctrack.manifest import installed_versions
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -183,7 +188,7 @@ class SyncTrack:
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
-        return replace(song, info={**song.info, **({"batch": old.info["batch"]} if "batch" in old.info else {})})
+        return replace(song, info=info_as_recorded(song, old))
 
     def stream(
         self,
@@ -220,14 +225,36 @@ class SyncTrack:
         keys: Sequence[tuple[int, int]],
         batch_size: int | None = None,
         progress: bool = False,
+        report: Callable[[int, int], object] | None = None,
     ) -> Iterator[Song]:
-        """The songs of `check`, one by one; see `stream`."""
+        """The songs of `check`, one by one; see `stream`.
+
+        Args:
+            production: of `check`.
+            keys: (seed, clip) of each song.
+            batch_size: songs at once.
+            progress: whether to show a progress bar.
+            report: is called before the first step and after each with the steps that are done and those of all songs;
+                what it raises stops the generation there.
+        """
         if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
             raise InputError("seed: must be 0 or more, and there must be at least one")
         size = _at_least_one("batch_size", batch_size or (1 if self.device.type == "cpu" else GPU_BATCH))
-        with tqdm(total=production.total_steps(len(keys)), desc="generating", unit="step", disable=not progress) as bar:
-            for song in production.songs(keys, size, bar.update):
-                yield replace(song, info=self._info(song.info)).within_peak()
+        total = production.total_steps(len(keys))
+        done = 0
+        with tqdm(total=total, desc="generating", unit="step", disable=not progress) as bar:
+
+            def count(steps: int) -> None:
+                nonlocal done
+                done += steps
+                bar.update(steps)
+                if report is not None:
+                    report(done, total)
+
+            count(0)
+            for song in production.songs(keys, size, count):
+                made_with = machine_facts(self.checkpoint, self.precision, self.device.type)
+                yield replace(song, info=song.info | made_with).within_peak()
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights (`model.safetensors`), configuration (`config.json`) and a model card (`README.md`).
@@ -259,22 +286,12 @@ class SyncTrack:
         if steps > self.model.diffusion.timesteps:
             raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
         asked = Request(**request)
-        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm if asked.names_beats else None)
+        plan = make_plan(asked, self.model, self.checkpoint.trained_bpm)
         return Production(self.model, asked, plan, sampling, self._autocast)
 
     def _autocast(self) -> AbstractContextManager:
         kind = PRECISIONS[self.precision]
         return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
-
-    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
-        """What `song.json` says of a song that was made in this way, on this machine."""
-        made = {
-            "model": {"name": self.checkpoint.path, "sha256": self.checkpoint.sha256, "step": self.checkpoint.step},
-            "precision": self.precision,
-            "device": self.device.type,
-            "versions": installed_versions("torch", "numpy"),
-        }
-        return {**info, **made}
 
 
 def _at_least_one(name: str, value: int) -> int:

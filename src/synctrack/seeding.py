@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 # Separate streams of random numbers for one item.
-TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION, GIVEN, SIGNAL = range(7)
+TRAIN, VALIDATION_LATENT, VALIDATION_LOSS, VALIDATION_CLIP, GENERATION, GIVEN, SIGNAL, TEMPO = range(8)
 
 
 def item_seed(*key: int) -> int:
@@ -32,5 +32,19 @@ def draw_per_item(mean: torch.Tensor, std: torch.Tensor, generators: list[torch.
 
 
 def normal_per_item(generators: list[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise (b, *shape) on the generators' device: row i comes from generator i alone."""
-    return torch.stack([torch.randn(shape, generator=g, device=g.device) for g in generators])
+    """Standard normal noise (b, *shape) on the generators' device: row i comes from generator i alone.
+
+    A generator holds one seed, so that each row is one kernel, which writes to its place in the result.
+    """
+    noise = torch.empty(len(generators), *shape, device=generators[0].device)
+    for row, generator in zip(noise, generators, strict=True):
+        row.normal_(generator=generator)
+    return noise
+
+
+def whole_per_item(generators: list[torch.Generator], count: int) -> torch.Tensor:
+    """Whole numbers (b,) from 0 up to, but not, `count`, on the generators' device: one from each generator."""
+    numbers = torch.empty(len(generators), dtype=torch.long, device=generators[0].device)
+    for number, generator in zip(numbers, generators, strict=True):
+        number.random_(count, generator=generator)
+    return numbers

@@ -26,6 +26,7 @@ FRAME = 320
 WINDOW = 32
 """Latent frames of a segment, 1.28 s."""
 QUICK = {"steps": 2}
+STEPS_OF_A_LONG_RUN = 200
 
 
 def steered_config(conditioning: ConditioningConfig = ALL) -> ModelConfig:
@@ -45,9 +46,9 @@ def steered_network(
     return network.eval()
 
 
-def steered_model(*arguments: object, **options: object) -> SyncTrack:
+def steered_model(*arguments: object, trained_bpm: tuple[float, float] | None = None, **options: object) -> SyncTrack:
     """See `steered_network`."""
-    checkpoint = CheckpointInfo("small", "SyncTrack checkpoint", "0" * 64, None)
+    checkpoint = CheckpointInfo("small", "SyncTrack checkpoint", "0" * 64, None, trained_bpm)
     return SyncTrack(steered_network(*arguments, **options), checkpoint, torch.device("cpu"))
 
 

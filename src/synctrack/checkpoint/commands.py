@@ -5,7 +5,6 @@ under `synctrack`. A file in the published names is a torch file in the layout o
 states or other state of a trainer.
 """
 
-import argparse
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from synctrack.arguments import CommandParser
 from synctrack.checkpoint.files import HEADER, CheckpointFile, model_header, read_file
 from synctrack.checkpoint.loading import differing_keys
 from synctrack.checkpoint.matching import KEPT, Modules, Weights, differences, entries_of, ignored_as, match, shapes_of
@@ -41,7 +41,7 @@ USES = {
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m synctrack.checkpoint") -> None:
     """The command line; each command answers wrong input with an `InputError`."""
-    parser = argparse.ArgumentParser(prog=prog, description="Inspect and convert weights.")
+    parser = CommandParser(prog=prog, description="Inspect and convert weights.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
         ("inspect", "print what a checkpoint is and which parts of it would be used"),
@@ -141,7 +141,8 @@ def write_safetensors(
         The header of the new file, and the number of values in its tensors.
 
     Raises:
-        InputError: the file does not fit its stored configuration, or `out` cannot be written.
+        InputError: the file does not fit its stored configuration, float16 cannot hold its values, or `out` cannot be
+            written.
     """
     config, stems = file.stored_model()
     weights = match(file, shapes_of(config, len(stems)))

@@ -79,19 +79,20 @@ class Weights:
         """Copy what the file holds into the tensors of `module`, whose full names begin with `prefix`.
 
         Raises:
-            InputError: a tensor holds a value that is not finite.
+            InputError: a tensor holds NaN or infinity.
         """
         with torch.no_grad():
             for name, tensor in module.state_dict().items():
                 if prefix + name in self.replaced:
                     tensor.copy_(self.replaced[prefix + name])
                 elif prefix + name in self:
-                    tensor.copy_(self[prefix + name])
-                else:
-                    continue
-                if not torch.isfinite(tensor).all():
-                    reason = "holds values that are not finite; get or make the checkpoint again"
-                    raise InputError(f"{self._file.path}: {prefix}{name} {reason}")
+                    tensor.copy_(self._finite(prefix + name))
+
+    def _finite(self, name: str) -> torch.Tensor:
+        tensor = self[name]
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{self._file.path}: {name} holds values that are not finite; get or make it again")
+        return tensor
 
     def widen_conditioning(self, stored: ConditioningConfig, wanted: ConditioningConfig) -> None:
         """Have `fill` give the input weights of `wanted` conditions where the file has those of `stored` ones.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synctrack.arguments import CommandParser
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -12,79 +13,86 @@ from synctrack.metrics.beats.layout import LAYOUTS, Layout, find_layout
 from synctrack.metrics.tables import aligned
 
 if TYPE_CHECKING:
-    from synctrack.metrics.check.verdict import StemVerdict
+    from synctrack.metrics.check.timing import StemTiming, Usual
 
 DESCRIPTION = """Check the timing of every stem against the others of its song, without a beat tracker.
 
-Verdicts: together; offset (late or early throughout); drifting (its tempo is another); other song (its onsets meet the
-others' by chance); cannot tell (and why). Offsets are at the song's start; above 0 a stem is late."""
+Findings: together; offset (late or early throughout); drifting (its tempo is another); other song (its onsets meet the
+others' by chance); cannot tell (and why). Offsets are at the song's start; above 0 a stem is late. From five songs on,
+the lag that a stem has in most of them, as soft attacks do, is not counted."""
 
-Verdicts = Mapping[str, Mapping[str, "StemVerdict"]]
+Timings = Mapping[str, Mapping[str, "StemTiming"]]
 
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("folder", type=Path, help="holds one folder of audio files for each song, or for each stem")
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help="of the folder (default: by the names)")
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="check these stems alone")
     parser.add_argument("--all", action="store_true", help="list the stems that are together as well")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found of every stem there")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write the songs there, faulty stems mended")
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    verdicts = _check(layout)
-    _print(verdicts, arguments.all)
-    written = {"folder": str(arguments.folder), "songs": _plain(verdicts)}
+    timings, usual = _check(layout, arguments.folder)
+    _print(timings, usual, arguments.all)
+    lags = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
+    written = {"folder": str(arguments.folder), "usual_lags_ms": lags, "songs": _plain(timings)}
     if arguments.fix:
-        written["fixed"] = _fix(layout, verdicts, arguments.fix, arguments.all)
+        written["fixed"] = _fix(layout, timings, arguments.fix, arguments.all)
     if arguments.json:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout) -> Verdicts:
+def _check(layout: Layout, folder: Path) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
-    from synctrack.metrics.check.verdict import check_song
+    from synctrack.metrics.check.folder import check_songs
     from synctrack.metrics.onset_folder import folder_onsets
 
     songs = folder_onsets(layout)
     left_out = [song for song in layout.songs if song not in songs]
     if not songs:
-        raise InputError(f"no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check")
+        raise InputError(
+            f"{folder}: no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check"
+        )
     if left_out:
         shown = ", ".join(left_out[:3]) + (" …" if left_out[3:] else "")
         print(f"{len(left_out)} songs lack a stem or have an unreadable file, and are left out: {shown}")
-    return {song: check_song(stems) for song, stems in songs.items()}
+    return check_songs(songs)
 
 
-def _plain(verdicts: Verdicts) -> dict[str, dict[str, dict]]:
-    return {song: {stem: v.as_dict() for stem, v in stems.items()} for song, stems in verdicts.items()}
+def _plain(timings: Timings) -> dict[str, dict[str, dict]]:
+    return {song: {stem: v.as_dict() for stem, v in stems.items()} for song, stems in timings.items()}
 
 
-def _print(verdicts: Verdicts, everything: bool) -> None:
-    rows = [["song", "stem", "verdict", "offset (ms)", "drift (%)", "confidence", ""]]
-    for song, stems in verdicts.items():
+def _print(timings: Timings, usual: Mapping[str, "Usual"], everything: bool) -> None:
+    if usual:
+        shown = ", ".join(f"{stem} {1000 * found.lag:+.0f} ms" for stem, found in usual.items())
+        print(f"usual lags in this folder, not counted as offsets: {shown}")
+    rows = [["song", "stem", "finding", "offset (ms)", "drift (%)", "confidence", ""]]
+    for song, stems in timings.items():
         for stem, v in stems.items():
-            if everything or v.verdict != "together":
-                told = v.verdict in ("together", "offset", "drifting")
+            if everything or v.finding != "together":
+                told = v.finding in ("together", "offset", "drifting")
                 numbers = [f"{1000 * v.offset:+.1f}", f"{100 * v.drift:+.2f}"] if told else ["-", "-"]
-                rows.append([song, stem, v.verdict, *numbers, f"{v.confidence:.2f}", v.reason])
+                rows.append([song, stem, v.finding, *numbers, f"{v.confidence:.2f}", v.reason])
     if len(rows) > 1:
         print(aligned(rows, left=3))
-    every = [v.verdict for stems in verdicts.values() for v in stems.values()]
+    every = [v.finding for stems in timings.values() for v in stems.values()]
     kinds = ", ".join(f"{every.count(kind)} {kind}" for kind in dict.fromkeys(every))
-    print(f"{len(verdicts)} songs, {len(every)} stems: {kinds}")
+    print(f"{len(timings)} songs, {len(every)} stems: {kinds}")
 
 
-def _fix(layout: Layout, verdicts: Verdicts, out: Path, everything: bool) -> dict[str, dict[str, dict]]:
+def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[str, dict[str, dict]]:
     """Mend, check again, and say what is left."""
     from synctrack.metrics.check.mend import mend_folder
 
-    mended = mend_folder(layout, verdicts, out)
+    mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
-    again = _check(find_layout(out, "songs"))
-    _print(again, everything)
+    again, usual = _check(find_layout(out, "songs"), out)
+    _print(again, usual, everything)
     return _plain(again)

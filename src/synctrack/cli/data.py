@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from synctrack.arguments import CommandParser, number, seed, whole, workers
+from synctrack.audio.beats import LONGEST_SECONDS
+from synctrack.cli.metric_arguments import add_tracker
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 from synctrack.metrics.beats.song_beats import track_songs
-from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+from synctrack.metrics.beats.trackers import make_tracker
 
 DESCRIPTION = "Make data sets for training. COMMAND --help tells what each command needs."
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
     """`synctrack data` and `prepare_data.py`: make a data set, or the latents of one."""
-    parser = argparse.ArgumentParser(prog=prog, description=DESCRIPTION)
+    parser = CommandParser(prog=prog, description=DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_synthetic(commands.add_parser("synthetic", help="procedural songs with known beats; needs nothing"))
     _add_midi(commands.add_parser("midi", help="a folder of MIDI files; needs FluidSynth and a soundfont"))
@@ -34,15 +37,27 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
-    parser.add_argument("--songs", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of each song (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same songs (%(default)s)")
+    parser.add_argument("--songs", type=whole(1, grooves.MOST_SONGS), required=True)
+    parser.add_argument(
+        "--seconds", type=number(1, LONGEST_SECONDS), default=60.0, help="length of each song (%(default)s)"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="the same seed makes the same songs (%(default)s)")
     parser.add_argument(
         "--stems", "--tracks", nargs="+", default=grooves.DEFAULT_STEMS, help=f"some of {' '.join(grooves.STEMS)}"
     )
-    parser.add_argument("--meter", dest="meters", type=int, nargs="+", default=grooves.METERS, help="3, 4 or both")
-    parser.add_argument("--bpm", type=float, nargs=2, default=grooves.BPM_RANGE, help="lowest and highest (70 160)")
-    parser.add_argument("--drift", type=float, default=0.0, help="share by which the tempo wanders, such as 0.05")
+    parser.add_argument(
+        "--meter", dest="meters", type=whole(1, 64), nargs="+", default=grooves.METERS, help="3, 4, both"
+    )
+    parser.add_argument(
+        "--bpm",
+        type=number(grooves.SLOWEST, grooves.FASTEST),
+        nargs=2,
+        default=grooves.BPM_RANGE,
+        help="lowest and highest (70 160)",
+    )
+    parser.add_argument(
+        "--drift", type=number(0, 0.499), default=0.0, help="share by which the tempo wanders, such as 0.05"
+    )
     parser.set_defaults(run=grooves.write_grooves)
 
 
@@ -52,7 +67,7 @@ def _add_midi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--midi", required=True, help="folder of MIDI files, searched recursively")
     parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
     seconds = "longer songs are left out before they are rendered (%(default)s)"
-    parser.add_argument("--max-seconds", type=float, default=MAX_SECONDS, help=seconds)
+    parser.add_argument("--max-seconds", type=number(1, LONGEST_SECONDS), default=MAX_SECONDS, help=seconds)
     parser.set_defaults(run=midi.write_midi)
 
 
@@ -67,10 +82,9 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
 
 def _add_beats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="holds a folder of WAV or FLAC files for each song")
-    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="(%(default)s)")
-    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+    add_tracker(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace beats.json where a song has one")
-    parser.add_argument("--workers", type=_positive, help="songs at once (one for each CPU core)")
+    parser.add_argument("--workers", type=workers, help="songs at once (one for each CPU core)")
     parser.set_defaults(run=_track_beats)
 
 
@@ -90,7 +104,7 @@ def _add_latents(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     _add_out(parser)
     shifts = "stored shifts of each segment, from which training draws (%(default)s)"
-    parser.add_argument("--offsets", type=_positive, default=8, help=shifts)
+    parser.add_argument("--offsets", type=whole(1, 1024), default=8, help=shifts)
     parser.set_defaults(run=_write_latents)
 
 
@@ -109,18 +123,18 @@ def _add_stem_choice(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     _add_out(parser)
-    parser.add_argument("--rate", dest="sample_rate", type=_positive, default=16000, help="Hz (%(default)s)")
-    parser.add_argument("--workers", type=_positive, help="processes (one for each CPU core)")
+    parser.add_argument(
+        "--rate",
+        dest="sample_rate",
+        type=whole(grooves.LOWEST_RATE, grooves.HIGHEST_RATE),
+        default=16000,
+        help="Hz (%(default)s)",
+    )
+    parser.add_argument("--workers", type=workers, help="processes (one for each CPU core)")
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="folder to create; complete songs in it are kept")
-
-
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return int(text)
 
 
 def _print(report: SongReport) -> None:

@@ -1,10 +1,10 @@
 """`synctrack evaluate RUN|FILE`: a test set's clips from a checkpoint alone, without its YAML files."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+from synctrack.arguments import CommandParser
 from synctrack.config import Config, load_config
 from synctrack.errors import InputError, needs_extra
 
@@ -14,9 +14,7 @@ ALLOWED = ("model.params.vocoder_ckpt_path",)
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Generate a test set's clips and score them beside their targets."
-    )
+    parser = CommandParser(prog=prog, description="Generate a test set's clips and score them beside their targets.")
     parser.add_argument("model", metavar="RUN|FILE", help="a training's run folder, or a checkpoint")
     steps = "calls of the U-Net, one or more numbers (default: 200)"
     parser.add_argument("--steps", nargs="+", default=[], metavar="N", help=steps)
@@ -32,7 +30,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     # Here and not above: Lightning takes seconds to import, and help needs none.
     with needs_extra("train", "evaluation"):
         from synctrack.training.evaluation import evaluate_steps
-        from synctrack.training.trainer import start_logging
+        from synctrack.training.monitoring import start_logging
 
     start_logging()
     evaluate_steps(config, list(dict.fromkeys(numbers)))

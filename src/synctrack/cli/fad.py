@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from synctrack.arguments import CommandParser, seed
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.files import write_json
 from synctrack.metrics.beats.layout import LAYOUTS, find_layout
@@ -16,7 +17,7 @@ def run_fad(description: str, argv: Sequence[str] | None = None) -> None:
     Raises:
         InputError: as `frechet_folders`, `make_embedding` and `find_layout` do.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--folder", type=Path, required=True, help="stems to measure: a folder for each stem, or song")
@@ -29,7 +30,7 @@ def run_fad(description: str, argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help="of --folder (default: by the names)")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the cache of embeddings")
-    parser.add_argument("--seed", type=int, default=0, help="of subsets and intervals (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of subsets and intervals (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     arguments = parser.parse_args(argv)
     # Here and not above: help needs none of it.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synctrack.arguments import CommandParser, whole
 from synctrack.cli.steering_arguments import (
     DEFAULT_MODEL,
     add_output,
@@ -16,7 +17,6 @@ from synctrack.cli.steering_arguments import (
     check_output,
     load_model,
     steering,
-    whole,
 )
 from synctrack.errors import InputError
 from synctrack.locks import locked
@@ -39,8 +39,6 @@ def main(argv: Sequence[str], prog: str) -> None:
     from synctrack.generation.request import Request
 
     check_output(arguments)
-    if arguments.clips < 1:
-        raise InputError(f"--clips {arguments.clips}: is not 1 or more")
     asked = steering(arguments)
     request = Request(**asked)
     if arguments.again is None:
@@ -103,10 +101,10 @@ def _again(arguments: argparse.Namespace) -> None:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Generate songs: DIR/clip_000/{bass,drums,…,mix}.wav.")
+    parser = CommandParser(prog=prog, description="Generate songs: DIR/clip_000/{bass,drums,…,mix}.wav.")
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="folder for the clips; complete ones in it are kept")
-    add("--clips", type=whole, default=1, metavar="N", help="how many (default: 1)")
+    add("--clips", type=whole(1, 100_000), default=1, metavar="N", help="how many (default: 1)")
     add("--seconds", type=float, metavar="S", help="length of a clip (default: what the model was trained on)")
     add("--again", metavar="SONGDIR", help="make the song in this folder again, as its song.json says")
     add_sampling(parser)

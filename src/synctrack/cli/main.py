@@ -13,6 +13,7 @@ from synctrack.errors import InputError, run_command
 COMMANDS = {
     "generate": ("generate", "generate songs: one folder of stems for each clip"),
     "separate": ("separate", "separate a mix into stems"),
+    "studio": ("studio", "make, listen to and change songs in the browser"),
     "score": ("score", "score the rhythm of stems: IRS, CBS and CBD"),
     "check": ("check", "find stems that are late, early or drifting, and mend them"),
     "report": ("report", "write the scores and a player of the stems as one HTML page"),

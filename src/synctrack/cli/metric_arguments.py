@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synctrack.arguments import CommandParser, number, workers
 from synctrack.errors import InputError
 from synctrack.metrics.beats.folders import track_folder
 from synctrack.metrics.beats.given import read_given_beats
 from synctrack.metrics.beats.layout import LAYOUTS, find_layout
-from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+from synctrack.metrics.beats.trackers import DEFAULT_TRACKER, TRACKERS, make_tracker
 from synctrack.metrics.beats.types import PROTOCOL_FPS, StemBeats, choose_protocols
 
 PROTOCOL_HELP = (
@@ -21,21 +22,8 @@ PROTOCOL_HELP = (
 )
 
 
-def window_size(text: str) -> float:
-    """A --window_size from the command line. Raises InputError unless it is a positive number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < float("inf"):
-        raise InputError(f"--window_size {text}: must be a number of seconds above 0")
-    return value
-
-
-def _workers(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise InputError(f"--workers {text}: must be a whole number above 0")
-    return int(text)
+window_size = number(0.01, 60)
+"""The type of --window_size, in seconds."""
 
 
 def stem_list(text: str) -> list[str]:
@@ -46,9 +34,16 @@ def stem_list(text: str) -> list[str]:
     return stems
 
 
+def add_tracker(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a beat tracker."""
+    each = "; ".join(f"{name}: {choice.summary}" for name, choice in TRACKERS.items())
+    parser.add_argument("--tracker", choices=TRACKERS, default=DEFAULT_TRACKER, help=f"{each} (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+
+
 def metric_parser(description: str, protocol: str, prog: str | None = None) -> argparse.ArgumentParser:
     """The options that say where beats come from. `protocol` is the default."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     source = parser.add_mutually_exclusive_group(required=True)
@@ -60,12 +55,39 @@ def metric_parser(description: str, protocol: str, prog: str | None = None) -> a
     layout = "of the folder: one sub-folder for each stem, or for each song; auto (default) decides by the names"
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help=layout)
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="score these stems alone")
-    parser.add_argument("--tracker", choices=TRACKERS, default=TRACKERS[0], help="default: %(default)s")
-    parser.add_argument("--weights", type=Path, help="checkpoint for beat_this; its package's own if not given")
+    add_tracker(parser)
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the beat cache")
     parser.add_argument("--strict", action="store_true", help="refuse unreadable files instead of skipping them")
-    parser.add_argument("--workers", type=_workers, help="files tracked at once; default: one for each processor")
+    parser.add_argument("--workers", type=workers, help="files tracked at once; default: one for each processor")
     return parser
+
+
+def add_fad(parser: argparse.ArgumentParser) -> None:
+    """The options of the Fréchet audio distances beside other scores."""
+    names = "mel (no weights; the default), vggish or clap"
+    parser.add_argument("--fad", nargs="?", const="mel", metavar="EMBEDDING", help=f"add Fréchet distances: {names}")
+    weights = "of --fad: file of the torch port for vggish, local folder for clap"
+    parser.add_argument("--fad-weights", type=Path, metavar="FILE", help=weights)
+    subset = "of --fad: compare the sum of these stems too; may be repeated"
+    parser.add_argument("--fad-subset", type=stem_list, action="append", default=[], metavar="A,B", help=subset)
+
+
+def fad_embedding(arguments: argparse.Namespace) -> Any:
+    """The embedding that `--fad` asks for; None without.
+
+    Raises:
+        InputError: there is no folder or reference to compare, or as `make_embedding`.
+    """
+    if arguments.fad is None:
+        if arguments.fad_weights or arguments.fad_subset:
+            raise InputError("--fad-weights, --fad-subset: belong to --fad; add it, such as --fad vggish")
+        return None
+    if arguments.folder is None or arguments.reference is None or arguments.reference.is_file():
+        raise InputError("--fad: compares audio: it needs a folder, and a folder as --reference")
+    # Here and not above: it is rarely asked for.
+    from synctrack.metrics.fad.embed import make_embedding
+
+    return make_embedding(arguments.fad, arguments.fad_weights)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -8,8 +8,8 @@ def train_synctrack() -> None:
     """`train_synctrack.py`."""
     config = parse_command_line("Train SyncTrack from a YAML file.")
     with needs_extra("train", "training"):
+        from synctrack.training.monitoring import start_logging
         from synctrack.training.run import train
-        from synctrack.training.trainer import start_logging
 
     start_logging()
     train(config)
@@ -19,8 +19,8 @@ def train_first_stage() -> None:
     """`train_first_stage.py`."""
     config = parse_command_line("Train the mel VAE or the vocoder, SyncTrack's first stages, from a YAML file.")
     with needs_extra("train", "training"):
+        from synctrack.training.monitoring import start_logging
         from synctrack.training.run import train_first_stage as train
-        from synctrack.training.trainer import start_logging
 
     start_logging()
     train(config)
@@ -31,7 +31,7 @@ def eval_synctrack() -> None:
     config = parse_command_line("Generate one clip of stems for each segment of a test set.")
     with needs_extra("train", "evaluation"):
         from synctrack.training.evaluation import evaluate
-        from synctrack.training.trainer import start_logging
+        from synctrack.training.monitoring import start_logging
 
     start_logging()
     evaluate(config)

@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from synctrack.cli.metric_arguments import metric_parser, parse, read_arguments, window_size
+from synctrack.arguments import seed
+from synctrack.cli.metric_arguments import add_fad, fad_embedding, metric_parser, parse, read_arguments, window_size
 from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
+from synctrack.metrics.faults import out_of_time
 from synctrack.metrics.long_csv import write_csv
-from synctrack.metrics.score import plain, score_sides
-from synctrack.metrics.tables import counts_line, matrix_table, notes, out_of_time, stem_table, table, truth_table
+from synctrack.metrics.score import add_frechet, plain, score_sides
+from synctrack.metrics.tables import counts_line, frechet_title, matrix_table, notes, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
 
@@ -32,7 +34,8 @@ def _parser(description: str, prog: str | None) -> ArgumentParser:
     add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
     add("--truth", type=Path, help="known beats: a folder of songs' beats.json, .beats, .txt or MIDI, or one such file")
     add("--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the intervals and the chance column (default: 0)")
+    add("--seed", type=seed, default=0, help="of the intervals and the chance column (default: 0)")
+    add_fad(parser)
     add("--json", type=Path, metavar="FILE", help="write everything there, beat times included")
     add("--csv", type=Path, metavar="FILE", help="write one line for each value: song, stem, pair, metric, protocol")
     return parser
@@ -63,6 +66,11 @@ def _print(result: dict[str, Any]) -> None:
     print(*out_of_time(result), sep="\n")
     print()
     print(stem_table(result))
+    if "frechet" in result:
+        # Here and not above: it is rarely asked for.
+        from synctrack.metrics.fad.folders import frechet_table
+
+        print(f"\n{frechet_title(result)}\n{frechet_table(result['frechet']['distances'])}")
     if "truth" in result:
         print()
         print(truth_table(result["truth"]))
@@ -81,11 +89,14 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
         prog: the command's name in its help.
     """
     arguments = parse(_parser(description, prog), argv)
+    embedding = fad_embedding(arguments)
     beats = read_arguments(arguments)
     source = str(arguments.folder or arguments.beats)
     reference = _read_reference(arguments, tuple(beats.protocols)) if arguments.reference else None
     options = {name: getattr(arguments, name) for name in ("window_size", "seed", "workers")}
     result = score_sides(beats, source, reference, str(arguments.reference), **options)
+    if embedding is not None:
+        add_frechet(result, beats, reference, embedding, arguments.fad_subset, not arguments.no_cache)
     if arguments.truth:
         _add_truth(result, beats, arguments.truth)
     _print(result)

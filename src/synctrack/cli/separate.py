@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from synctrack.arguments import CommandParser
 from synctrack.cli.steering_arguments import add_output, add_sampling, check_output, load_model
 from synctrack.errors import InputError
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str], prog: str) -> None:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Separate a mix: DIR/{bass,drums,…,mix}.wav.")
+    parser = CommandParser(prog=prog, description="Separate a mix: DIR/{bass,drums,…,mix}.wav.")
     add = parser.add_argument
     add("mix", metavar="MIX", help="audio file of any rate, channels and length")
     add("--out", required=True, metavar="DIR", help="folder for the stems")

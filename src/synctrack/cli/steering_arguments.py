@@ -1,17 +1,21 @@
 """Options that the commands which generate share: the sampler, the files, and what to play."""
 
-import argparse
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from synctrack.arguments import seed, whole
 from synctrack.errors import InputError
 
 if TYPE_CHECKING:
     from synctrack.pipeline import SyncTrack
 
 DEFAULT_MODEL = "demo"
+RATES = (8000, 384_000)  # Hz
+any_whole = whole(-(10**12), 10**12)
+"""The type of options of which the request itself checks the bounds."""
+
 STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guidance", "resampling", "long", "span")
 """Options that are settings of `SyncTrack.stream` under the same name."""
 
@@ -25,11 +29,11 @@ def add_sampling(parser: ArgumentParser) -> None:
         help="demo, a checkpoint, a run folder, or owner/name on the Hub (default: demo)",
     )
     add("--revision", help="branch, tag or commit of a model on the Hub")
-    add("--seed", type=whole, default=0, metavar="N", help="clip i depends on the seed and i alone (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="clip i depends on the seed and i alone (default: 0)")
     add("--sampler", default="dpmpp_2m_sde", metavar="NAME", help="dpmpp_2m_sde (default), dpmpp_2m or ddim")
-    add("--steps", type=whole, default=20, metavar="N", help="calls of the U-Net (default: 20)")
+    add("--steps", type=whole(1, 100_000), default=20, metavar="N", help="calls of the U-Net (default: 20)")
     add("--eta", type=float, metavar="X", help="of ddim alone: 0 is deterministic, 1 (default) the noisiest")
-    add("--batch-size", type=whole, metavar="N", help="clips at once (default: 1 on a CPU, 8 on a GPU)")
+    add("--batch-size", type=whole(1, 65_536), metavar="N", help="clips at once (default: 1 on a CPU, 8 on a GPU)")
     add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
     add("--precision", default="float32", metavar="P", help="float32 (default), bfloat16 or float16 (GPU)")
 
@@ -38,7 +42,7 @@ def add_output(parser: ArgumentParser) -> None:
     """The files that are written."""
     add = parser.add_argument
     add("--format", default="wav16", metavar="F", help="wav16 (default), wav24, float or flac")
-    add("--sample-rate", type=whole, metavar="HZ", help="of the files, such as 48000 (default: the model's)")
+    add("--sample-rate", type=whole(*RATES), metavar="HZ", help="of the files, such as 48000 (default: the model's)")
     add(
         "--daw", action="store_true", help="for music programs: whole bars, names that sort, a MIDI file with the tempo"
     )
@@ -46,14 +50,11 @@ def add_output(parser: ArgumentParser) -> None:
 
 def check_output(arguments: Namespace) -> None:
     """Raise InputError unless the options of `add_output` can be met."""
-    # Here and not above: these modules take seconds to import, and help needs none.
-    from synctrack.generation.daw import check_rate
+    # Here and not above: this module takes seconds to import, and help needs none.
     from synctrack.generation.song import FILE_FORMATS
 
     if arguments.format not in FILE_FORMATS:
         raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
-    if arguments.sample_rate is not None:
-        check_rate(arguments.sample_rate)
 
 
 def load_model(arguments: Namespace, name: str) -> "SyncTrack":
@@ -69,8 +70,9 @@ def add_steering(parser: ArgumentParser) -> None:
     """What to play."""
     add = parser.add_argument_group("what to play").add_argument
     add("--bpm", type=float, metavar="B", help="tempo, in beats per minute")
-    add("--meter", type=whole, metavar="N", help="beats per bar, with --bpm (default: 4)")
-    add("--beats", metavar="FILE", help="beats to keep: .json, .txt, .beats or .mid")
+    add("--meter", type=any_whole, metavar="N", help="beats per bar, with --bpm (default: 4)")
+    text = "beats to keep: .json, .txt, .beats or .mid; none for neither drawn nor detected ones"
+    add("--beats", metavar="FILE|none", help=text)
     add("--bars", metavar="N|A-B", help="length in bars; with --from, the bars that change, such as 5-8")
     add(
         "--given", nargs="+", default=[], metavar="STEM=FILE", help="stems that are there, to which the others are made"
@@ -84,7 +86,7 @@ def add_steering(parser: ArgumentParser) -> None:
     text = "with --from: 0 (the same) to 1 (another song), for all stems or for some, such as drums=0.2"
     add("--strength", nargs="+", metavar="X", help=text)
     add("--loop", action="store_true", help="let the end go over into the beginning")
-    add("--best-of", type=whole, default=1, metavar="N", help="make N, keep the one whose stems keep time best")
+    add("--best-of", type=any_whole, default=1, metavar="N", help="make N, keep the one whose stems keep time best")
     add(
         "--guidance",
         type=float,
@@ -92,7 +94,13 @@ def add_steering(parser: ArgumentParser) -> None:
         metavar="G",
         help="above 1: follow what is told more closely (default: 1)",
     )
-    add("--resampling", type=whole, default=0, metavar="N", help="for models without context: repeat each step N times")
+    add(
+        "--resampling",
+        type=any_whole,
+        default=0,
+        metavar="N",
+        help="for models without context: repeat each step N times",
+    )
     add("--long", metavar="HOW", help="beyond the trained length: windows or whole (default: what the model can)")
 
 
@@ -109,14 +117,6 @@ def steering(arguments: Namespace) -> dict[str, Any]:
     settings["bars"] = _bars(arguments.bars, arguments.original is not None)
     settings["strength"] = _strength(arguments.strength)
     return settings
-
-
-def whole(text: str) -> int:
-    """A whole number, for `argparse`."""
-    try:
-        return int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
 
 
 def _bars(text: str | None, original: bool) -> int | str | None:

@@ -1,20 +1,20 @@
 """`synctrack train CONFIG … [key=value …]`: as `train_synctrack.py --config`."""
 
-import argparse
 from collections.abc import Sequence
 
+from synctrack.arguments import CommandParser
 from synctrack.config import config_of
 from synctrack.errors import needs_extra
 
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog=prog, description="Train SyncTrack from YAML files.")
+    parser = CommandParser(prog=prog, description="Train SyncTrack from YAML files.")
     parser.add_argument("config", nargs="+", metavar="CONFIG", help="YAML files and key=value pairs, later ones win")
     config = config_of(parser.parse_args(argv).config, [])
     with needs_extra("train", "training"):
+        from synctrack.training.monitoring import start_logging
         from synctrack.training.run import train
-        from synctrack.training.trainer import start_logging
 
     start_logging()
     train(config)

@@ -20,9 +20,9 @@ from synctrack.config.schema import (
     GivenConfig,
     ModelParams,
     ModelSection,
-    TrainerConfig,
     ValidationConfig,
 )
+from synctrack.config.trainer import TrainerConfig
 
 __all__ = [
     "CONTEXT_KINDS",

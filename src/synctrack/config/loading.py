@@ -7,10 +7,12 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from synctrack.arguments import CommandParser
+from synctrack.bounds import shortened
+from synctrack.config.reading import parse_pair, read_yaml_file
 from synctrack.config.schema import Config
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
@@ -23,7 +25,7 @@ def parse_command_line(description: str, argv: Sequence[str] | None = None) -> C
     Raises:
         InputError: see `load_config`.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = CommandParser(description=description)
     add_config_arguments(parser)
     return config_of(**vars(parser.parse_args(argv)))
 
@@ -49,15 +51,14 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
     """
     merged = OmegaConf.structured(Config)
     for file in files:
-        merged = _merge(merged, _read_yaml(Path(file)), str(file))
+        merged = _merge(merged, read_yaml_file(Path(file)), str(file))
     for pair in overrides:
-        if "=" not in pair:
-            raise InputError(f"{pair}: is not a key=value, such as data.params.batch_size=4")
-        merged = _merge(merged, OmegaConf.from_dotlist([pair]), "command line")
+        merged = _merge(merged, parse_pair(pair), "command line", pair.partition("=")[0])
     try:
         return OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        raise InputError(f"configuration: {str(error).splitlines()[0]}") from error
+    except (OmegaConfBaseException, RecursionError) as error:
+        key = getattr(error, "full_key", None) or "configuration"
+        raise InputError(f"{key}: {_first_line(error)}") from error
     except ValueError as error:
         raise InputError(_with_full_key(str(error))) from error
 
@@ -73,26 +74,36 @@ def to_dict(config: Any) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.structured(config))
 
 
-def _read_yaml(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a YAML file after --config")
+def _merge(merged: Any, content: Any, source: str, key: str = "configuration") -> Any:
     try:
-        content = OmegaConf.load(path)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
-    if not OmegaConf.is_dict(content):
-        raise InputError(f"{path}: holds no keys; a configuration is a tree of key: value")
-    return content
-
-
-def _merge(merged: Any, content: Any, source: str) -> Any:
-    try:
+        for missing in sorted(OmegaConf.missing_keys(content)):
+            raise InputError(f"{source}: {missing}: has no value (???); give it one, or leave it out")
+        _check_sections(OmegaConf.to_container(content), Config, source)
         return OmegaConf.merge(merged, content)
     except ConfigKeyError as error:
-        raise InputError(f"{source}: {error.full_key}: unknown key{_suggestion(error.full_key)}") from error
+        name = error.full_key or key
+        raise InputError(f"{source}: {name[:100]}: unknown key{_suggestion(name)}") from error
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{source}: {error.full_key or 'configuration'}: {reason}") from error
+        raise InputError(f"{source}: {error.full_key or key}: {_first_line(error)}") from error
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError) as error:
+        # What OmegaConf raises where a list or a value stands for a section, or a section for them.
+        raise InputError(f"{source}: {key}: {_first_line(error)}") from error
+
+
+def _check_sections(tree: dict[Any, Any], schema: type, source: str, prefix: str = "") -> None:
+    """Refuse what is no section where one belongs; OmegaConf's own error does not name its key."""
+    for item in fields(schema):
+        value = tree.get(item.name)
+        if not is_dataclass(item.type) or item.name not in tree or str(value).startswith("${"):
+            continue
+        if not isinstance(value, dict):
+            key = prefix + item.name
+            raise InputError(f"{source}: {key}: {shortened(value)} is not a section; it holds keys such as {key}.…")
+        _check_sections(value, item.type, source, f"{prefix}{item.name}.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _suggestion(full_key: str) -> str:

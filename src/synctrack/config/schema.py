@@ -4,7 +4,17 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from synctrack.bounds import check_choice, check_multiple, check_number, check_stems
+from synctrack.bounds import (
+    LARGEST_SEED,
+    MOST_STEPS,
+    check_choice,
+    check_number,
+    check_path,
+    check_stems,
+    check_whole,
+)
+from synctrack.config.first_stage import FirstStageConfig
+from synctrack.config.trainer import TrainerConfig
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
 from synctrack.models.conditioning import MARGIN
 from synctrack.models.latent_diffusion import ModelConfig
@@ -18,43 +28,6 @@ CONTEXT_KINDS = ("nothing", "stems", "span", "prefix", "cells")
 
 
 @dataclass
-class TrainerConfig:
-    """How Lightning runs."""
-
-    devices: Any = "auto"
-    num_nodes: int = 1
-    accelerator: str = "auto"
-    precision: str = "32-true"
-    max_epochs: int = 1200
-    max_steps: int = -1
-    limit_train_batches: float | int = 1.0
-    limit_val_batches: float | int = 1.0
-    validation_every_n_steps: int = 5000
-    save_checkpoint_every_n_steps: int = 1000
-    save_top_k: int = 3
-    resume: str | None = None
-    accumulate_grad_batches: int = 1
-    gradient_clip_val: float | None = None
-    log_every_n_steps: int = 10
-    wandb_project: str | None = None
-
-    def __post_init__(self) -> None:
-        check_number("trainer.num_nodes", self.num_nodes, 1)
-        check_number("trainer.max_epochs", self.max_epochs, -1)
-        check_number("trainer.max_steps", self.max_steps, -1)
-        for name in ("limit_train_batches", "limit_val_batches"):
-            value = getattr(self, name)
-            # A float is a share of the epoch, an integer a number of batches.
-            check_number(f"trainer.{name}", value, 0, 1 if isinstance(value, float) else math.inf)
-        check_number("trainer.validation_every_n_steps", self.validation_every_n_steps, 1)
-        check_number("trainer.save_checkpoint_every_n_steps", self.save_checkpoint_every_n_steps, 1)
-        check_number("trainer.save_top_k", self.save_top_k, -1)
-        check_number("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1)
-        check_number("trainer.gradient_clip_val", self.gradient_clip_val, 0, optional=True)
-        check_number("trainer.log_every_n_steps", self.log_every_n_steps, 1)
-
-
-@dataclass
 class DataPaths:
     """Where the data lie and which stems they hold."""
 
@@ -64,7 +37,20 @@ class DataPaths:
     stems: list[str] = field(default_factory=lambda: ["bass", "drums", "guitar", "piano"])
 
     def __post_init__(self) -> None:
+        for name in ("train_data", "valid_data"):
+            _check_roots(f"data.params.path.{name}", getattr(self, name))
+        check_path("data.params.path.latents", self.latents, optional=True)
         check_stems("data.params.path.stems", self.stems)
+
+
+def _check_roots(key: str, roots: Any) -> None:
+    if isinstance(roots, list):
+        if not roots:
+            raise ValueError(f"{key}: is an empty list; name one or more folders, or set null for none")
+        for root in roots:
+            check_path(key, root)
+    else:
+        check_path(key, roots, optional=True)
 
 
 @dataclass
@@ -79,9 +65,9 @@ class DataParams:
     path: DataPaths = field(default_factory=DataPaths)
 
     def __post_init__(self) -> None:
-        check_number("data.params.batch_size", self.batch_size, 1)
-        check_number("data.params.num_workers", self.num_workers, 0)
-        check_number("data.params.max_seconds", self.max_seconds, 0)
+        check_whole("data.params.batch_size", self.batch_size, 1, 65_536)
+        check_whole("data.params.num_workers", self.num_workers, 0, 1024)
+        check_number("data.params.max_seconds", self.max_seconds, 0.01, 1e7)
         check_choice("data.params.missing_stem", self.missing_stem, ("skip", "silent"))
         check_choice("data.params.unreadable", self.unreadable, ("skip", "refuse"))
 
@@ -107,7 +93,7 @@ class GivenConfig:
     def __post_init__(self) -> None:
         for name in (*CONTEXT_KINDS, "click", "mix"):
             check_number(f"model.params.given.{name}", getattr(self, name), 0, 1)
-        check_number("model.params.given.margin", self.margin, 0, 1000)
+        check_whole("model.params.given.margin", self.margin, 0, 1000)
         total = sum(getattr(self, name) for name in CONTEXT_KINDS)
         if not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(
@@ -132,54 +118,18 @@ class ModelParams(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("ckpt_path", "vae_ckpt_path", "vocoder_ckpt_path"):
+            check_path(f"model.params.{name}", getattr(self, name), optional=True)
         check_choice("model.params.init", self.init, ("strict", "partial"))
-        check_number("model.params.base_learning_rate", self.base_learning_rate, 0)
-        check_number("model.params.weight_decay", self.weight_decay, 0)
-        check_number("model.params.warmup_steps", self.warmup_steps, 0)
+        check_number("model.params.base_learning_rate", self.base_learning_rate, 0, 1)
+        check_number("model.params.weight_decay", self.weight_decay, 0, 100)
+        check_whole("model.params.warmup_steps", self.warmup_steps, 0, MOST_STEPS)
         check_number("model.params.ema_decay", self.ema_decay, 0, 1)
 
 
 @dataclass
 class ModelSection:
     params: ModelParams = field(default_factory=ModelParams)
-
-
-@dataclass
-class FirstStageConfig:
-    """How `train_first_stage.py` trains the VAE or the vocoder."""
-
-    kind: str = "vae"
-    learning_rate: float = 1e-4
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    schedule: str = "constant"
-    crop_frames: int | None = None
-    kl_weight: float = 1e-6
-    mel_weight: float = 45.0
-    feature_weight: float = 2.0
-    discriminator_start: int | None = None
-    discriminator_weight: float = 0.5
-    patch_channels: int = 64
-    wave_channels: int = 32
-    periods: list[int] = field(default_factory=lambda: [2, 3, 5, 7, 11])
-    scales: int = 3
-
-    def __post_init__(self) -> None:
-        check_choice("first_stage.kind", self.kind, ("vae", "vocoder"))
-        check_choice("first_stage.schedule", self.schedule, ("constant", "cosine"))
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"first_stage.betas: {self.betas} are not two numbers from 0 up to, but not, 1")
-        check_number("first_stage.learning_rate", self.learning_rate, 0)
-        check_number("first_stage.crop_frames", self.crop_frames, 1, optional=True)
-        check_number("first_stage.kl_weight", self.kl_weight, 0)
-        check_number("first_stage.mel_weight", self.mel_weight, 0)
-        check_number("first_stage.feature_weight", self.feature_weight, 0)
-        check_number("first_stage.discriminator_start", self.discriminator_start, 0, optional=True)
-        check_number("first_stage.discriminator_weight", self.discriminator_weight, 0)
-        check_number("first_stage.scales", self.scales, 1)
-        check_multiple("first_stage.patch_channels", self.patch_channels, 16)
-        check_multiple("first_stage.wave_channels", self.wave_channels, 4)
-        for period in self.periods:
-            check_number("first_stage.periods", period, 1)
 
 
 @dataclass
@@ -191,7 +141,7 @@ class ValidationConfig:
     eta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number("validation.clips", self.clips, 0)
+        check_whole("validation.clips", self.clips, 0, 100_000)
         check_number("validation.eta", self.eta, 0, 1)
 
     @property
@@ -216,8 +166,9 @@ class EvaluationConfig:
     score: bool = True
 
     def __post_init__(self) -> None:
+        check_path("evaluation.out", self.out)
         check_number("evaluation.eta", self.eta, 0, 1)
-        check_number("evaluation.clips", self.clips, 1, optional=True)
+        check_whole("evaluation.clips", self.clips, 1, 10**9, optional=True)
         check_choice("evaluation.sampler", self.sampler, tuple(SAMPLERS))
         check_choice("evaluation.spacing", self.spacing, SPACINGS)
         check_choice("evaluation.final", self.final, FINALS)
@@ -244,7 +195,12 @@ class Config:
 
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, ("train", "validate", "test", "validate_and_train"))
-        check_number("seed", self.seed, 0)
+        check_whole("seed", self.seed, 0, LARGEST_SEED)
+        check_path("run_dir", self.run_dir)
         timesteps = self.model.params.diffusion.timesteps
-        check_number("validation.steps", self.validation.steps, 1, timesteps)
-        check_number("evaluation.steps", self.evaluation.steps, 1, timesteps)
+        for section in ("validation", "evaluation"):
+            steps = getattr(self, section).steps
+            check_whole(f"{section}.steps", steps, 1, 100_000)
+            if steps > timesteps:
+                limit = f"between 1 and {timesteps}, the steps of model.params.diffusion.timesteps"
+                raise ValueError(f"{section}.steps: {steps} is not {limit}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
 from synctrack.config import Config
@@ -80,6 +81,13 @@ class StemDataModule(pl.LightningDataModule):
         """Names of the clips that an evaluation generates, in the order of their indices."""
         rate, limit = self.config.model.params.audio.sample_rate, self.config.evaluation.clips
         return [segment_name(song.name, start, rate) for song, start in self.valid.segments[:limit]]
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """A batch on a device, but for `index` and `epoch`, which stay on the CPU: they seed the items' generators."""
+        kept = {name: batch.pop(name) for name in ("index", "epoch")}
+        return super().transfer_batch_to_device(batch, device, dataloader_idx) | kept
 
     def _share(self, indices: Sequence[int], left_out: Container[int] = ()) -> DataLoader:
         mine = indices[self.trainer.global_rank :: self.trainer.world_size]

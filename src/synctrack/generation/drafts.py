@@ -11,6 +11,7 @@ import numpy as np
 from synctrack.audio.beat_files import Beats
 from synctrack.errors import InputError
 from synctrack.generation.assembly import Kept
+from synctrack.generation.detection import detected_beats
 from synctrack.generation.grid import Grid
 from synctrack.generation.inputs import fitted, read_given
 from synctrack.generation.request import MAX_SECONDS, Request
@@ -18,6 +19,7 @@ from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import (
     asked_beats,
     bar_span,
+    beats_json,
     complement,
     continued_beats,
     new_length,
@@ -49,8 +51,15 @@ class Draft:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def new_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
+def new_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence[float] | None = None) -> Draft:
     """The draft of a song without an original.
+
+    Args:
+        request: what is asked for.
+        stems: of the model.
+        grid: of the model.
+        tempi: lowest and highest tempo (BPM) of which the model can be told; None where it cannot be told beats, so
+            that those of given stems need not be detected.
 
     Raises:
         InputError: a given stem is not one of the model's, given audio cannot be used, or nothing is left to generate.
@@ -73,11 +82,14 @@ def new_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
         spans[stems.index(stem)] = [(0, length)]
     wave = fitted("mix", mix.waveform, length, rate) if mix else None
     beats = asked_beats(request, length / rate)
+    if tempi is not None and audio and request.beats is None and request.bpm is None:
+        beats, detected = _detected([item.waveform for item in audio.values()], rate, length / rate, tempi)
+        facts |= detected
     return Draft(num_samples, Kept(waveforms, spans), beats, wave, facts=facts)
 
 
-def changed_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
-    """The draft of a song made from one that is there.
+def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence[float] | None = None) -> Draft:
+    """The draft of a song made from one that is there. Arguments as of `new_song`.
 
     Raises:
         InputError: the original is not a song of this model's stems and rate, the part to change does not exist, or
@@ -88,6 +100,9 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
     level = float(song.info.get("gain", 1.0))
     beats = asked_beats(request, song.seconds) or song.beats
     if request.extend is not None:
+        if tempi is not None and beats is None and request.beats is None:
+            beats, detected = _detected(list(waveforms), song.sample_rate, song.seconds + request.extend, tempi)
+            facts |= detected
         return _extended(request, song, waveforms, level, beats, facts)
     start, stop = _part(request, song, beats)
     if unknown := [stem for stem in request.redo if stem not in stems]:
@@ -104,6 +119,18 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid) -> Draft:
     kept = Kept(dict(enumerate(waveforms)), spans, level)
     original = None if strength is None else waveforms / np.float32(level)
     return Draft(song.num_samples, kept, beats, None, original, strength, facts)
+
+
+def _detected(
+    waveforms: Sequence[np.ndarray], sample_rate: int, seconds: float, tempi: Sequence[float]
+) -> tuple[Beats | None, dict[str, Any]]:
+    """The beats of what is given, continued to the song's end of `seconds`; and what song.json says of them."""
+    length = max(len(wave) for wave in waveforms)
+    beats = detected_beats([np.pad(wave, (0, length - len(wave))) for wave in waveforms], sample_rate, tempi)
+    if beats is None:
+        return None, {}
+    beats = continued_beats(beats, seconds)
+    return beats, {"detected_beats": beats_json(beats)}
 
 
 def _original(source: Any, stems: Sequence[str], grid: Grid) -> tuple[Song, dict[str, Any]]:

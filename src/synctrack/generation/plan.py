@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from synctrack.audio.beat_files import Beats
+from synctrack.audio.beats import MAX_BPM, MIN_BPM
 from synctrack.audio.click import CLICK_SECONDS, click_track
 from synctrack.errors import InputError
 from synctrack.generation.assembly import Kept
@@ -17,6 +18,7 @@ from synctrack.generation.drafts import Draft, changed_song, new_song
 from synctrack.generation.encoding import Encoded, LinearAudio, LoopAudio, Signal, Told, encode_mel
 from synctrack.generation.grid import Grid, frame_mask, window_starts, without_borders
 from synctrack.generation.request import Request
+from synctrack.generation.timing import END_TOLERANCE
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 LARGEST_STRETCH = 0.02
@@ -41,6 +43,8 @@ class Plan:
         length: latent frames of a window.
         mix: (n,) the mixture that is shared out by masks; None without.
         facts: of given audio and original, for `song.json`.
+        drawn_bpm: lowest and highest tempo of which each song is told one, drawn by its seed; None where beats are
+            known, or nothing is told. See `synctrack.generation.tempo`.
     """
 
     grid: Grid
@@ -55,6 +59,7 @@ class Plan:
     length: int
     mix: np.ndarray | None
     facts: dict[str, Any]
+    drawn_bpm: tuple[float, float] | None = None
 
     @property
     def circular(self) -> bool:
@@ -79,11 +84,14 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         InputError: the model cannot be told what is asked for, or as `new_song` and `changed_song`.
     """
     grid, stems = Grid.of(model.config), model.stems
-    draft = (new_song if request.original is None else changed_song)(request, stems, grid)
-    _check_conditioning(request, draft, model, trained_bpm)
+    draft_song = new_song if request.original is None else changed_song
+    tempi = (trained_bpm or (MIN_BPM, MAX_BPM)) if "click" in model.config.conditioning.signals else None
+    draft = draft_song(request, stems, grid, tempi)
     num_samples = draft.num_samples if request.steers else _rounded(request.seconds, grid)
     if num_samples is None:
         num_samples = grid.window * grid.frame
+    drawn_bpm = _drawn_bpm(request, model, trained_bpm, num_samples / grid.sample_rate)
+    _check_conditioning(request, draft, model, trained_bpm, drawn_bpm is not None)
     frames = grid.nearest(num_samples) if request.loop else grid.covering(num_samples)
     if request.loop:
         _say_stretch(num_samples, frames, grid)
@@ -104,7 +112,25 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         length=length,
         mix=None if request.method == "generated" else draft.mix,
         facts=draft.facts,
+        drawn_bpm=drawn_bpm,
     )
+
+
+def _drawn_bpm(
+    request: Request, model: LatentDiffusion, trained_bpm: Sequence[float] | None, seconds: float
+) -> tuple[float, float] | None:
+    """The range of tempi of songs whose tempo the request leaves open, where the model can be told one."""
+    can_be_told = "click" in model.config.conditioning.signals and trained_bpm is not None
+    if not (request.leaves_tempo_open and can_be_told):
+        return None
+    low, high = (float(bound) for bound in trained_bpm)
+    # Two beats of the lowest tempo make an interval; a shorter song has no tempo.
+    if seconds <= 60.0 / low + END_TOLERANCE:
+        return None
+    logger.info(
+        "no tempo is asked: each song has its own, %g to %g BPM, by its seed (beats: none leaves it open)", low, high
+    )
+    return low, high
 
 
 def _rounded(seconds: float | None, grid: Grid) -> int | None:
@@ -119,7 +145,7 @@ def _rounded(seconds: float | None, grid: Grid) -> int | None:
 
 
 def _check_conditioning(
-    request: Request, draft: Draft, model: LatentDiffusion, trained_bpm: Sequence[float] | None
+    request: Request, draft: Draft, model: LatentDiffusion, trained_bpm: Sequence[float] | None, draws_tempo: bool
 ) -> None:
     """Refuse what the model cannot be told, and say what it does instead where it can do that."""
     able = model.config.conditioning
@@ -137,7 +163,8 @@ def _check_conditioning(
     known = bool(draft.kept.spans)
     if known and not able.context:
         logger.warning("this model was not trained with context: what is known is put in its place at each step")
-    if request.guidance != 1 and not (draft.mix is not None or draft.beats is not None or (known and able.context)):
+    beats = draft.beats is not None or draws_tempo
+    if request.guidance != 1 and not (draft.mix is not None or beats or (known and able.context)):
         raise InputError("guidance: has no effect where the model is told nothing; add bpm, beats or given")
     if request.resampling and not known:
         raise InputError("resampling: has no effect where nothing is known; leave it out")

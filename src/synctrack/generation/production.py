@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from synctrack.audio.beat_files import Beats
 from synctrack.audio.files import peak_gain
 from synctrack.diffusion.samplers import Sampling, Step
 from synctrack.errors import InputError
@@ -18,6 +19,7 @@ from synctrack.generation.record import request_json
 from synctrack.generation.rendering import Key, render
 from synctrack.generation.request import Request
 from synctrack.generation.song import Song
+from synctrack.generation.tempo import drawn_beats, told_clicks
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 
@@ -79,7 +81,7 @@ class Production:
                 if self.request.best_of == 1:
                     yield self._song(batch, position, waveforms)
                     continue
-                timings.append(keeps_time(waveforms, self.plan.grid.sample_rate, self._asked_beats))
+                timings.append(keeps_time(waveforms, self.plan.grid.sample_rate, self._asked_beats(batch[position])))
                 if best is None or timings[-1].rank > max(timing.rank for timing in timings[:-1]):
                     best = self._song(batch, position, waveforms)
                 if len(timings) == self.request.best_of:
@@ -87,9 +89,16 @@ class Production:
                     yield replace(best, info=best.info | ranked)
                     timings, best = [], None
 
-    @property
-    def _asked_beats(self) -> Any:
-        return self.plan.beats if self.request.names_beats else None
+    def _beats(self, key: Key) -> Beats | None:
+        """The beats of a song, where they are known."""
+        if self.plan.drawn_bpm is None:
+            return self.plan.beats
+        seed, clip, _ = key
+        return drawn_beats(seed, clip, self.plan.drawn_bpm, self.plan.num_samples / self.plan.grid.sample_rate)
+
+    def _asked_beats(self, key: Key) -> Beats | None:
+        """The beats that a song should keep."""
+        return self._beats(key) if self.request.names_beats or self.plan.drawn_bpm is not None else None
 
     def _waveforms(self, keys: list[Key], count: Callable[[int], Any]) -> Iterator[np.ndarray]:
         def counted(steps: list[Step]) -> Iterable[Step]:
@@ -105,7 +114,10 @@ class Production:
             progress=counted,
         )
         with torch.inference_mode():
-            rendered = render(self.model, self.plan, keys, generate, self.autocast)
+            plan = self.plan
+            if plan.drawn_bpm is not None:
+                plan = told_clicks(plan, self.model, [self._beats(key) for key in keys])
+            rendered = render(self.model, plan, keys, generate, self.autocast)
             for waveforms in rendered:
                 if not all(np.isfinite(row).all() for row in waveforms):
                     raise InputError("model: gives samples that are not numbers; use float32 or another checkpoint")
@@ -122,7 +134,7 @@ class Production:
         if self.described:
             info["steering"] = self.described
         stems = dict(zip(self.model.stems, waveforms, strict=True))
-        song = Song(stems, self.plan.grid.sample_rate, info, self.plan.beats)
+        song = Song(stems, self.plan.grid.sample_rate, info, self._beats(batch[position]))
         if not (self.plan.kept.spans or self.plan.mix is not None):
             return song
         gains = {"gain": self.plan.kept.level, "mix_gain": peak_gain([song.mix])}

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from synctrack.audio.beat_files import Beats
-from synctrack.metrics.beats.trackers import MadmomTracker
+from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 from synctrack.metrics.cbd import song_deviation
 from synctrack.metrics.cbs import WINDOW_SIZE, window_beat_ratio
 

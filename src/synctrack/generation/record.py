@@ -4,24 +4,29 @@ from pathlib import Path
 from typing import Any
 
 from synctrack.audio.beat_files import Beats
+from synctrack.checkpoint.loading import CheckpointInfo
 from synctrack.errors import InputError
 from synctrack.files import sha256
 from synctrack.generation.plan import Plan
-from synctrack.generation.request import Request
+from synctrack.generation.request import NO_BEATS, Request
 from synctrack.generation.song import Song, load_song
 from synctrack.generation.timing import beats_json
+from synctrack.manifest import installed_versions
 
 LARGEST_BATCH = 4096
+AS_RECORDED = ("batch", "steering")
+"""What says how a song was asked for, and is kept by a song that is made again."""
 
 
 def request_json(request: Request, plan: Plan) -> dict[str, Any]:
     """All of a request that is not as by default, as JSON; given audio by path and SHA-256."""
     asked = dict(request.asked)
+    drawn = {} if plan.drawn_bpm is None else {"drawn_bpm": list(plan.drawn_bpm)}
     if set(asked) <= {"seconds"}:
-        return {}
-    if request.beats is not None:
+        return drawn
+    if request.named_beats is not None:
         asked["beats"] = beats_json(request.named_beats)
-    return asked | plan.facts
+    return asked | drawn | plan.facts
 
 
 def recorded_settings(song: Song, where: str) -> dict[str, Any]:
@@ -45,9 +50,17 @@ def recorded_settings(song: Song, where: str) -> dict[str, Any]:
             asked["mix"] = _file(asked["mix"], "mix", where)
         if "original" in asked:
             asked["original"] = _original(asked["original"], where)
-        if "beats" in asked:
+        if isinstance(asked.get("beats"), dict):
             asked["beats"] = Beats(asked["beats"]["beats"], asked["beats"]["downbeats"])
-        if not asked:
+        # The range of tempi follows from the model. A song of which none was drawn may be older than the drawing.
+        if "drawn_bpm" in asked:
+            del asked["drawn_bpm"]
+        elif "detected_beats" in asked:
+            found = asked.pop("detected_beats")
+            asked["beats"] = Beats(found["beats"], found["downbeats"])
+        elif "bpm" not in asked and "beats" not in asked:
+            asked["beats"] = NO_BEATS
+        if set(asked) <= {"beats"}:
             asked["seconds"] = song.seconds
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: does not say how the song was made ({error}); it cannot be made again") from error
@@ -71,6 +84,23 @@ def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
         raise InputError(f"{where}: its seed, clip or batch is missing or damaged; it cannot be made again")
     seed, clip, position, size = values
     return (seed, clip), position, size
+
+
+def machine_facts(checkpoint: CheckpointInfo, precision: str, device: str) -> dict[str, Any]:
+    """The weights, the precision, the kind of device and the packages with which a song is made."""
+    return {
+        "model": {"name": checkpoint.path, "sha256": checkpoint.sha256, "step": checkpoint.step},
+        "precision": precision,
+        "device": device,
+        "versions": installed_versions("torch", "numpy"),
+    }
+
+
+def info_as_recorded(song: Song, old: Song) -> dict[str, Any]:
+    """What to say of a song that was made again, in the order of the old one, so that its file is equal to the byte."""
+    recorded = {name: old.info[name] for name in AS_RECORDED if name in old.info}
+    info = {name: value for name, value in song.info.items() if name not in AS_RECORDED} | recorded
+    return {name: info[name] for name in [*old.info, *info] if name in info}
 
 
 def _file(facts: dict[str, str], name: str, where: str) -> Path:

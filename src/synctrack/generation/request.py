@@ -21,6 +21,8 @@ MAX_CANDIDATES = 256
 MAX_BARS = 10_000
 METHODS = ("masks", "generated")
 """What separation gives: the mixture shared out by soft masks, or the generated stems as they are."""
+NO_BEATS = "none"
+"""As `beats`: the model is told no beats, neither drawn nor detected ones."""
 LONG = ("windows", "whole")
 """How songs beyond the trained length are generated: window by window, or in one pass."""
 
@@ -110,21 +112,30 @@ class Request:
     @property
     def names_beats(self) -> bool:
         """Whether a tempo or beats are asked for."""
-        return self.bpm is not None or self.beats is not None
+        return self.bpm is not None or self.beats not in (None, NO_BEATS)
+
+    @property
+    def leaves_tempo_open(self) -> bool:
+        """Whether a song is asked for without anything that its tempo would follow from."""
+        told = self.given or self.original is not None or self.mix is not None
+        return self.bpm is None and self.beats is None and not (told or self.loop)
 
     @functools.cached_property
     def named_beats(self) -> Beats | None:
-        """The beats of the file or value that `beats` names, all of them; read once.
+        """The beats of the file or value that `beats` names, all of them; read once. None where it names none.
 
         Raises:
             InputError: the file of beats is missing or damaged.
         """
+        if self.beats == NO_BEATS:
+            return None
         return read_beats(self.beats) if isinstance(self.beats, str | Path) else self.beats
 
     @property
     def steers(self) -> bool:
         """Whether anything is asked for that changes what is generated, beside a length."""
-        return bool(set(self.asked) - {"seconds", "long", "best_of"})
+        beats = () if self.names_beats else ("beats",)
+        return bool(set(self.asked) - {"seconds", "long", "best_of", *beats})
 
     def _check_values(self) -> None:
         for name in ("seconds", "extend"):
@@ -172,7 +183,7 @@ class Request:
             raise InputError(f"bars: {self.bars} is not between 1 and {MAX_BARS}")
         if self.seconds is not None:
             raise InputError("bars, seconds: say the length by one of them, not by both")
-        if self.bpm is None and self.beats is None:
+        if not self.names_beats:
             raise InputError("bars: how long a bar is follows from the tempo; add bpm or beats")
 
     def _check_change(self) -> None:

@@ -12,6 +12,10 @@ DEFAULT_METER = 4
 END_TOLERANCE = 1e-3
 """Seconds; a beat that is no more before a song's end begins the next bar, as lengths are rounded to samples."""
 
+FITTED_BEATS = 16
+REGULAR = 0.02
+"""Seconds; beats that lie no farther from a line count as regular."""
+
 
 def asked_beats(request: Request, seconds: float) -> Beats | None:
     """The beats that a request names, for a song of so many seconds; None where it names none.
@@ -44,7 +48,7 @@ def new_length(request: Request, longest_given: int, sample_rate: int) -> int | 
         seconds = request.seconds
     elif longest_given:
         seconds = longest_given / sample_rate
-    elif request.beats is not None:
+    elif request.named_beats is not None:
         times = request.named_beats.beats
         seconds = times[-1] + np.median(np.diff(times))
     else:
@@ -100,14 +104,28 @@ def whole_bars(beats: Beats | None, seconds: float) -> tuple[float, float, int] 
 
 def continued_beats(beats: Beats, seconds: float) -> Beats:
     """The beats and what follows them up to `seconds`, in the tempo and meter in which they end."""
-    interval = float(np.median(np.diff(beats.beats[-9:])))
-    following = np.arange(beats.beats[-1] + interval, seconds - END_TOLERANCE, interval)
+    last, interval = _last_beat(beats.beats)
+    following = np.arange(last + interval, seconds - END_TOLERANCE, interval)
     downbeats = beats.downbeats
     if len(downbeats):
         position = len(beats.beats) - int(np.searchsorted(beats.beats, downbeats[-1]))
         meter = beats.meters[-1] if beats.meters else DEFAULT_METER
         downbeats = np.concatenate([downbeats, following[(position + np.arange(len(following))) % meter == 0]])
     return Beats(np.concatenate([beats.beats, following]), downbeats)
+
+
+def _last_beat(times: np.ndarray) -> tuple[float, float]:
+    """Where the last beat lies and the interval after it, by a line through the last beats where they are regular.
+
+    Detected times are rounded to 10 ms or so: over many beats, an interval that is off by a few milliseconds drifts.
+    """
+    recent = times[-FITTED_BEATS:]
+    numbers = np.arange(len(recent))
+    interval, first = np.polyfit(numbers, recent, 1)
+    fitted = first + interval * numbers
+    if np.abs(recent - fitted).max() <= REGULAR:
+        return float(fitted[-1]), float(interval)
+    return float(times[-1]), float(np.median(np.diff(recent)))
 
 
 def complement(spans: Sequence[tuple[int, int]], num_samples: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ in common the means are compared.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,29 @@ LENGTH_TOLERANCE = 0.1  # seconds
 MEAN_LENGTH_RATIO = 1.2
 
 
-def check_stems(beats: StemBeats, reference: StemBeats) -> None:
-    """Refuse a reference of other stems.
+def match_stems(ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
+    """The reference's stem that each stem is compared with: that of its name, or of its place where they are numbered.
+
+    Args:
+        ours: the folder's stems.
+        theirs: those of the reference.
 
     Raises:
         InputError: the numbers of stems differ, or their names do where neither are `stem_0`, `stem_1`, …
     """
-    ours, theirs = set(beats.stems), set(reference.stems)
     if len(ours) != len(theirs):
         raise InputError(
-            f"--reference: has {len(theirs)} stems ({', '.join(reference.stems)}), the folder {len(ours)} "
-            f"({', '.join(beats.stems)}); CBS depends on how many there are: choose the same with --stems"
+            f"--reference: has {len(theirs)} stems ({', '.join(theirs)}), the folder {len(ours)} "
+            f"({', '.join(ours)}); scores depend on how many there are: choose the same with --stems"
         )
-    numbered = any(all(re.fullmatch(r"stem_\d+", stem) for stem in stems) for stems in (ours, theirs))
-    if ours != theirs and not numbered:
+    if set(ours) == set(theirs):
+        return {stem: stem for stem in ours}
+    if not any(all(re.fullmatch(r"stem_\d+", stem) for stem in stems) for stems in (ours, theirs)):
         raise InputError(
-            f"--reference: has the stems {', '.join(reference.stems)}, the folder {', '.join(beats.stems)}; "
+            f"--reference: has the stems {', '.join(theirs)}, the folder {', '.join(ours)}; "
             "choose the same with --stems"
         )
+    return dict(zip(ours, theirs, strict=True))
 
 
 def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:

@@ -27,6 +27,17 @@ def long_rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, s
     for song, row in result.get("onset_synchrony", {}).get("songs", {}).items():
         yield song, "", "", "onset_synchrony", "", row["onset_synchrony"]
         yield from _pairs(song, "onset_synchrony", row["matrix"], result["stems"], "")
+    yield from _distances(result.get("frechet"))
+
+
+def _distances(frechet: Mapping[str, Any] | None) -> Iterator[tuple]:
+    """Of `add_frechet`: the embedding stands for the protocol, and the ends of intervals are values of their own."""
+    for stem, row in frechet["distances"].items() if frechet else ():
+        for metric in ("fad", "fad_infinity", "kad"):
+            yield "", stem, "", metric, frechet["embedding"], row[metric]
+            ends = row["interval_95"].get(metric) or (None, None)
+            for end, value in zip(("low", "high"), ends, strict=True):
+                yield "", stem, "", f"{metric}_{end}", frechet["embedding"], value
 
 
 def _song_rows(song: str, row: Mapping[str, Any], stems: list[str], protocol: str) -> Iterator[tuple]:

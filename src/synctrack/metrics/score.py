@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from synctrack.errors import InputError
 from synctrack.metrics.beats.folders import track_folder
 from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import StemBeats, choose_protocols
 from synctrack.metrics.cbs import WINDOW_SIZE
-from synctrack.metrics.compare import check_stems, compare, pairing_notes
+from synctrack.metrics.compare import compare, match_stems, pairing_notes
 from synctrack.metrics.summary import SONG_METRICS, summarise
 
 ORDER = ("corrected", "paper")
@@ -84,7 +85,7 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
 
 
 def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None) -> None:
-    """Put `onset_synchrony`, and the verdicts of `check_song` as `timing`, into `result`, where there is audio.
+    """Put `onset_synchrony`, and what `check_songs` finds as `timing`, into `result`, where there is audio.
 
     Args:
         result: what `score_beats` gave for `beats`.
@@ -93,15 +94,16 @@ def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = N
     """
     if beats.layout is not None:
         # Here and not above: scoring given beats needs no SciPy.
-        from synctrack.metrics.check.verdict import check_song
+        from synctrack.metrics.check.folder import check_songs
         from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
 
         onsets = folder_onsets(beats.layout, workers)
         result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
-        timing = {song: check_song(stems) for song, stems in onsets.items()}
+        timing, usual = check_songs(onsets)
         result["timing"] = {
-            song: {stem: verdict.as_dict() for stem, verdict in stems.items()} for song, stems in timing.items()
+            song: {stem: found.as_dict() for stem, found in stems.items()} for song, stems in timing.items()
         }
+        result["usual_lags_ms"] = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
 
 
 def compare_onsets(result: dict[str, Any]) -> None:
@@ -110,6 +112,37 @@ def compare_onsets(result: dict[str, Any]) -> None:
     if all(sides):
         change = compare(sides[0], sides[1], ("onset_synchrony",), result["seed"])
         result["comparison"]["onset_synchrony"] = plain(change["onset_synchrony"])
+
+
+def add_frechet(
+    result: dict[str, Any],
+    beats: StemBeats,
+    reference: StemBeats | None,
+    embedding: Any,
+    subsets: Sequence[Sequence[str]] = (),
+    cache: bool = True,
+) -> None:
+    """Put the Fréchet audio distances of a folder to its reference into `result`, under `frechet`.
+
+    Args:
+        result: what `score_beats` gave for `beats`.
+        beats: of the folder.
+        reference: of the reference.
+        embedding: of `make_embedding`.
+        subsets: stems whose sum is compared too.
+        cache: use and fill the cache of embeddings.
+
+    Raises:
+        InputError: either side is not a folder of audio files, or as `frechet_folders`.
+    """
+    # Here and not above: scoring needs no resampling of its own.
+    from synctrack.metrics.fad.folders import frechet_folders
+
+    if reference is None or beats.layout is None or reference.layout is None:
+        raise InputError("--fad: compares audio: it needs a folder, and a folder as --reference")
+    sides = beats.layout.without(beats.unreadable), reference.layout.without(reference.unreadable)
+    rows = frechet_folders(*sides, embedding, subsets, cache, result["seed"])
+    result["frechet"] = plain({"embedding": embedding.name, "version": embedding.version, "distances": rows})
 
 
 def score_beside(
@@ -127,7 +160,7 @@ def score_beside(
     Raises:
         InputError: the reference has other stems.
     """
-    check_stems(beats, reference)
+    match_stems(beats.stems, reference.stems)
     other = score_beats(reference, result["window_size"], result["seed"])
     result["reference"] = {"folder": folder, **other}
     differences = {
@@ -184,6 +217,9 @@ def score_folder(
     layout: str = "auto",
     stems: Sequence[str] | None = None,
     seed: int = 0,
+    fad: str | None = None,
+    fad_weights: str | Path | None = None,
+    fad_subsets: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
     """Score a folder of stems.
 
@@ -192,7 +228,7 @@ def score_folder(
         reference: another such folder, scored for comparison.
         protocol: `paper`, `corrected` or `both`.
         window_size: of CBS, in seconds.
-        tracker: one of `TRACKERS`; all but `madmom` know `corrected` only.
+        tracker: one of `TRACKERS`; all but `madmom` know `corrected` alone.
         weights: checkpoint for `beat_this`.
         cache: use and fill the beat cache.
         strict: refuse unreadable files instead of skipping them.
@@ -200,16 +236,25 @@ def score_folder(
         layout: of the folder, see `find_layout`; that of the reference is found from its names.
         stems: the stems to score; all where None.
         seed: of the bootstrap intervals and the chance level.
+        fad: an embedding, `mel`, `vggish` or `clap`, to add the Fréchet audio distances to the reference with.
+        fad_weights: of that embedding, see `make_embedding`.
+        fad_subsets: stems whose sum is compared too.
 
     Returns:
-        As `score_beats`; the reference's under `reference`, and how they differ under `comparison`.
+        As `score_beats`; the reference's under `reference`, how they differ under `comparison`, and their Fréchet
+        distances, where they are asked for, under `frechet`.
 
     Raises:
-        InputError: as `track_folder` and `make_tracker` do, the tracker does not know the protocol, or the reference
-            has other stems.
+        InputError: as `track_folder`, `make_tracker` and `make_embedding` do, the tracker does not know the protocol,
+            or the reference has other stems.
     """
     chosen = make_tracker(tracker, Path(weights) if weights is not None else None)
     protocols = choose_protocols(chosen.protocols, protocol, protocol)
+    embedding = None
+    if fad is not None:
+        from synctrack.metrics.fad.embed import make_embedding
+
+        embedding = make_embedding(fad, Path(fad_weights) if fad_weights is not None else None)
 
     def track(path: str | Path, form: str) -> StemBeats:
         found = find_layout(path, form, stems)
@@ -219,4 +264,7 @@ def score_folder(
     beats = track(folder, layout)
     other = None if reference is None else track(reference, "auto")
     options = {"window_size": window_size, "seed": seed, "workers": workers}
-    return score_sides(beats, str(folder), other, str(reference), **options)
+    result = score_sides(beats, str(folder), other, str(reference), **options)
+    if embedding is not None:
+        add_frechet(result, beats, other, embedding, fad_subsets, cache)
+    return result

@@ -56,17 +56,21 @@ def train(clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat)
     return classifier.fit(*zip(*active, strict=True))
 
 
+def assigned(classifier: Pipeline, clips: Iterable[np.ndarray], audio: AudioFormat) -> np.ndarray:
+    """Classify each stem of the clips (s, n) -> (clips, s): the position of a stem's name, s where it is silent."""
+
+    def name(wave: np.ndarray, silence: int) -> int:
+        return silence if _is_silent(wave) else int(classifier.predict([features(wave, audio)])[0])
+
+    return np.array([[name(wave, len(clip)) for wave in clip] for clip in clips])
+
+
 def share(classifier: Pipeline, clips: Iterable[np.ndarray], stems: Sequence[str], audio: AudioFormat) -> dict:
     """Classify each stem of the clips (s, n) -> the `share` classified correctly, its interval and the counts.
 
     `confusion` has a row for each stem: how often it was assigned to each of `stems`, in order, or was silent.
     """
-    silence = len(stems)
-
-    def name(wave: np.ndarray) -> int:
-        return silence if _is_silent(wave) else int(classifier.predict([features(wave, audio)])[0])
-
-    named = np.array([[name(wave) for wave in clip] for clip in clips])
+    silence, named = len(stems), assigned(classifier, clips, audio)
     right = named == np.arange(silence)
     return {
         "share": float(right.mean()),

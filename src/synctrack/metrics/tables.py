@@ -86,6 +86,11 @@ def stem_table(result: Mapping[str, Any]) -> str:
     return aligned(rows, left=2)
 
 
+def frechet_title(result: Mapping[str, Any]) -> str:
+    """What stands above the table of Fréchet distances."""
+    return f"Fréchet audio distances to {result['reference']['folder']}, embedding {result['frechet']['embedding']}"
+
+
 def truth_table(truth: Mapping[str, Any]) -> str:
     """What `score_truth` returned, as aligned text."""
     rows = [["protocol", "beats against truth", "F-measure", "CMLt", "AMLt", "information gain"]]
@@ -136,30 +141,6 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             problems.setdefault(reason.partition(":")[0], []).append(f"{stem} in {song}")
     for reason, stems in problems.items():
         lines.append(f"onsets: {len(stems)} stems are {reason}: {', '.join(stems[:3])}{' …' if stems[3:] else ''}")
-    return lines
-
-
-def out_of_time(result: Mapping[str, Any], most: int = 5) -> list[str]:
-    """The stems most out of time by name, one line each, and the worst songs by CBS."""
-    faults = []
-    for song, stems in result.get("timing", {}).items():
-        for stem, verdict in stems.items():
-            offset, drift = verdict["offset_ms"], verdict["drift_percent"]
-            if verdict["verdict"] == "offset":
-                way = "late" if offset > 0 else "early"
-                faults.append((abs(offset), f"{stem} is {way} by {abs(offset) / 1000:.3g} s in song {song}"))
-            elif verdict["verdict"] == "drifting":
-                way = "slow" if drift > 0 else "fast"
-                faults.append((10 * abs(drift) * 10, f"{stem} runs {way} by {abs(drift):.2f} % in song {song}"))
-            elif verdict["verdict"] == "other song":
-                faults.append((1000.0, f"{stem} seems to be from another song in song {song}"))
-    lines = [line for _, line in sorted(faults, reverse=True)[:most]]
-    if len(faults) > most:
-        lines.append(f"… and {len(faults) - most} more stems out of time: synctrack check lists them")
-    songs = next(iter(result["protocols"].values()))["songs"]
-    known = sorted((row["cbs"], song) for song, row in songs.items() if row["cbs"] is not None)
-    if len(known) > 3:
-        lines.append("lowest CBS: " + ", ".join(f"{song} ({value:.3f})" for value, song in known[:3]))
     return lines
 
 

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from synctrack.models.layers import Conv2d, GroupNorm, in_float32, zero_
 
@@ -22,6 +21,27 @@ SAME_BIN = "(b t f) s"
 """Each position attends to all stems at its own time and frequency (as the published weights were trained)."""
 
 TIME_ATTENTION_SCOPES = {"frame": SAME_FRAME, "bin": SAME_BIN}
+
+MAX_ROWS = 65_535
+"""Rows that attend in one call: the most that the y and z axes of a CUDA grid hold, along one of which torch's fused
+kernels lay them out (CUDA C++ Programming Guide, technical specifications per compute capability)."""
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Scaled dot-product attention of each row, at most `MAX_ROWS` at once.
+
+    Args:
+        q: queries (n, h, l, d).
+        k: keys, of the same shape.
+        v: values, of the same shape.
+
+    Returns:
+        (n, h, l, d), the same for any number of rows at once.
+    """
+    if len(q) <= MAX_ROWS:
+        return F.scaled_dot_product_attention(q, k, v)
+    parts = zip(q.split(MAX_ROWS), k.split(MAX_ROWS), v.split(MAX_ROWS), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
 class SelfAttention(nn.Module):
@@ -46,7 +66,6 @@ class SelfAttention(nn.Module):
         b, s, t, f, _ = tokens.shape
         folded = rearrange(self.qkv(tokens), f"b s t f c -> {self.pattern} c")
         q, k, v = rearrange(folded, "n l (three h d) -> three n h l d", three=3, h=self.heads)
-        attend = F.scaled_dot_product_attention
         attended = attend(q, k, v) if q.is_cuda else in_float32(attend, q, k, v)
         attended = rearrange(attended, "n h l d -> n l (h d)")
         return self.out(rearrange(attended, f"{self.pattern} c -> b s t f c", b=b, s=s, t=t, f=f))
@@ -125,9 +144,8 @@ class StemSharedBlock(nn.Module):
 class StemTransformer(nn.Module):
     """A `StemSharedBlock` (with `switches`) on a feature map, between 1x1 convolutions, with a residual connection."""
 
-    def __init__(self, channels: int, heads: int, gradient_checkpointing: bool, **switches: bool | str) -> None:
+    def __init__(self, channels: int, heads: int, **switches: bool | str) -> None:
         super().__init__()
-        self.gradient_checkpointing = gradient_checkpointing
         self.norm = GroupNorm(channels, eps=1e-6)
         self.proj_in = Conv2d(channels, channels, 1)
         self.block = StemSharedBlock(channels, heads, **switches)
@@ -135,9 +153,5 @@ class StemTransformer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, s, c, t, f) -> same shape."""
-        tokens = rearrange(self.proj_in(self.norm(x)), "b s c t f -> b s t f c")
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            tokens = checkpoint(self.block, tokens, use_reentrant=False)
-        else:
-            tokens = self.block(tokens)
+        tokens = self.block(rearrange(self.proj_in(self.norm(x)), "b s c t f -> b s t f c"))
         return x + self.proj_out(rearrange(tokens, "b s t f c -> b s c t f"))

@@ -9,6 +9,7 @@ from torch import nn
 
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.bounds import check_choice
+from synctrack.devices import copied_to
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
 from synctrack.diffusion.samplers import SAMPLERS, Sampling, Step, sampling_steps
 from synctrack.errors import InputError
@@ -18,7 +19,7 @@ from synctrack.models.layers import circular_time
 from synctrack.models.unet import UNet, UNetConfig
 from synctrack.models.vae import VAE, Posterior, VAEConfig
 from synctrack.models.vocoder import GriffinLim, HiFiGAN, HiFiGANConfig
-from synctrack.seeding import draw_per_item, normal_per_item
+from synctrack.seeding import draw_per_item, normal_per_item, whole_per_item
 
 VOCODERS = ("hifigan", "griffin_lim")
 
@@ -125,7 +126,7 @@ class LatentDiffusion(nn.Module):
         self,
         latent: torch.Tensor,
         generators: list[torch.Generator],
-        unet: nn.Module | None = None,
+        unet: Callable[..., torch.Tensor] | None = None,
         conditions: Conditions | None = None,
     ) -> torch.Tensor:
         """Loss of the prediction for each item (b,) at a time step and with noise drawn from its generator.
@@ -133,17 +134,20 @@ class LatentDiffusion(nn.Module):
         Args:
             latent: scaled latents (b, s, c, t, f).
             generators: one for each item.
-            unet: another U-Net, such as the one with the EMA weights; this model's own by default.
+            unet: another U-Net, such as the EMA weights' or a compiled one; this model's own by default.
             conditions: what the U-Net is told; the loss counts what is not known.
         """
-        steps = self.diffusion.timesteps
-        t = torch.cat([torch.randint(steps, (1,), generator=g, device=g.device) for g in generators])
+        t = self.draw_time_steps(generators)
         noise = normal_per_item(generators, latent.shape[1:])
-        t, noise = t.to(latent.device), noise.to(latent.device)
+        t, noise = copied_to(t, latent.device), copied_to(noise, latent.device)
         noisy = self.diffusion.q_sample(latent, t, noise)
         predicted = (unet or self.unet)(noisy, t, self._condition(conditions, noisy))
         counted = None if conditions is None else conditions.unknown
         return self.diffusion.loss(predicted, self.diffusion.target(latent, t, noise), t, counted)
+
+    def draw_time_steps(self, generators: list[torch.Generator]) -> torch.Tensor:
+        """A time step for each item (b,): what `loss` draws first from the item's generator."""
+        return whole_per_item(generators, self.diffusion.timesteps)
 
     def _condition(self, conditions: Conditions | None, like: torch.Tensor) -> torch.Tensor | None:
         if conditions is None or not self.config.conditioning.any:
@@ -202,7 +206,7 @@ class LatentDiffusion(nn.Module):
         network = unet or self.unet
 
         def draw_noise() -> torch.Tensor:
-            return normal_per_item(generators, shape).to(device)
+            return copied_to(normal_per_item(generators, shape), device)
 
         steps = self.steps(sampling, None if original is None else original.strength)
         x = draw_noise()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from synctrack.bounds import check_choice, check_multiple, check_whole, check_wholes
 from synctrack.models.attention import TIME_ATTENTION_SCOPES, StemTransformer
@@ -33,7 +34,7 @@ class UNetConfig:
     """`frame` (paper) or `bin` (published weights)."""
     instrument_prior: bool = True
     gradient_checkpointing: bool = False
-    """Recompute the transformer blocks in the backward pass: less memory, more time."""
+    """Recompute each block, ResBlock and transformer, in the backward pass: less memory, more time."""
 
     def __post_init__(self) -> None:
         check_whole("unet.model_channels", self.model_channels, 1, 4096)
@@ -88,8 +89,9 @@ class UNetBlock(nn.Module):
         self.attention = attention
         self.upsample = upsample
 
-    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        x = self.res(x, embedding)
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor, skip: torch.Tensor | None = None) -> torch.Tensor:
+        """(b, s, c, t, f), an embedding (b, s, e) and, in the decoder, the encoder's output of that resolution."""
+        x = self.res(x if skip is None else concat_channels(x, skip), embedding)
         x = x if self.attention is None else self.attention(x)
         return x if self.upsample is None else self.upsample(x)
 
@@ -160,7 +162,7 @@ class UNet(nn.Module):
         if downsampling in config.attention_resolutions:
             heads = out_channels // config.num_head_channels
             switches = {name: getattr(config, name) for name in SWITCHES}
-            attention = StemTransformer(out_channels, heads, config.gradient_checkpointing, **switches)
+            attention = StemTransformer(out_channels, heads, **switches)
         return UNetBlock(self._res(in_channels, out_channels), attention, Upsample(out_channels) if upsample else None)
 
     def _encoder(self) -> tuple[nn.ModuleList, list[int]]:
@@ -206,10 +208,17 @@ class UNet(nn.Module):
             x = x + self.conv_condition(condition)
         skips = [x]
         for block in self.down:
-            x = block(x, embedding)
+            x = self._run(block, x, embedding)
             skips.append(x)
         for block in self.middle:
-            x = block(x, embedding)
+            x = self._run(block, x, embedding)
         for block in self.up:
-            x = block(concat_channels(x, skips.pop()), embedding)
+            x = self._run(block, x, embedding, skips.pop())
         return self.conv_out(nn.functional.silu(self.norm_out(x)))
+
+    def _run(self, block: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """The output of a block; with `gradient_checkpointing` only its inputs are kept for the backward pass."""
+        if self.config.gradient_checkpointing and torch.is_grad_enabled():
+            # Nothing in a block is random.
+            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return block(*inputs)

@@ -8,19 +8,21 @@ import torch
 
 from synctrack import seeding
 from synctrack.config import GivenConfig
+from synctrack.devices import copied_to
 from synctrack.generation.grid import without_borders
 from synctrack.models.conditioning import ConditioningConfig, Conditions
 from synctrack.models.vae import Posterior
 from synctrack.training.given import Given, draw_given, known_part
 
-TASKS = ("nothing", "stems", "span", "prefix", "click", "mix")
+NOTHING = "nothing"
+TASKS = (NOTHING, "stems", "span", "prefix", "click", "mix")
 """What validation gives, one after the other; a signal goes with nothing known of the stems."""
 CONTEXT_TASKS = ("stems", "span", "prefix")
 
 
 def tasks_of(conditioning: ConditioningConfig) -> list[str]:
     """The tasks that a model can be asked, in the order of `TASKS`."""
-    possible = {"nothing", *(CONTEXT_TASKS if conditioning.context else ()), *conditioning.signals}
+    possible = {NOTHING, *(CONTEXT_TASKS if conditioning.context else ()), *conditioning.signals}
     return [task for task in TASKS if task in possible]
 
 
@@ -35,7 +37,7 @@ def given_for_task(
     task: str, batch: dict[str, Any], shares: GivenConfig, seed: int, num_stems: int, num_frames: int
 ) -> list[Given]:
     """What each item of a validation batch is given in a task, the same every time."""
-    context = task if task in CONTEXT_TASKS else "nothing"
+    context = task if task in CONTEXT_TASKS else NOTHING
     given = []
     for index in batch["index"].tolist():
         rng = np.random.default_rng(seeding.item_seed(seed, seeding.GIVEN, TASKS.index(task), index))
@@ -44,11 +46,11 @@ def given_for_task(
     return given
 
 
-def has_signal(batch: dict[str, Any], name: str) -> torch.Tensor:
+def has_signal(batch: dict[str, Any], name: str, device: torch.device) -> torch.Tensor:
     """Whether each item (b,) has a signal at all: a song without beats has no click. True for what is no signal."""
     if name == "click":
         return batch["click_given"]
-    return torch.ones_like(batch["index"], dtype=torch.bool)
+    return torch.ones_like(batch["index"], dtype=torch.bool, device=device)
 
 
 def signal_latents(
@@ -96,10 +98,11 @@ def conditions_of(
     device, num_frames = latent.device, latent.shape[3]
     presence = {}
     for name in conditioning.signals:
-        told = torch.tensor([getattr(item, name) for item in given], device=device) & has_signal(batch, name)
+        drawn = copied_to(torch.tensor([getattr(item, name) for item in given]), device)
+        told = drawn & has_signal(batch, name, device)
         presence[name] = told[:, None].expand(-1, num_frames).float()
     kept = {name: signals[name] for name in conditioning.signals}
     if not conditioning.context:
         return Conditions(None, None, kept, presence)
-    mask = torch.from_numpy(np.stack([item.mask for item in given])).to(device)
+    mask = copied_to(torch.from_numpy(np.stack([item.mask for item in given])), device)
     return Conditions(latent, mask.float(), kept, presence)

@@ -17,7 +17,7 @@ from synctrack.metrics.score import score_folder
 from synctrack.metrics.tables import counts_line, summary_table, table
 from synctrack.training.holding import held_by_first_process
 from synctrack.training.synctrack_module import SyncTrackModule
-from synctrack.training.trainer import build_trainer
+from synctrack.training.trainer import build_trainer, resumable
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +86,9 @@ def _generate_missing(config: Config, module: SyncTrackModule, data: StemDataMod
     logger.info("%d clips in %s, %d of them there already", clips, config.evaluation.out, len(data.complete))
     trainer = build_trainer(config)
     if len(data.complete) < clips:
-        trainer.test(module, datamodule=data, verbose=False)
-        trainer.strategy.barrier()
+        with resumable(trainer):
+            trainer.test(module, datamodule=data, verbose=False)
+            trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return False
     picture = generation.finish()

@@ -7,8 +7,9 @@ from synctrack.training.first_stage.checks import check
 from synctrack.training.first_stage.vae_module import VAEModule
 from synctrack.training.first_stage.vocoder_module import VocoderModule
 from synctrack.training.initialise import initialise
+from synctrack.training.resuming import checkpoint_to_resume, require_resumable
 from synctrack.training.synctrack_module import SyncTrackModule
-from synctrack.training.trainer import build_trainer, checkpoint_to_resume, fit, seed_everything
+from synctrack.training.trainer import build_trainer, fit, last_checkpoint, resumable, seed_everything
 
 FIRST_STAGES = {"vae": VAEModule, "vocoder": VocoderModule}
 DATA_OF_MODE = {"train": ["train"], "validate": ["valid"], "validate_and_train": ["train", "valid"]}
@@ -29,8 +30,12 @@ def train(config: Config) -> None:
     resume = None if config.mode == "validate" else checkpoint_to_resume(config, "synctrack")
     if resume is None:
         initialise(module.model, module.ema, config.model.params)
+    else:
+        require_resumable(resume, module, build_trainer(config).fit_loop.state_dict())
     if config.mode in ("validate", "validate_and_train"):
-        build_trainer(config).validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer = build_trainer(config)
+        with resumable(trainer, last_checkpoint(config)):
+            trainer.validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if config.mode != "validate":
         fit(config, module, data, "val/loss_ema", resume)
 
@@ -47,4 +52,7 @@ def train_first_stage(config: Config) -> None:
     seed_everything(config)
     kind = config.first_stage.kind
     resume = checkpoint_to_resume(config, kind)
-    fit(config, FIRST_STAGES[kind](config), data, "val/mel_l1", resume)
+    module = FIRST_STAGES[kind](config)
+    if resume is not None:
+        require_resumable(resume, module, build_trainer(config).fit_loop.state_dict())
+    fit(config, module, data, "val/mel_l1", resume)

@@ -1,12 +1,15 @@
 """SyncTrack under Lightning: training, validation and generation steps, optimiser, warm-up, EMA and logging."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
@@ -19,7 +22,9 @@ from synctrack.models.conditioning import Conditions
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.unet import UNet
 from synctrack.report.plots import plot_mels
+from synctrack.training.acceleration import adamw, compiled, fit_to_machine
 from synctrack.training.conditions import (
+    NOTHING,
     conditions_of,
     drawn_given,
     given_for_task,
@@ -29,9 +34,12 @@ from synctrack.training.conditions import (
 )
 from synctrack.training.ema import EMA
 from synctrack.training.given import Given
+from synctrack.training.monitoring import show_clip
 from synctrack.training.task_losses import TaskLosses
 
 SCALE_FACTOR_SEGMENTS = 16
+VALIDATION_LOSSES = ("val/loss", "val/loss_ema")
+"""Of the current weights of the U-Net, and of its EMA weights."""
 
 
 class SyncTrackModule(pl.LightningModule):
@@ -46,14 +54,22 @@ class SyncTrackModule(pl.LightningModule):
         super().__init__()
         self.config, self.generation = config, generation
         self.model = LatentDiffusion(config.model.params, config.data.params.path.stems)
-        self.ema = EMA(self.model.unet, config.model.params.ema_decay)
+        if not config.trainer.channels_last:
+            self.model.unet.to(memory_format=torch.contiguous_format)
+        self.ema = EMA(self.model.unet, config.model.params.ema_decay, on_cpu=config.trainer.ema_device == "cpu")
+        # Each rank updates its EMA weights alike; they may be on another device than the rest.
+        ema_names = [f"ema.{name}" for name in self.ema.state_dict()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, ema_names)
         self.conditioning = config.model.params.conditioning
-        self.task_losses = TaskLosses()
+        self._compiled_unet: Callable[..., torch.Tensor] | None = None
+        self._validation_unets: dict[str, nn.Module] = {}
 
     def configure_optimizers(self) -> dict[str, Any]:
         params = self.config.model.params
         weights = [p for p in self.model.unet.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(weights, lr=params.base_learning_rate, weight_decay=params.weight_decay)
+        settings = {"lr": params.base_learning_rate, "weight_decay": params.weight_decay}
+        optimizer = adamw(weights, self.device, self.config.trainer.precision, **settings)
+        self._fused = optimizer.defaults["fused"]
         # From 0 at the first step to the base rate after the last of the warm-up, then constant.
         warm_up = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, step / params.warmup_steps) if params.warmup_steps else 1.0
@@ -66,6 +82,11 @@ class SyncTrackModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self._prepare_latents()
+        if self.config.trainer.compile:
+            self._compiled_unet = compiled(self.model.unet)
+
+    def on_train_start(self) -> None:
+        fit_to_machine(self.optimizers(use_pl_optimizer=False), self._fused)
 
     def on_validation_start(self) -> None:
         self._prepare_latents()
@@ -110,10 +131,19 @@ class SyncTrackModule(pl.LightningModule):
         if self.conditioning.any:
             given = drawn_given(batch, self.config.model.params.given, self.config.seed, *_stems_and_frames(latent))
             conditions = self.conditions(given, latent, batch)
-        loss = self.model.loss(latent, generators, conditions=conditions).mean()
+        loss = self.model.loss(latent, generators, self._compiled_unet, conditions).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
-        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=len(latent))
+        # A tensor on the CPU: Lightning would copy a number to the GPU, and wait for all that is queued there.
+        rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
+        self.log("train/learning_rate", rate, batch_size=len(latent))
         return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, *_: Any, **__: Any
+    ) -> None:
+        # As Lightning does, which refuses a fused AdamW even where no gradient is scaled.
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], gradient_clip_val)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -121,17 +151,13 @@ class SyncTrackModule(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         latent = self.latent(batch, self.generators(batch, seeding.VALIDATION_LATENT))
-        tasks = self._tasks(batch, latent) if self.conditioning.any else {}
-        for name, unet in (("val/loss", self.model.unet), ("val/loss_ema", self.ema.module)):
-            losses = {
-                task: (self._validation_loss(batch, latent, unet, conditions), counts)
-                for task, (conditions, counts) in tasks.items()
-            }
-            if losses:
-                self.task_losses.add(name, losses)
-                continue
-            loss = self._validation_loss(batch, latent, unet).mean()
-            self.log(name, loss, prog_bar=True, on_epoch=True, sync_dist=True, batch_size=len(latent))
+        everything = torch.ones(len(latent), dtype=torch.bool, device=self.device)
+        tasks = self._tasks(batch, latent) if self.conditioning.any else {NOTHING: (None, everything)}
+        t = self.model.draw_time_steps(self.generators(batch, seeding.VALIDATION_LOSS)).to(self.device)
+        for name, unet in self._validation_unets.items():
+            for task, (conditions, counts) in tasks.items():
+                loss = self._validation_loss(batch, latent, unet, conditions)
+                self.validation_losses.add(name, task, loss, counts, t)
 
     def _validation_loss(
         self, batch: dict[str, Any], latent: torch.Tensor, unet: UNet, conditions: Conditions | None = None
@@ -157,24 +183,30 @@ class SyncTrackModule(pl.LightningModule):
         for task in tasks_of(self.conditioning):
             given = given_for_task(task, batch, shares, seed, *_stems_and_frames(latent))
             conditions = conditions_of(given, latent, self.conditioning, signals, batch)
-            tasks[task] = conditions, has_signal(batch, task)
+            tasks[task] = conditions, has_signal(batch, task, latent.device)
         return tasks
 
     def on_validation_epoch_start(self) -> None:
-        self.task_losses = TaskLosses()
+        tasks, timesteps = tasks_of(self.conditioning), self.model.diffusion.timesteps
+        self.validation_losses = TaskLosses(VALIDATION_LOSSES, tasks, timesteps, self.device)
+        unets = (self.model.unet, self.ema.module_on(self.device))
+        self._validation_unets = dict(zip(VALIDATION_LOSSES, unets, strict=True))
 
     def on_validation_epoch_end(self) -> None:
         """Log the losses of each task, and write a few clips, spread over the devices, the same seeds every time."""
-        for name, loss in self.task_losses.means(self.trainer.strategy.reduce).items():
-            self.log(name, loss, prog_bar=name in ("val/loss", "val/loss_ema"), rank_zero_only=False)
+        for name, loss in self.validation_losses.means(self.trainer.strategy.reduce).items():
+            self.log(name, loss, prog_bar=name in VALIDATION_LOSSES, rank_zero_only=False)
         settings, audio = self.config.validation, self.config.model.params.audio
         folder = Path(self.config.run_dir) / "samples" / f"step_{self.global_step:07d}"
         tree = StemTree(folder, len(self.model.stems), audio.sample_rate)
         for clip in range(self.trainer.global_rank, settings.clips, self.trainer.world_size):
             generators = [seeding.item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
-            waveform = self._generate(generators, settings, f"clip {clip}", self.ema.module)[0]
+            waveform = self._generate(generators, settings, f"clip {clip}", self._validation_unets["val/loss_ema"])[0]
             tree.write(f"clip_{clip}", waveform)
-            plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
+            picture = folder / f"clip_{clip}.png"
+            plot_mels(picture, waveform, self.model.stems, audio, f"step {self.global_step}")
+            show_clip(self.trainer, f"clip_{clip}", waveform, self.model.stems, audio.sample_rate, picture)
+        self._validation_unets = {}
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Write one generated clip and its target for each item."""

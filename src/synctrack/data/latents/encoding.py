@@ -126,5 +126,13 @@ def _require_room(out: Path, splits: list[_Split], params: ModelParams) -> None:
     )
     place = next(folder for folder in [out, *out.absolute().parents] if folder.exists())
     if wanted > (free := shutil.disk_usage(place).free):
-        gigabytes = f"needs {wanted / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free"
-        raise InputError(f"{out}: {gigabytes}; make room, choose another place or fewer --offsets")
+        room = f"needs {_size(wanted)} more, {_size(free)} are free"
+        raise InputError(f"{out}: {room}; make room, choose another place or fewer --offsets")
+
+
+def _size(count: int) -> str:
+    """A number of bytes with three digits that tell, such as 1.52 GB or 13 kB."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count} bytes"

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, write_beats
+from synctrack.audio.beats import LONGEST_SECONDS
+from synctrack.bounds import LARGEST_SEED
 from synctrack.data.songs import SongReport
 from synctrack.data.sources.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
 from synctrack.data.sources.synthesis import hit, place, tone
@@ -24,6 +26,7 @@ DEFAULT_STEMS = ("bass", "drums", "guitar", "piano")
 METERS = tuple(DRUMS)
 BPM_RANGE = (70.0, 160.0)
 SLOWEST, FASTEST = 20, 400
+LOWEST_RATE, HIGHEST_RATE = 8000, 384_000
 KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 STEPS_PER_BEAT = 4
 SECTION_BARS = 8
@@ -31,6 +34,7 @@ RING = 4.0  # beats that a drum may ring
 LEVELS = {"bass": 0.5, "drums": 0.8, "guitar": 0.2, "piano": 0.25, "strings": 0.1, "lead": 0.25}
 LOWEST_PITCH = {"bass": 31, "guitar": 45, "piano": 52, "strings": 55, "lead": 69}
 STRUM_SECONDS = 0.012  # from one string to the next
+MOST_SONGS = 1_000_000
 PEAK = 0.9  # of the loudest stem or the mix
 
 
@@ -148,8 +152,10 @@ def write_grooves(
         InputError: as `render_groove` and `write_songs`, or no songs.
     """
     _check(stems, meters, seconds, sample_rate, drift, bpm)
-    if songs < 1 or seed < 0:
-        raise InputError(f"songs {songs}, seed {seed}: a data set needs 1 song or more and a seed of 0 or more")
+    if not 1 <= songs <= MOST_SONGS or not 0 <= seed <= LARGEST_SEED:
+        raise InputError(
+            f"songs {songs}, seed {seed}: a data set needs 1 to {MOST_SONGS} songs and a seed of 0 to {LARGEST_SEED}"
+        )
     options = {"seconds": seconds, "sample_rate": sample_rate, "drift": drift}
     options |= {"meters": list(meters), "bpm": list(bpm)}
     jobs = {f"Groove{song:05d}": item_seed(seed, song) for song in range(songs)}
@@ -183,8 +189,10 @@ def _check(
         raise InputError(f"drift: {drift} is not in [0, 0.5), the share by which the tempo may wander")
     if not SLOWEST <= bpm[0] <= bpm[1] <= FASTEST:
         raise InputError(f"bpm: {bpm[0]:g} to {bpm[1]:g}: give the lowest tempo first, {SLOWEST} to {FASTEST}")
-    if seconds < 1.0 or sample_rate < 8000:
-        raise InputError(f"{seconds} s at {sample_rate} Hz: a song needs 1 s and 8000 Hz or more")
+    if not 1.0 <= seconds <= LONGEST_SECONDS:
+        raise InputError(f"seconds: {seconds} is not between 1 and {LONGEST_SECONDS:g}, a day")
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise InputError(f"rate: {sample_rate} is not between {LOWEST_RATE} and {HIGHEST_RATE} Hz")
 
 
 def _play(stem: str, song: _Song, samples: int, sample_rate: int) -> np.ndarray:

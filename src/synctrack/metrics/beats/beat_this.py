@@ -54,11 +54,10 @@ class BeatThisTracker:
     def track_file(self, path: Path) -> FileBeats:
         """Track one file. Raises InputError where it cannot be read."""
         audio = decode(path)
-        beats, _ = self._find_beats(audio.channels.mean(axis=1), audio.rate)
-        return FileBeats(audio.duration, audio.peak, {"corrected": np.asarray(beats, float)})
+        beats, _ = self.track_bars(audio.channels.mean(axis=1), audio.rate)
+        return FileBeats(audio.duration, audio.peak, {"corrected": beats})
 
-    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Beats and downbeats of one file, in seconds. Raises InputError where it cannot be read."""
-        audio = decode(path)
-        beats, downbeats = self._find_beats(audio.channels.mean(axis=1), audio.rate)
+    def track_bars(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats in seconds of a waveform (n,)."""
+        beats, downbeats = self._find_beats(waveform, sample_rate)
         return np.asarray(beats, float), np.asarray(downbeats, float)

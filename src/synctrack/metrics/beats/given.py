@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, Beats, read_beats
-from synctrack.documents import read_json
+from synctrack.audio.beats import LONGEST_SECONDS
+from synctrack.documents import has_form, read_json
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import FileBeats, StemBeats
 
@@ -56,11 +57,10 @@ def _check_content(path: Path, content: Any) -> None:
 
 def _times(values: Any, duration: float, where: str) -> np.ndarray:
     """Beat times of one stem, checked."""
-    try:
-        times = np.array(values, float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: beats must be a list of seconds") from error
-    if times.ndim != 1 or not np.all(np.diff(times) > 0) or not np.all((times >= 0) & (times <= duration)):
+    if not has_form(values, [float]):
+        raise InputError(f"{where}: beats must be a list of seconds")
+    times = np.array(values, float)
+    if not np.all(np.diff(times) > 0) or not np.all((times >= 0) & (times <= duration)):
         raise InputError(f"{where}: beats must be a list of ascending seconds from 0 to the song's duration")
     return times
 
@@ -73,8 +73,9 @@ def _song(path: Path, song: str, by_protocol: dict[str, Any], duration: Any) -> 
     names = list(next(iter(tables.values())))
     if any(set(stems) != set(names) for stems in tables.values()):
         raise InputError(f"{path}: song {song} has other stems in one protocol than in another")
-    if not isinstance(duration, int | float) or not duration > 0:
-        raise InputError(f'{path}: "durations" has no positive number of seconds for song {song}')
+    if not has_form(duration, float) or not 0 < duration <= LONGEST_SECONDS:
+        wanted = f"number of seconds from 0 to {LONGEST_SECONDS:g}"
+        raise InputError(f'{path}: "durations" has no {wanted} for song {song}')
     files = {}
     for stem in names:
         beats = {p: _times(stems[stem], duration, f"{path}: song {song}, stem {stem}") for p, stems in tables.items()}
@@ -110,4 +111,7 @@ def read_given_beats(path: str | Path) -> StemBeats:
     stems = list(dict.fromkeys(stem for stems in files.values() for stem in stems))
     if len(stems) < 2:
         raise InputError(f"{path}: holds only one stem; two or more are compared")
-    return StemBeats(tuple(stems), files, tuple(by_protocol), content.get("tracker", f"given beats ({path.name})"))
+    tracker = content.get("tracker", f"given beats ({path.name})")
+    if not isinstance(tracker, str):
+        raise InputError(f'{path}: "tracker" must be a name; correct it or leave it out')
+    return StemBeats(tuple(stems), files, tuple(by_protocol), tracker)

@@ -7,8 +7,8 @@ What can be read both ways is refused, with both readings.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synctrack.errors import InputError
@@ -45,6 +45,14 @@ class Layout:
     def songs(self) -> list[str]:
         """Every song that any stem has, numbers in order."""
         return sorted({song for files in self.stems.values() for song in files}, key=natural)
+
+    def without(self, paths: Container[str]) -> "Layout":
+        """The same without the files of these paths, such as unreadable ones."""
+        stems = {
+            stem: {song: path for song, path in files.items() if str(path) not in paths}
+            for stem, files in self.stems.items()
+        }
+        return replace(self, stems=stems)
 
     def describe(self) -> str:
         """What was taken as stems and as songs, in one line."""

@@ -3,7 +3,6 @@
 Downbeats are those that the tracker finds; a tracker that finds no bars leaves them empty.
 """
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, Beats, write_beats
-from synctrack.audio.files import audio_info, read_audio, write_audio
+from synctrack.audio.files import audio_info, read_audio
 from synctrack.errors import InputError
+from synctrack.metrics.beats.layout import is_mix
 from synctrack.metrics.beats.types import Tracker
 from synctrack.metrics.parallel import in_threads
 
 STEM_SUFFIXES = (".wav", ".flac")
-MIX_NAMES = ("mix", "mixture")
 FEWEST_BEATS = 8
 SLOWEST_BPM = 20.0
 """A song with fewer beats than these, or than this many a minute over its whole length, is not trusted."""
@@ -50,8 +49,8 @@ def track_songs(
     minute, get no file.
 
     Args:
-        folder: holds one folder of WAV or FLAC files for each song, or is the folder of one song. Files called `mix`
-            are no stems.
+        folder: holds one folder of WAV or FLAC files for each song, or is the folder of one song. Mixes
+            (`layout.MIX_NAMES`) are not stems.
         tracker: finds beats and downbeats.
         overwrite: replace the beats.json that songs have, whatever it was made from.
         workers: songs tracked at once; one for each processor where None.
@@ -100,7 +99,7 @@ def _stems(song: Path) -> list[Path]:
     return [
         path
         for path in sorted(song.iterdir())
-        if path.suffix.lower() in STEM_SUFFIXES and path.stem.lower() not in MIX_NAMES and not path.name.startswith(".")
+        if path.suffix.lower() in STEM_SUFFIXES and not is_mix(path.stem) and not path.name.startswith(".")
     ]
 
 
@@ -114,10 +113,7 @@ def _track_song(tracker: Tracker, song: Path) -> Beats | InputError:
     try:
         wave, sample_rate = _mix(_stems(song))
         seconds = len(wave) / sample_rate
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place, "mix.wav")
-            write_audio(path, wave, sample_rate, "FLOAT")
-            beats, downbeats = tracker.track_bars(path)
+        beats, downbeats = tracker.track_bars(wave, sample_rate)
         if len(beats) < max(FEWEST_BEATS, seconds * SLOWEST_BPM / 60.0):
             found = f"{len(beats)} beats found in {seconds:.1f} s"
             raise _TooFewBeatsError(f"{song}: {found}, too few to be trusted; nothing is written")

@@ -1,66 +1,52 @@
-"""The available beat trackers. Their dependencies are imported when the first file is tracked."""
+"""The available beat trackers, in one table. What a tracker needs is imported when it is chosen, or tracks a file."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from synctrack.errors import InputError
-from synctrack.metrics.beats.madmom.models import distribution
-from synctrack.metrics.beats.types import PROTOCOL_FPS, FileBeats, Tracker
-
-if TYPE_CHECKING:
-    from synctrack.metrics.beats.madmom.decoding import Audio
-
-# Part of the cache key; increment it with any change that moves a beat.
-REVISION = 1
+from synctrack.metrics.beats.types import Tracker
 
 
-class MadmomTracker:
-    """madmom's downbeat networks, decoded into bars of 3 or 4 beats at 30 to 300 BPM; both protocols at once."""
+@dataclass(frozen=True)
+class TrackerChoice:
+    """A tracker that can be chosen.
 
-    protocols = tuple(PROTOCOL_FPS)
+    Attributes:
+        make: the tracker, with the weights given, or its own where they are None.
+        takes_weights: whether weights can be given.
+        summary: what it is, for help on the command line.
+    """
 
-    def __init__(self) -> None:
-        name, version = distribution()
-        self.version = f"madmom ({name} {version}, revision {REVISION})"
+    make: Callable[[Path | None], Tracker]
+    takes_weights: bool
+    summary: str
 
-    def track_file(self, path: Path) -> FileBeats:
-        """Track one file. Raises InputError where it cannot be read."""
-        from synctrack.metrics.beats.madmom.dbn import decode_beats
-        from synctrack.metrics.beats.madmom.decoding import decode
 
-        audio = decode(path)
-        activation = self._activations(audio)
-        beats = {protocol: decode_beats(activation, fps) for protocol, fps in PROTOCOL_FPS.items()}
-        return FileBeats(audio.duration, audio.peak, beats)
+def _madmom(weights: Path | None) -> Tracker:
+    from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 
-    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Beats and downbeats of one file, in seconds. Raises InputError where it cannot be read."""
-        from synctrack.metrics.beats.madmom.dbn import decode_bars
-        from synctrack.metrics.beats.madmom.decoding import decode
+    return MadmomTracker()
 
-        beats, numbers = decode_bars(self._activations(decode(path)), PROTOCOL_FPS["corrected"])
-        return beats, beats[numbers == 1]
 
-    def track_waveform(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Beat times in seconds (beats,) of a waveform (n,) in memory, as of a 32-bit float file; `corrected`."""
-        from synctrack.metrics.beats.madmom.dbn import decode_beats
-        from synctrack.metrics.beats.madmom.decoding import Audio
+def _librosa(weights: Path | None) -> Tracker:
+    from synctrack.metrics.beats.librosa_tracker import LibrosaTracker
 
-        channels = np.asarray(waveform, np.float32)[:, None]
-        activation = self._activations(Audio(channels, sample_rate, "WAV", "FLOAT"))
-        return decode_beats(activation, PROTOCOL_FPS["corrected"])
+    return LibrosaTracker()
 
-    def _activations(self, audio: Audio) -> np.ndarray:
-        """(frames, 2) of beat and downbeat, 100 a second."""
-        from synctrack.metrics.beats.madmom.decoding import as_madmom_reads
-        from synctrack.metrics.beats.madmom.features import features
-        from synctrack.metrics.beats.madmom.lstm import activations
 
-        return activations(features(as_madmom_reads(audio)))
+def _beat_this(weights: Path | None) -> Tracker:
+    from synctrack.metrics.beats.beat_this import BeatThisTracker
+
+    return BeatThisTracker(weights)
+
+
+TRACKERS = {
+    "madmom": TrackerChoice(_madmom, False, "madmom's networks, both protocols"),
+    "librosa": TrackerChoice(_librosa, False, "no trained models, quick, less exact"),
+    "beat_this": TrackerChoice(_beat_this, True, "a transformer, in the extra beat-this"),
+}
+DEFAULT_TRACKER = "madmom"
 
 
 def make_tracker(name: str, weights: Path | None = None) -> Tracker:
@@ -68,20 +54,15 @@ def make_tracker(name: str, weights: Path | None = None) -> Tracker:
 
     Args:
         name: one of TRACKERS.
-        weights: checkpoint of `beat_this`; its package's own where None.
+        weights: checkpoint of a tracker that takes one (`beat_this`); its package's own where None.
 
     Raises:
         InputError: there is no such tracker, it or its weights are missing, or it takes no weights.
     """
-    if name == "madmom":
-        if weights is not None:
-            raise InputError("--weights goes with --tracker beat_this; madmom's come with its package")
-        return MadmomTracker()
-    if name == "beat_this":
-        from synctrack.metrics.beats.beat_this import BeatThisTracker
-
-        return BeatThisTracker(weights)
-    raise InputError(f"no tracker called {name}: choose from {', '.join(TRACKERS)}")
-
-
-TRACKERS = ("madmom", "beat_this")
+    if name not in TRACKERS:
+        raise InputError(f"no tracker called {name}: choose from {', '.join(TRACKERS)}")
+    choice = TRACKERS[name]
+    if weights is not None and not choice.takes_weights:
+        takers = " or ".join(other for other, it in TRACKERS.items() if it.takes_weights)
+        raise InputError(f"--weights goes with --tracker {takers}; {name} takes none")
+    return choice.make(weights)

@@ -52,7 +52,9 @@ class StemBeats:
 
     def __post_init__(self) -> None:
         if not self.songs:
-            raise InputError(f"no file name is common to all of the stems {', '.join(self.stems)}: nothing to compare")
+            skipped = f" ({next(iter(self.unreadable.values()))})" if self.unreadable else ""
+            stems = ", ".join(self.stems)
+            raise InputError(f"no file name is common to all of the stems {stems}: nothing to compare{skipped}")
 
     @property
     def songs(self) -> list[str]:
@@ -95,12 +97,8 @@ class Tracker(Protocol):
         """Track one file. Raises InputError where it cannot be read."""
         ...
 
-    def track_bars(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Beats and downbeats of one file, true times in seconds; a tracker that finds no bars gives no downbeats.
-
-        Raises:
-            InputError: the file cannot be read.
-        """
+    def track_bars(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+        """Beats and downbeats of a waveform (n,), true times in seconds; no downbeats where it finds no bars."""
         ...
 
 

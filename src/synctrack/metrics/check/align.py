@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synctrack.metrics.check.evidence import LAGS, REACH, coincidences, pair_evidence
+from synctrack.metrics.check.evidence import LAGS, REACH, coincidences, merged, pair_evidence, weights_of
 from synctrack.metrics.onset_synchrony import pair_synchrony
 from synctrack.metrics.onsets import FileOnsets
 
@@ -72,25 +72,22 @@ def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
             best = (name, Line(float(LAGS[lag]), 0.0), float(gain[lag]))
-        offset, drift, gain = _coarse_drift(stems, name, others, duration)
+        offset, drift, gain = _coarse_drift(stems, name, duration)
         if gain > best[2]:
             best = (name, Line(offset, drift), gain)
     return best
 
 
-def _coarse_drift(
-    stems: Mapping[str, FileOnsets], name: str, others: list[str], duration: float
-) -> tuple[float, float, float]:
+def _coarse_drift(stems: Mapping[str, FileOnsets], name: str, duration: float) -> tuple[float, float, float]:
     """Offset, drift and log-odds of the best drift of one stem, from coincidences alone."""
-    file = stems[name]
+    times, weights = stems[name].times, weights_of(stems[name])
+    others = merged(stems, name)
     step = min(0.001, 0.015 / duration)
     drifts = np.arange(1, round(LARGEST_DRIFT / step) + 1) * step
-    still = np.sum([coincidences(stems[other], file, file.times) for other in others], axis=0)
-    baseline = still[REACH - 1 : REACH + 2].max()
+    baseline = coincidences(*others, times, weights)[REACH - 1 : REACH + 2].max()
     best = (0.0, 0.0, -np.inf)
     for drift in np.concatenate([-drifts, drifts]):
-        times = file.times / (1 + drift)
-        total = np.sum([coincidences(stems[other], file, times) for other in others], axis=0)
+        total = coincidences(*others, times / (1 + drift), weights)
         gain = total - baseline - FAULT_COST - DRIFT_COST - LAG_COST * np.abs(LAGS)
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
@@ -98,7 +95,7 @@ def _coarse_drift(
     return best
 
 
-def _meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Times (n,) of the onsets of `first` that meet one of `second`, and second minus first (n,), in seconds."""
     after = np.clip(np.searchsorted(second, first), 1, len(second) - 1)
     early, late = second[after - 1], second[after]
@@ -129,19 +126,19 @@ def _robust_line(times: np.ndarray, lags: np.ndarray) -> tuple[float, float, flo
 def fine(stems: Mapping[str, FileOnsets], name: str, line: Line) -> Line:
     """The lag of one stem against the others, near `line`: the median of its lines against each of them."""
     straight = straighten(stems[name].times, line)
-    lines, meetings = [], 0
+    lines, count = [], 0
     for other, file in stems.items():
         if other == name or len(straight) < 2 or len(file.times) < 2:
             continue
-        times, lags = _meetings(file.times, straight)
+        times, lags = meetings(file.times, straight)
         if len(times) >= FEWEST_MEETINGS:
             lines.append(_robust_line(times, lags))
-            meetings += len(times)
+            count += len(times)
     if not lines:
-        return replace(line, spread=np.inf, meetings=meetings)
+        return replace(line, spread=np.inf, meetings=count)
     offset, drift, spread, error = np.median(np.array(lines), axis=0)
     rate = 1 + line.drift
-    return Line(line.offset + offset * rate, line.drift + drift * rate, float(spread), float(error), meetings)
+    return Line(line.offset + offset * rate, line.drift + drift * rate, float(spread), float(error), count)
 
 
 def fit_of(stems: Mapping[str, FileOnsets], name: str, line: Line) -> float:

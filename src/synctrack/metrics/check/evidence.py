@@ -24,25 +24,49 @@ KERNEL = sum(
 )
 
 
-def _weights(strengths: np.ndarray) -> np.ndarray:
-    return np.sqrt(strengths / np.median(strengths))
+def weights_of(file: FileOnsets) -> np.ndarray:
+    """(onsets,) weight of each onset: the fourth root of its strength, that of the median being 1."""
+    return (file.strengths / np.median(file.strengths)) ** 0.25
 
 
-def coincidences(first: FileOnsets, second: FileOnsets, times: np.ndarray) -> np.ndarray:
-    """(lags,) weighted coincidences of onsets, `times` (n,) being those of `second`, for each of LAGS."""
+def _scale(first: np.ndarray, second: np.ndarray) -> float:
+    """What the coincidences of two stems, whose onsets have these weights, are divided by."""
+    return float(np.sqrt(max(1.0, min((first**2).sum(), (second**2).sum()))))
+
+
+def merged(stems: Mapping[str, FileOnsets], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """All onsets of the stems other than `name`: times (n,), and weights (n,) scaled for its coincidences."""
+    own, times, weights = weights_of(stems[name]), [], []
+    for other, file in stems.items():
+        if other != name:
+            theirs = weights_of(file)
+            times.append(file.times)
+            weights.append(theirs / _scale(theirs, own))
+    order = np.argsort(np.concatenate(times), kind="stable")
+    return np.concatenate(times)[order], np.concatenate(weights)[order]
+
+
+def coincidences(
+    first: np.ndarray, first_weights: np.ndarray, second: np.ndarray, second_weights: np.ndarray
+) -> np.ndarray:
+    """(lags,) weighted coincidences, for each of LAGS by which the second may be late.
+
+    Args:
+        first: (n,) ascending onset times in seconds.
+        first_weights: (n,) weights of its onsets.
+        second: (m,) ascending onset times in seconds.
+        second_weights: (m,) weights of its onsets.
+    """
     size = len(LAGS) + 2 * MARGIN
-    ours, theirs = _weights(first.strengths), _weights(second.strengths)
     reach = (REACH + MARGIN) * STEP
-    low, high = np.searchsorted(times, first.times - reach), np.searchsorted(times, first.times + reach)
+    low, high = np.searchsorted(second, first - reach), np.searchsorted(second, first + reach)
     counts_each = high - low
-    owner = np.repeat(np.arange(len(first.times)), counts_each)
+    owner = np.repeat(np.arange(len(first)), counts_each)
     partner = np.arange(len(owner)) - np.repeat(np.cumsum(counts_each) - counts_each, counts_each) + low[owner]
-    places = np.round((times[partner] - first.times[owner]) / STEP).astype(int) + size // 2
+    places = np.round((second[partner] - first[owner]) / STEP).astype(int) + size // 2
     kept = (places >= 0) & (places < size)
-    weights = np.sqrt(ours[owner] * theirs[partner])[kept]
-    counts = np.bincount(places[kept], weights, size)
-    scale = np.sqrt(max(1.0, min(ours.sum(), theirs.sum())))
-    return np.convolve(counts, KERNEL, mode="same")[MARGIN:-MARGIN] / scale
+    weights = (first_weights[owner] * second_weights[partner])[kept]
+    return np.convolve(np.bincount(places[kept], weights, size), KERNEL, mode="same")[MARGIN:-MARGIN]
 
 
 def harmony(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -78,10 +102,12 @@ def pitched(file: FileOnsets, name: str) -> bool:
 def pair_evidence(stems: Mapping[str, FileOnsets]) -> dict[tuple[str, str], np.ndarray]:
     """(first, second) → (lags,) evidence that the second is late by each of LAGS, for every ordered pair."""
     names, result = list(stems), {}
+    weights = {name: weights_of(file) for name, file in stems.items()}
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             first, second = stems[a], stems[b]
-            total = coincidences(first, second, second.times) + beginning(first, second)
+            total = coincidences(first.times, weights[a], second.times, weights[b]) / _scale(weights[a], weights[b])
+            total = total + beginning(first, second)
             if pitched(first, a) and pitched(second, b):
                 total = total + harmony(first.chroma, second.chroma)
             result[a, b], result[b, a] = total, total[::-1]

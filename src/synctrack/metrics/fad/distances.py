@@ -53,14 +53,39 @@ def kernel_distance(first: np.ndarray, second: np.ndarray, bandwidth: float | No
     Source: A. Gretton et al., "A kernel two-sample test", JMLR 2012, lemma 6; Y. Chung et al., "KAD: no more FAD!",
     2025, for the median distance of the reference as bandwidth.
     """
+    return mean_discrepancy(gaussian_kernels(first, second, bandwidth))
+
+
+Kernels = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def mean_discrepancy(kernels: Kernels) -> float:
+    """KAD from the kernels of all pairs that `gaussian_kernels` gave."""
+    *within, across = kernels
+    means = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in within]
+    return float(sum(means) - 2 * across.mean())
+
+
+def gaussian_kernels(first: np.ndarray, second: np.ndarray, bandwidth: float | None = None) -> Kernels:
+    """The kernel between all pairs: (n, n) within `first`, (m, m) within `second`, (n, m) across.
+
+    Args:
+        first: (n, d) embeddings.
+        second: (m, d) embeddings, m >= 2.
+        bandwidth: of the kernel; the median distance within `second` where None.
+    """
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
     within_y = _squared_distances(y, y)
     if bandwidth is None:
         bandwidth = float(np.sqrt(np.median(within_y[np.triu_indices(len(y), 1)]))) or 1.0
     scale = 2 * bandwidth**2
-    kernels = [np.exp(-distances / scale) for distances in (_squared_distances(x, x), within_y)]
-    means = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in kernels]
-    return float(means[0] + means[1] - 2 * np.exp(-_squared_distances(x, y) / scale).mean())
+    within_x, within_y, across = (
+        np.exp(-distances / scale) for distances in (_squared_distances(x, x), within_y, _squared_distances(x, y))
+    )
+    # Rounding leaves a patch a little away from itself.
+    np.fill_diagonal(within_x, 1.0)
+    np.fill_diagonal(within_y, 1.0)
+    return within_x, within_y, across
 
 
 def _squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -68,8 +93,8 @@ def _squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.maximum(squares - 2 * first @ second.T, 0)
 
 
-def thinned(embeddings: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` rows of (n, d) embeddings, drawn without replacement."""
-    if len(embeddings) <= most:
-        return embeddings
-    return embeddings[np.sort(np.random.default_rng(seed).choice(len(embeddings), most, replace=False))]
+def thinned(count: int, most: int, seed: int) -> np.ndarray:
+    """At most `most` of the numbers below `count`, drawn without replacement, in order."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))

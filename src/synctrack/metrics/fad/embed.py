@@ -27,11 +27,13 @@ class Embedding:
     """An embedding of audio.
 
     Attributes:
+        name: one of EMBEDDINGS.
         version: name and weights; embeddings of another one are not mixed with it.
         rate: of the samples that `embed` takes, in Hz.
         embed: samples (n,) → (patches, d).
     """
 
+    name: str
     version: str
     rate: int
     embed: Callable[[np.ndarray], np.ndarray]
@@ -49,17 +51,16 @@ def make_embedding(name: str, weights: Path | None = None) -> Embedding:
     """
     if name == "mel":
         if weights is not None:
-            raise InputError("--weights: the embedding mel has none; leave it out")
+            raise InputError("embedding mel: has no weights; leave them out")
         from synctrack.metrics.fad.mel import RATE, mel_embeddings
 
-        return Embedding(f"mel, revision {REVISION}", RATE, mel_embeddings)
+        return Embedding(name, f"mel, revision {REVISION}", RATE, mel_embeddings)
     if name not in EMBEDDINGS:
-        raise InputError(f"--embedding {name}: must be one of {', '.join(EMBEDDINGS)}")
+        raise InputError(f"embedding {name}: must be one of {', '.join(EMBEDDINGS)}")
     if weights is None or not weights.exists():
         what = "file of the torch port" if name == "vggish" else "local folder of the model"
-        raise InputError(
-            f"--embedding {name}: needs --weights, the {what}" + (f"; {weights} is not there" if weights else "")
-        )
+        gone = f"; {weights} is not there" if weights else ""
+        raise InputError(f"embedding {name}: needs weights, the {what}{gone}")
     return _vggish(weights) if name == "vggish" else _clap(weights)
 
 
@@ -68,28 +69,44 @@ def _vggish(weights: Path) -> Embedding:
 
     model = load_vggish(weights)
     content = sha256(weights)[:16]
-    return Embedding(f"vggish {content}, revision {REVISION}", RATE, lambda samples: vggish_embeddings(model, samples))
+    version = f"vggish {content}, revision {REVISION}"
+    return Embedding("vggish", version, RATE, lambda samples: vggish_embeddings(model, samples))
 
 
 def _clap(folder: Path) -> Embedding:
-    with needs_extra("clap", "--embedding clap"):
+    with needs_extra("clap", "embedding clap"):
         from transformers import ClapFeatureExtractor, ClapModel
     import torch
 
     try:
-        model = ClapModel.from_pretrained(folder, local_files_only=True).eval()
+        # What is not in the file would be drawn anew at random, with a warning at most.
+        model, found = ClapModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
         extract = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--weights {folder}: is not a folder of CLAP ({str(error).splitlines()[0]})") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{folder}: is not a folder of CLAP ({reason})") from error
+    if found["missing_keys"]:
+        raise InputError(f"{folder}: lacks weights of CLAP, such as {sorted(found['missing_keys'])[0]}")
+    model.eval()
+    # Pieces are not longer than the model takes, so that neither way of shortening has anything to shorten.
+    shorten = "fusion" if model.config.audio_config.enable_fusion else "rand_trunc"
 
     def embed(samples: np.ndarray) -> np.ndarray:
         length = CLAP_SECONDS * CLAP_RATE
         pieces = [samples[i : i + length] for i in range(0, max(len(samples), 1), length)]
-        inputs = extract(pieces, sampling_rate=CLAP_RATE, return_tensors="pt")
+        inputs = extract(pieces, truncation=shorten, sampling_rate=CLAP_RATE, return_tensors="pt")
         with torch.inference_mode():
-            return model.get_audio_features(**inputs).numpy()
+            features = model.get_audio_features(**inputs)
+        # Newer versions of transformers wrap the tensor.
+        return getattr(features, "pooler_output", features).numpy()
 
-    return Embedding(f"clap {folder.resolve()}, revision {REVISION}", CLAP_RATE, embed)
+    return Embedding("clap", f"clap {_content(folder)}, revision {REVISION}", CLAP_RATE, embed)
+
+
+def _content(folder: Path) -> str:
+    """A short hash of all files of a model's folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return hashlib.sha256("".join(path.name + sha256(path) for path in files).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -97,11 +114,13 @@ class Embedded:
     """The embeddings of several files.
 
     Attributes:
-        values: (patches, d) of all files in their order.
+        values: (patches, d) of all items in their order.
+        songs: (patches,), the number of the item that each patch is of.
         silent: files without a sample above -60 dB; their embeddings are among `values`.
     """
 
     values: np.ndarray
+    songs: np.ndarray
     silent: Sequence[Path]
 
 
@@ -125,7 +144,8 @@ def embed_files(groups: Sequence[Sequence[Path]], embedding: Embedding, cache: b
     """
     found = list(in_threads(lambda files: _embed_once(files, embedding, cache), groups))
     silent = [files[0] for files, (_, peak) in zip(groups, found, strict=True) if peak < SILENCE_PEAK]
-    return Embedded(np.concatenate([values for values, _ in found]), silent)
+    songs = np.repeat(np.arange(len(found)), [len(values) for values, _ in found])
+    return Embedded(np.concatenate([values for values, _ in found]), songs, silent)
 
 
 def _kept(entry: Path) -> tuple[np.ndarray, float] | None:

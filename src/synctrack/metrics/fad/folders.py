@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
-from synctrack.metrics.fad.distances import MOST, frechet_infinity, kernel_distance, thinned
+from synctrack.metrics.bootstrap import too_few
+from synctrack.metrics.compare import match_stems
+from synctrack.metrics.fad.distances import MOST, frechet_infinity, gaussian_kernels, mean_discrepancy, thinned
 from synctrack.metrics.fad.embed import Embedded, Embedding, embed_files
+from synctrack.metrics.fad.intervals import infinity_interval, kernel_interval
 from synctrack.metrics.frechet import frechet_distance
+from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.tables import aligned
 
-BOOTSTRAP = 20
-LEAST_FILES = 5
+FEWEST_PATCHES = 8  # to extrapolate from
 MIX = "mix"
 
 
@@ -24,46 +25,58 @@ def _groups(layout: Layout, stems: Sequence[str]) -> list[list[Path]]:
     return [[layout.stems[stem][song] for stem in stems] for song in songs]
 
 
-def _mix_groups(layout: Layout) -> list[list[Path]]:
-    """The mixes' files, or where there are none the stems that make them."""
-    return [[path] for path in layout.mixes.values()] or _groups(layout, list(layout.stems))
+def _mix_groups(folder: Layout, reference: Layout) -> list[list[list[Path]]]:
+    """The mixes of both sides: their files where both have them of all songs and stems, or else sums of stems.
+
+    A mix file may have a gain of its own, which must not stand against a plain sum.
+    """
+    sides = (folder, reference)
+    if all(set(side.mixes) == set(side.songs) and not side.left_out for side in sides):
+        return [[[path] for path in side.mixes.values()] for side in sides]
+    return [_groups(side, list(side.stems)) for side in sides]
 
 
-def _compare(ours: Embedded, theirs: Embedded, files: int, seed: int) -> dict[str, Any]:
-    first, second = np.asarray(ours.values, np.float64), np.asarray(theirs.values, np.float64)
-    if min(len(first), len(second)) < 2:
+def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
+    first, second = ours.values.astype(float), theirs.values.astype(float)
+    patches, dimensions = min(len(first), len(second)), first.shape[1]
+    if patches < 2:
         raise InputError("Fréchet distance: a folder gives fewer than two patches; it needs more or longer files")
-    row: dict[str, Any] = {
+    infinity = frechet_infinity(first, second, seed) if patches >= FEWEST_PATCHES else None
+    few = [thinned(len(values), MOST, seed) for values in (first, second)]
+    kernels = gaussian_kernels(first[few[0]], second[few[1]])
+    kernel = mean_discrepancy(kernels)
+    reason = too_few(min(ours.songs[-1], theirs.songs[-1]) + 1)
+    intervals: dict[str, Any] = {"fad_infinity": None, "kad": None}
+    if reason is None:
+        owners, thin_owners = (ours.songs, theirs.songs), (ours.songs[few[0]], theirs.songs[few[1]])
+        intervals["fad_infinity"] = infinity_interval(infinity, first, second, owners, seed)
+        intervals["kad"] = kernel_interval(kernel, kernels, thin_owners, seed)
+    return {
         "fad": frechet_distance(first, second),
-        "fad_infinity": frechet_infinity(first, second, seed) if min(len(first), len(second)) >= 8 else None,
-        "kad": kernel_distance(thinned(first, MOST, seed), thinned(second, MOST, seed)),
+        "fad_infinity": infinity,
+        "kad": kernel,
+        "interval_95": intervals,
         "patches": [len(first), len(second)],
-        "dimensions": first.shape[1],
+        "dimensions": dimensions,
         "silent": [str(path) for path in ours.silent],
         "silent_reference": [str(path) for path in theirs.silent],
-        "interval_95": None,
+        "notes": _notes(patches, dimensions, reason),
     }
-    if files >= LEAST_FILES:
-        row["interval_95"] = _intervals(first, second, seed)
-    return row
 
 
-def _intervals(first: np.ndarray, second: np.ndarray, seed: int) -> dict[str, tuple[float, float]]:
-    """95 % intervals from subsets of half the patches, without replacement: repeated patches would bias both.
-
-    The spread of halves is that of the whole (Politis, Romano and Wolf, "Subsampling", 1999): sqrt(n / n - b) = 1.
-    """
-    generator, kad, infinity = np.random.default_rng(seed), [], []
-    for _ in range(BOOTSTRAP):
-        halves = [values[generator.permutation(len(values))[: max(8, len(values) // 2)]] for values in (first, second)]
-        kad.append(kernel_distance(*(thinned(half, MOST // 2, seed) for half in halves)))
-        infinity.append(
-            frechet_infinity(*halves, seed) if first.shape[1] <= 128 and min(map(len, halves)) >= 8 else np.nan
+def _notes(patches: int, dimensions: int, reason: str | None) -> list[str]:
+    """What is to be known of a row before it is read."""
+    notes = []
+    if patches <= dimensions:
+        notes.append(
+            f"{patches} patches for {dimensions} dimensions: the covariance is singular and FAD far too high; read KAD"
         )
-    return {
-        "kad": tuple(np.percentile(kad, [2.5, 97.5]).tolist()),
-        "fad_infinity": tuple(np.percentile(infinity, [2.5, 97.5]).tolist()),
-    }
+    elif patches <= 4 * dimensions:
+        notes.append(
+            f"{patches} patches for {dimensions} dimensions: FAD-infinity is extrapolated from subsets in which the "
+            "covariance is singular; read KAD"
+        )
+    return notes + ([f"no intervals: {reason}"] if reason else [])
 
 
 def frechet_folders(
@@ -85,58 +98,67 @@ def frechet_folders(
         seed: of subsets and intervals.
 
     Returns:
-        Stem, `mix`, or `a+b` for a subset → `fad`, `fad_infinity`, `kad`, `interval_95`, `patches`, `dimensions`, and
-        the `silent` files of each side.
+        Stem, `a+b` for a subset, and `mix` → `fad`, `fad_infinity`, `kad`, `interval_95` of the last two, `patches`,
+        `dimensions`, the `silent` files of each side, and `notes`.
 
     Raises:
         InputError: the stems differ, or a file cannot be read.
     """
-    if set(folder.stems) != set(reference.stems):
-        raise InputError(
-            f"--reference: has the stems {', '.join(reference.stems)}, the folder {', '.join(folder.stems)}; "
-            "choose the same with --stems"
-        )
+    theirs = match_stems(list(folder.stems), list(reference.stems))
     sets = {stem: [stem] for stem in folder.stems}
     sets |= {"+".join(subset): list(subset) for subset in subsets}
-    rows = {}
+    sides: dict[str, Sequence[list[list[Path]]]] = {}
     for name, stems in sets.items():
         missing = [stem for stem in stems if stem not in folder.stems]
         if missing:
-            raise InputError(f"--subset {name}: there is no stem {missing[0]}; the stems are {', '.join(folder.stems)}")
-        rows[name] = _sides(_groups(folder, stems), _groups(reference, stems), embedding, cache, seed)
-    rows[MIX] = _sides(_mix_groups(folder), _mix_groups(reference), embedding, cache, seed)
-    return rows
+            raise InputError(f"subset {name}: there is no stem {missing[0]}; the stems are {', '.join(folder.stems)}")
+        sides[name] = _groups(folder, stems), _groups(reference, [theirs[stem] for stem in stems])
+    sides[MIX] = _mix_groups(folder, reference)
+    for name, groups in sides.items():
+        if not all(groups):
+            side = "reference" if groups[0] else "folder"
+            raise InputError(f"Fréchet distance of {name}: no song of the {side} has all of its stems")
+    embedded = [tuple(embed_files(groups, embedding, cache) for groups in both) for both in sides.values()]
+    rows = in_threads(lambda both: _compare(*both, seed), embedded)
+    return dict(zip(sides, rows, strict=True))
 
 
-def _sides(ours: list, theirs: list, embedding: Embedding, cache: bool, seed: int) -> dict[str, Any]:
-    if not ours or not theirs:
-        raise InputError("Fréchet distance: a folder has no song in all of these stems")
-    embedded = [embed_files(groups, embedding, cache) for groups in (ours, theirs)]
-    return _compare(*embedded, min(len(ours), len(theirs)), seed)
+def frechet_cells(row: dict[str, Any]) -> dict[str, str]:
+    """One row of `frechet_folders` as text, under the titles of its columns."""
+    spans, kad = row["interval_95"], 1000 * row["kad"]
+    return {
+        "FAD": f"{row['fad']:.4f}",
+        "FAD-infinity": "-" if row["fad_infinity"] is None else f"{row['fad_infinity']:.4f}",
+        "95 % interval": _span(spans["fad_infinity"], 1),
+        "KAD x 1000": f"{kad:.3f}",
+        "95 % interval of KAD": _span(spans["kad"], 1000),
+        "patches": "/".join(map(str, row["patches"])),
+        "silent": f"{len(row['silent'])}/{len(row['silent_reference'])}",
+    }
+
+
+def frechet_notes(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """What is to be known of `frechet_folders`' rows: too few patches or songs, and the silent files by name."""
+    found: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        for note in row["notes"]:
+            found.setdefault(note, []).append(name)
+    lines = [f"{', '.join(names)}: {note}" for note, names in found.items()]
+    for name, row in rows.items():
+        named = [*row["silent"], *row["silent_reference"]]
+        if named and name != MIX:
+            lines.append(f"{name}: {len(named)} silent: {', '.join(named[:3])}{' …' if named[3:] else ''}")
+    return lines
 
 
 def frechet_table(rows: dict[str, dict[str, Any]]) -> str:
     """What `frechet_folders` returned, as aligned text, with what is to be known of it below."""
-    lines = [["stem", "FAD", "FAD-infinity", "95 % interval", "KAD x 1000", "95 % interval", "patches", "silent"]]
-    notes = []
-    for name, row in rows.items():
-        spans = row["interval_95"] or {}
-        infinity = "-" if row["fad_infinity"] is None else f"{row['fad_infinity']:.4f}"
-        cells = [name, f"{row['fad']:.4f}", infinity, _span(spans.get("fad_infinity"), 1), f"{1000 * row['kad']:.3f}"]
-        silent = f"{len(row['silent'])}/{len(row['silent_reference'])}"
-        lines.append([*cells, _span(spans.get("kad"), 1000), "/".join(map(str, row["patches"])), silent])
-        if min(row["patches"]) <= row["dimensions"]:
-            notes.append(
-                f"{name}: {min(row['patches'])} patches for {row['dimensions']} dimensions: the covariance is singular "
-                "and FAD far too high; read KAD"
-            )
-        named = [*row["silent"], *row["silent_reference"]]
-        if named:
-            notes.append(f"{name}: silent: {', '.join(named[:3])}{' …' if named[3:] else ''}")
-    return "\n".join([aligned(lines, left=1), *notes])
+    cells = {name: frechet_cells(row) for name, row in rows.items()}
+    head = ["stem", *next(iter(cells.values()))]
+    return "\n".join(
+        [aligned([head, *([name, *row.values()] for name, row in cells.items())], 1), *frechet_notes(rows)]
+    )
 
 
 def _span(interval: Sequence[float] | None, scale: float) -> str:
-    if interval is None or not np.isfinite(interval[0]):
-        return "-"
-    return f"{scale * interval[0]:.3f} to {scale * interval[1]:.3f}"
+    return "-" if interval is None else f"{scale * interval[0]:.3f} to {scale * interval[1]:.3f}"

@@ -82,9 +82,9 @@ def load_vggish(path: str | Path) -> VGGish:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, LookupError, ImportError) as error:
-        raise InputError(f"--weights {path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
     except Exception as error:  # pickle raises its own kinds
-        raise InputError(f"--weights {path}: is not a file of weights") from error
+        raise InputError(f"{path}: is not a file of weights") from error
     with torch.device("meta"):
         model = VGGish()
     ours = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -93,7 +93,7 @@ def load_vggish(path: str | Path) -> VGGish:
     )
     wrong = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     if wrong:
-        raise InputError(f"--weights {path}: is not VGGish ({len(wrong)} keys differ, such as {wrong[0]})")
+        raise InputError(f"{path}: is not VGGish ({len(wrong)} keys differ, such as {wrong[0]})")
     model.load_state_dict(state, assign=True)
     return model.float().eval()
 

@@ -1,27 +1,13 @@
-"""What the report page shows: the scores as tables, the songs from worst to best, and the audio that fits."""
+"""What the report page shows: the scores as tables, the songs from worst to best."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
-from synctrack.audio.files import read_channels
-from synctrack.metrics.beats.layout import Layout
+from synctrack.metrics.faults import faults_of
 from synctrack.metrics.tables import METRICS, cell, span
 
-MEGABYTE = 2**20
-BASE64_GROWTH = 4 / 3
 PUBLISHED = "paper"
-
-
-def faults_of(result: Mapping[str, Any], song: str) -> dict[str, Mapping[str, Any]]:
-    """Stem → what `check_song` said of it, of the stems of a song that are out of time or of another song."""
-    timing = result.get("timing", {}).get(song, {})
-    return {stem: found for stem, found in timing.items() if found["verdict"] not in ("together", "cannot tell")}
+SONG_SCORES = {"CBS": "cbs", "CBD": "cbd", "IRS": "irs", "CBS, tempi folded": "folded_cbs"}
 
 
 def song_order(result: Mapping[str, Any]) -> list[str]:
@@ -99,84 +85,25 @@ def strips(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return drawn
 
 
-def encode(path: Path) -> tuple[bytes, int, float]:
-    """A file as FLAC, its sample rate and its seconds; channels are averaged.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    file, buffer = read_channels(path), io.BytesIO()
-    soundfile.write(buffer, np.clip(file.samples.mean(axis=1), -1, 1), file.sample_rate, "PCM_16", format="FLAC")
-    return buffer.getvalue(), file.sample_rate, len(file.samples) / file.sample_rate
-
-
-def choose(order: Sequence[str]) -> list[str]:
-    """The songs in the order in which audio is embedded: worst, best, middle, and so on between."""
-    left, chosen = list(order), []
-    while left:
-        turn = len(chosen) % 3
-        chosen.append(left.pop((0, len(left) - 1, len(left) // 2)[turn]))
-    return chosen
-
-
-def embed_audio(
-    order: Sequence[str], folder: Layout | None, reference: Layout | None, max_mb: float
-) -> tuple[dict[str, Any], int]:
-    """Song → `stems` and `target`, stem → FLAC in base 64, of the songs that fit into `max_mb` megabytes.
-
-    Returns:
-        The audio, and how many songs were left out.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
-    if folder is None:
-        return {}, len(order)
-    audio, room = {}, max_mb * MEGABYTE
-    for song in choose(order):
-        sides = {"stems": folder, **({"target": reference} if reference else {})}
-        encoded = {
-            side: {stem: encode(files[song])[0] for stem, files in layout.stems.items() if song in files}
-            for side, layout in sides.items()
-        }
-        size = sum(len(data) for stems in encoded.values() for data in stems.values()) * BASE64_GROWTH
-        if size <= room:
-            room -= size
-            audio[song] = {
-                side: {stem: base64.b64encode(data).decode() for stem, data in stems.items()}
-                for side, stems in encoded.items()
-                if stems
-            }
-        elif room < 0.02 * max_mb * MEGABYTE:
-            break
-    return audio, len(order) - len(audio)
-
-
 def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the page's script needs of each song: scores, verdicts, beats and audio."""
+    """What the page's script needs of each song: its scores and faults as text, beats, and audio where there is any.
+
+    Args:
+        result: what `score_folder` returned.
+        order: the songs as they are listed.
+        audio: of `embed_audio`.
+    """
     protocol, values = next(iter(result["protocols"].items()))
+    onsets = result.get("onset_synchrony", {}).get("songs", {})
+    targets = result.get("reference", {}).get("beats", {}).get(protocol, {})
     entries = []
     for song in order:
-        row = values["songs"][song]
-        entries.append(
-            {
-                "name": song,
-                "scores": {name: cell(row[name]) for name in ("irs", "cbs", "cbd", "folded_cbs", "folded_cbd")},
-                "onset_synchrony": cell(
-                    result.get("onset_synchrony", {}).get("songs", {}).get(song, {}).get("onset_synchrony")
-                ),
-                "faults": {stem: _fault(found) for stem, found in faults_of(result, song).items()},
-                "beats": {} if protocol == PUBLISHED else result["beats"][protocol][song],
-                "seconds": result["durations"][song],
-                "audio": audio.get(song),
-            }
-        )
+        scores = [[title, cell(values["songs"][song][name])] for title, name in SONG_SCORES.items()]
+        scores.append(["onset synchrony", cell(onsets.get(song, {}).get("onset_synchrony"))])
+        entry = {"name": song, "scores": scores, "audio": audio.get(song)}
+        entry["faults"] = [f"{stem} {phrase}" for stem, phrase in faults_of(result, song).items()]
+        # Beats of the published protocol lie at two thirds of their times: they would be drawn in the wrong places.
+        if protocol != PUBLISHED:
+            entry |= {"beats": result["beats"][protocol][song], "targetBeats": targets.get(song, {})}
+        entries.append(entry)
     return entries
-
-
-def _fault(verdict: Mapping[str, Any]) -> str:
-    if verdict["verdict"] == "offset":
-        return f"{'late' if verdict['offset_ms'] > 0 else 'early'} by {abs(verdict['offset_ms']):.0f} ms"
-    if verdict["verdict"] == "drifting":
-        return f"drifting by {verdict['drift_percent']:+.2f} %"
-    return str(verdict["verdict"])

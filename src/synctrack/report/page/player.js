@@ -1,273 +1,286 @@
-"use strict";
-// A player of stems: every stem is one source, all started at the same moment of one audio clock.
+// A multi-track player of a song's stems.
+//
+//   import { mountPlayer } from "./player.js";
+//   const player = mountPlayer(document.querySelector("#here"), song, options);
+//
+// song: name    text
+//       stems   { bass: audio, … }, where audio is a URL or "data:audio/flac;base64,…"
+//       target  optional, the same; what the stems are played against at the same place
+//       beats, targetBeats   optional, { bass: [seconds, …], … }
+//       downbeats            optional, [seconds, …]
+//       rate    optional, of the decoded audio in Hz; 44100 by default
+// options: keys      whose key events are taken; by default those of the element itself
+//          onRegion  called with [from, to] in seconds, or null, when another region is marked
+//          onReady   called once all audio is decoded
+// Returns a Player: play, pause, toggle, seek, flip, setVolume, setRegion, setLoop, swap, render, destroy. Styles are in
+// player.css; the colours are its custom properties.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
+import { RATE, decode, level, start } from "./tracks.js";
 
-function element(tag, properties = {}, ...children) {
+const SHORTEST = 0.05; // seconds of a region; a shorter drag is a click
+
+export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made && name !== "list") made[name] = value;
+    else if (name in made) made[name] = value;
     else made.setAttribute(name, value);
   }
   made.append(...children);
   return made;
 }
 
-function bytes(text) {
-  const raw = atob(text), out = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
-  return out.buffer;
-}
-
-// Buffers of one length, so that loops of all stems stay together.
-async function decode(context, song) {
-  const tracks = [];
-  for (const side of ["stems", "target"])
-    for (const [stem, text] of Object.entries((song.audio || {})[side] || {}))
-      tracks.push({ side, stem, buffer: await context.decodeAudioData(bytes(text)) });
-  const length = Math.max(1, ...tracks.map((track) => track.buffer.length));
-  for (const track of tracks) {
-    const padded = context.createBuffer(1, length, track.buffer.sampleRate);
-    padded.copyToChannel(track.buffer.getChannelData(0), 0);
-    track.buffer = padded;
-  }
-  return tracks;
-}
-
-function level(state, track) {
-  if (track.side !== state.side || state.mute.has(track.stem)) return 0;
-  if (state.solo.size && !state.solo.has(track.stem)) return 0;
-  return state.volume[track.stem] ?? 1;
-}
-
-// Connects the tracks to the context's output and starts them all at `when`, at `from` seconds of the song.
-function start(context, tracks, state, when, from) {
-  return tracks.map((track) => {
-    const source = context.createBufferSource(), gain = context.createGain();
-    source.buffer = track.buffer;
-    if (state.loop) Object.assign(source, { loop: true, loopStart: state.loop[0], loopEnd: state.loop[1] });
-    gain.gain.value = level(state, track);
-    source.connect(gain).connect(context.destination);
-    source.start(when, from);
-    return { source, gain, track };
-  });
-}
-
-function newState() {
-  return { side: "stems", mute: new Set(), solo: new Set(), volume: {}, loop: null };
-}
-
-// The same graph without a loudspeaker: what the player would play, as samples.
-async function renderOffline(index, options = {}) {
-  const state = newState();
-  state.side = options.side || "stems";
-  for (const name of ["mute", "solo"]) state[name] = new Set(options[name] || []);
-  Object.assign(state.volume, options.volume || {});
-  state.loop = options.loop || null;
-  const rate = options.rate || 44100;
-  const context = new OfflineAudioContext(1, Math.round((options.seconds || 1) * rate), rate);
-  start(context, await decode(context, DATA.songs[index]), state, 0, options.from || 0);
-  return Array.from((await context.startRendering()).getChannelData(0));
-}
-
 class Player {
-  constructor(place) {
-    this.place = place;
-    this.context = null;
-    this.playing = [];
-    this.tracks = [];
-    this.state = newState();
-    this.position = 0;
-    this.song = null;
-    this.loads = 0;
-  }
-
-  async open(song) {
-    this.pause();
-    this.song = song;
-    this.state = newState();
-    this.position = 0;
-    this.tracks = [];
-    const load = ++this.loads;
+  constructor(place, song, options) {
+    Object.assign(this, { place, song, options, context: null, tracks: [], playing: [], running: false, position: 0 });
+    this.state = { side: "stems", mute: new Set(), solo: new Set(), volume: new Map(), region: null, loop: false };
     this.draw();
-    if (!song.audio) return;
-    this.context = this.context || new AudioContext();
-    const tracks = await decode(this.context, song);
-    if (load !== this.loads) return;
-    this.tracks = tracks;
-    this.place.dataset.ready = song.name;
-    this.paint();
+    this.listener = (event) => { if (this.key(event)) event.preventDefault(); };
+    this.keys = options.keys || place;
+    this.keys.addEventListener("keydown", this.listener);
+    this.theme = matchMedia("(prefers-color-scheme: dark)");
+    this.repaint = () => this.paint();
+    this.theme.addEventListener("change", this.repaint);
+    this.ready = decode(song).then((tracks) => this.loaded(tracks), (error) => this.failed(error));
   }
 
-  get duration() { return this.tracks.length ? this.tracks[0].buffer.duration : this.song.seconds; }
+  loaded(tracks) {
+    if (this.gone) return;
+    this.tracks = tracks;
+    this.place.dataset.ready = "true";
+    this.paint();
+    this.show();
+    this.options.onReady?.(this);
+  }
+
+  failed(error) {
+    if (!this.gone) this.place.append(element("p", { role: "alert", className: "fault", textContent: error.message }));
+  }
+
+  get duration() { return this.tracks.length ? this.tracks[0].buffer.duration : 0; }
 
   now() {
     if (!this.playing.length) return this.position;
     let time = this.from + Math.max(0, this.context.currentTime - this.when);
-    const loop = this.state.loop;
-    if (loop && time > loop[1]) time = loop[0] + ((time - loop[1]) % (loop[1] - loop[0]));
+    const [first, last] = this.state.region || [];
+    if (this.state.loop && time > last) time = first + ((time - last) % (last - first));
     return Math.min(time, this.duration);
   }
 
   async play() {
-    if (!this.tracks.length || this.playing.length) return;
+    if (!this.tracks.length || this.running) return;
+    this.running = true;
+    // Only now: a browser lets a page open the loudspeaker after a click or a key.
+    this.context = this.context || new AudioContext({ sampleRate: this.song.rate || RATE });
     await this.context.resume();
-    if (this.position >= this.duration - 0.01) this.position = 0;
-    if (this.state.loop && this.position >= this.state.loop[1]) this.position = this.state.loop[0];
+    if (!this.running || this.playing.length) return;
+    const end = this.state.loop ? this.state.region[1] : this.duration;
+    if (this.position >= end - 0.01) this.position = this.state.loop ? this.state.region[0] : 0;
     this.when = this.context.currentTime + 0.05;
     this.from = this.position;
     this.playing = start(this.context, this.tracks, this.state, this.when, this.from);
-    this.playing[0].source.onended = () => { if (this.now() >= this.duration - 0.05) { this.pause(); this.position = 0; this.show(); } };
-    this.show();
+    this.playing[0].source.onended = () => { this.pause(); this.seek(0); };
     const tick = () => { if (this.playing.length) { this.show(); requestAnimationFrame(tick); } };
-    requestAnimationFrame(tick);
+    tick();
   }
 
   pause() {
-    this.position = this.playing.length ? this.now() : this.position;
+    this.position = this.now();
+    this.running = false;
     for (const part of this.playing) { part.source.onended = null; part.source.stop(); part.source.disconnect(); part.gain.disconnect(); }
     this.playing = [];
-    if (this.song) this.show();
+    this.show();
   }
 
-  toggle() { if (this.playing.length) this.pause(); else this.play(); }
+  toggle() { if (this.running) this.pause(); else this.play(); }
 
   seek(time) {
-    const was = this.playing.length > 0;
+    const was = this.running;
     this.pause();
     this.position = Math.min(Math.max(0, time), this.duration);
     if (was) this.play();
     this.show();
   }
 
-  change() {
-    for (const part of this.playing) part.gain.gain.setTargetAtTime(level(this.state, part.track), this.context.currentTime, 0.005);
-    this.buttons();
-  }
-
+  // Solo or mute ("solo", "mute") of a stem, on or off.
   flip(name, stem) {
     const set = this.state[name];
     if (!set.delete(stem)) set.add(stem);
     this.change();
   }
 
-  setLoop(region) {
-    this.state.loop = region && region[1] - region[0] > 0.05 ? region : null;
-    if (this.playing.length) this.seek(this.now());
-    this.paint();
-    this.buttons();
+  setVolume(stem, volume) {
+    this.state.volume.set(stem, volume);
+    this.change();
   }
 
+  // From stems to target and back, at the same place.
   swap() {
-    if (!(this.song.audio || {}).target) return;
+    if (!this.song.target) return;
     this.state.side = this.state.side === "stems" ? "target" : "stems";
     this.change();
     this.paint();
   }
 
+  change() {
+    for (const part of this.playing) part.gain.gain.setTargetAtTime(level(this.state, part.track), this.context.currentTime, 0.005);
+    this.show();
+  }
+
+  // Marks [from, to] in seconds, in either order, or nothing with null; `loop` says whether it is repeated.
+  setRegion(region, loop = this.state.loop) {
+    const [first, last] = (region || []).map((time) => Math.min(Math.max(0, time), this.duration)).sort((a, b) => a - b);
+    const place = this.now();
+    this.state.region = region && last - first > SHORTEST ? [first, last] : null;
+    this.state.loop = Boolean(loop && this.state.region);
+    if (this.running) this.seek(place);
+    this.show();
+    this.options.onRegion?.(this.state.region);
+  }
+
+  setLoop(loop) { this.setRegion(this.state.region || (loop ? [0, this.duration] : null), loop); }
+
+  // One end of the region (0 or 1) at the present place, for those who do not drag.
+  setEnd(end) {
+    const region = this.state.region || [0, this.duration];
+    this.setRegion(end ? [Math.min(region[0], this.now()), this.now()] : [this.now(), Math.max(region[1], this.now())], true);
+  }
+
+  // What would be played from here on, as samples of one channel, without a loudspeaker.
+  async render(seconds, rate = this.song.rate || RATE) {
+    const context = new OfflineAudioContext(1, Math.round(seconds * rate), rate);
+    start(context, this.tracks, this.state, 0, this.position);
+    return (await context.startRendering()).getChannelData(0);
+  }
+
+  destroy() {
+    this.pause();
+    this.gone = true;
+    this.keys.removeEventListener("keydown", this.listener);
+    this.theme.removeEventListener("change", this.repaint);
+    this.context?.close();
+    this.place.replaceChildren();
+    delete this.place.dataset.ready;
+  }
+
+  // Does what a key asks for; whether there was something.
+  key(event) {
+    const tag = event.target.tagName, slider = event.target.type === "range", letter = event.key.toLowerCase();
+    const typing = (tag === "INPUT" && !slider) || tag === "TEXTAREA" || tag === "SELECT" || event.target.isContentEditable;
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return false;
+    const digit = /^Digit([1-9])$/.exec(event.code), row = digit && this.rows[digit[1] - 1];
+    if (event.code === "Space" && tag !== "BUTTON" && tag !== "SUMMARY") this.toggle();
+    else if (letter === "arrowleft" && !slider) this.seek(this.now() - 1);
+    else if (letter === "arrowright" && !slider) this.seek(this.now() + 1);
+    else if (letter === "home" && !slider) this.seek(0);
+    else if (letter === "l") this.setLoop(!this.state.loop);
+    else if (letter === "a") this.setEnd(0);
+    else if (letter === "b") this.setEnd(1);
+    else if (letter === "t") this.swap();
+    else if (row) this.flip(event.shiftKey ? "solo" : "mute", row.stem);
+    else return false;
+    return true;
+  }
+
   draw() {
-    const song = this.song, faults = Object.entries(song.faults);
-    this.place.replaceChildren(element("h3", { textContent: song.name }));
-    const text = ["IRS " + song.scores.irs, "CBS " + song.scores.cbs, "CBD " + song.scores.cbd, "folded CBS " + song.scores.folded_cbs,
-      "onset synchrony " + song.onset_synchrony].join(" · ");
-    this.place.append(element("p", { textContent: text }));
-    for (const [stem, fault] of faults) this.place.append(element("p", { className: "fault", textContent: `${stem}: ${fault}` }));
-    if (!song.audio) { this.place.append(element("p", { textContent: "No audio of this song is in this page." })); return; }
-    this.button = element("button", { textContent: "Play", "aria-label": "play or pause", onclick: () => this.toggle() });
-    this.slider = element("input", { type: "range", min: 0, max: 1000, step: 1, value: 0, "aria-label": "position", oninput: () => this.seek((this.slider.value / 1000) * this.duration) });
-    this.clock = element("output", { textContent: "0.00 s" });
-    this.loopButton = element("button", { textContent: "Loop", "aria-label": "loop the marked region", onclick: () => this.setLoop(this.state.loop ? null : this.marked || [0, this.duration]) });
-    this.sideButton = element("button", { textContent: "Target", "aria-label": "listen to the target", hidden: !song.audio.target, onclick: () => this.swap() });
-    this.place.append(element("div", { className: "bar" }, this.button, this.slider, this.clock, this.loopButton, this.sideButton));
-    this.rows = Object.keys(song.audio.stems).map((stem, index) => this.row(stem, index));
-    this.place.append(...this.rows.map((row) => row.box));
-    this.buttons();
+    const button = (text, name, onclick) => element("button", { type: "button", textContent: text, "aria-label": name, onclick });
+    this.playButton = button("Play", "play", () => this.toggle());
+    this.slider = element("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0, "aria-label": "position", oninput: () => this.seek(Number(this.slider.value)) });
+    this.clock = element("span", { className: "clock", role: "timer" });
+    this.loopButton = button("Loop", "loop the marked region", () => this.setLoop(!this.state.loop));
+    this.sideButton = button("Target", "listen to the target", () => this.swap());
+    this.sideButton.hidden = !this.song.target;
+    const ends = [button("A", "loop from here", () => this.setEnd(0)), button("B", "loop to here", () => this.setEnd(1))];
+    this.rows = Object.keys({ ...this.song.stems, ...this.song.target }).map((stem, index) => this.row(stem, index));
+    Object.assign(this.place, { className: "synctrack-player", tabIndex: 0 });
+    this.place.setAttribute("role", "group");
+    this.place.setAttribute("aria-label", `player of ${this.song.name}`);
+    this.place.replaceChildren(
+      element("div", { className: "bar" }, this.playButton, this.slider, this.clock, ...ends, this.loopButton, this.sideButton),
+      ...this.rows.map((row) => row.box),
+    );
+    this.show();
   }
 
   row(stem, index) {
-    const mute = element("button", { textContent: "M", "aria-label": `mute ${stem}`, onclick: () => this.flip("mute", stem) });
-    const solo = element("button", { textContent: "S", "aria-label": `solo ${stem}`, onclick: () => this.flip("solo", stem) });
-    const volume = element("input", { type: "range", min: 0, max: 1.5, step: 0.01, value: 1, "aria-label": `volume of ${stem}` });
-    volume.addEventListener("input", () => { this.state.volume[stem] = Number(volume.value); this.change(); });
-    const canvas = element("canvas", { width: 900, height: 112, role: "img", "aria-label": `waveform and beats of ${stem}` });
-    let first = null;
-    const time = (event) => ((event.clientX - canvas.getBoundingClientRect().left) / canvas.clientWidth) * this.duration;
-    canvas.addEventListener("pointerdown", (event) => { first = time(event); canvas.setPointerCapture(event.pointerId); });
-    canvas.addEventListener("pointerup", (event) => {
-      if (first === null) return;
-      const region = [first, time(event)].sort((a, b) => a - b).map((t) => Math.min(Math.max(0, t), this.duration));
-      if (region[1] - region[0] > 0.05) { this.marked = region; this.setLoop(region); } else this.seek(first);
-      first = null;
-    });
-    const head = element("div", {}, element("span", { textContent: `${index + 1} ${stem} ` }), mute, solo, volume);
-    return { stem, mute, solo, canvas, box: element("div", { className: "stem" }, head, canvas) };
+    const button = (text, name) => element("button", { type: "button", textContent: text, "aria-label": `${name} ${stem}`, onclick: () => this.flip(name, stem) });
+    const mute = button("M", "mute"), solo = button("S", "solo");
+    const volume = element("input", { type: "range", min: 0, max: 1.5, step: 0.01, value: 1, "aria-label": `volume of ${stem}`, oninput: () => this.setVolume(stem, Number(volume.value)) });
+    const canvas = element("canvas", { width: 900, height: 112, role: "img" });
+    const region = element("span", { className: "region" }), cursor = element("span", { className: "cursor" });
+    const picture = element("div", { className: "picture" }, canvas, region, cursor);
+    this.drag(picture);
+    const head = element("div", { className: "head" }, element("span", { textContent: `${index + 1} ${stem} ` }), mute, solo, volume);
+    return { stem, mute, solo, canvas, region, cursor, box: element("div", { className: "stem", role: "group", "aria-label": stem }, head, picture) };
   }
 
-  buttons() {
-    for (const row of this.rows || []) {
-      row.mute.setAttribute("aria-pressed", this.state.mute.has(row.stem));
-      row.solo.setAttribute("aria-pressed", this.state.solo.has(row.stem));
+  // A click on a picture seeks, a drag marks a region and loops it.
+  drag(picture) {
+    let first = null;
+    const time = (event) => ((event.clientX - picture.getBoundingClientRect().left) / picture.clientWidth) * this.duration;
+    picture.addEventListener("pointerdown", (event) => { first = time(event); picture.setPointerCapture(event.pointerId); });
+    picture.addEventListener("pointermove", (event) => { if (first !== null) this.showRegion([first, time(event)].sort((a, b) => a - b)); });
+    picture.addEventListener("pointercancel", () => { first = null; this.show(); });
+    picture.addEventListener("pointerup", (event) => {
+      if (first === null) return;
+      const region = [first, time(event)];
+      first = null;
+      if (Math.abs(region[1] - region[0]) > SHORTEST) this.setRegion(region, true);
+      else this.seek(region[0]);
+    });
+  }
+
+  showRegion(region) {
+    const percent = (time) => `${(100 * time) / (this.duration || 1)}%`;
+    for (const row of this.rows) {
+      Object.assign(row.region.style, { left: percent(region[0]), width: percent(region[1] - region[0]) });
+      row.cursor.style.left = percent(this.now());
     }
-    if (this.loopButton) this.loopButton.setAttribute("aria-pressed", Boolean(this.state.loop));
-    if (this.sideButton) this.sideButton.setAttribute("aria-pressed", this.state.side === "target");
   }
 
   show() {
-    if (!this.song.audio) return;
-    this.button.textContent = this.playing.length ? "Pause" : "Play";
-    this.slider.value = (1000 * this.now()) / this.duration;
-    this.clock.textContent = `${this.now().toFixed(2)} s`;
+    const pressed = (button, on) => button.setAttribute("aria-pressed", Boolean(on)), time = this.now();
+    this.playButton.textContent = this.running ? "Pause" : "Play";
+    this.playButton.setAttribute("aria-label", this.running ? "pause" : "play");
+    pressed(this.loopButton, this.state.loop);
+    pressed(this.sideButton, this.state.side === "target");
+    for (const row of this.rows) for (const name of ["mute", "solo"]) pressed(row[name], this.state[name].has(row.stem));
+    this.slider.max = this.duration;
+    this.slider.value = time;
+    this.slider.setAttribute("aria-valuetext", `${time.toFixed(1)} of ${this.duration.toFixed(1)} seconds`);
+    this.clock.textContent = `${time.toFixed(2)} s`;
+    this.showRegion(this.state.region || [0, 0]);
   }
 
   paint() {
-    const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name);
-    for (const row of this.rows || []) {
+    const style = getComputedStyle(this.place), { side } = this.state;
+    const beats = (side === "stems" ? this.song.beats : this.song.targetBeats) || {};
+    for (const row of this.rows) {
       const pen = row.canvas.getContext("2d"), { width, height } = row.canvas;
+      const track = this.tracks.find((one) => one.side === side && one.stem === row.stem), own = Object.hasOwn(beats, row.stem) ? beats[row.stem] : [];
       pen.clearRect(0, 0, width, height);
-      const track = this.tracks.find((one) => one.side === this.state.side && one.stem === row.stem);
+      row.canvas.setAttribute("aria-label", `waveform of ${row.stem}${track ? "" : ": none"}, ${own.length} beats`);
       if (!track) continue;
-      const samples = track.buffer.getChannelData(0), step = samples.length / width;
-      pen.fillStyle = colour("--ink");
-      for (let x = 0; x < width; x++) {
-        let peak = 0;
-        for (let i = Math.floor(x * step); i < (x + 1) * step; i++) peak = Math.max(peak, Math.abs(samples[i] || 0));
-        pen.fillRect(x, (height * (1 - peak)) / 2, 1, Math.max(1, height * peak));
+      pen.fillStyle = style.getPropertyValue("--wave");
+      paintWave(pen, track.buffer.getChannelData(0), width, height);
+      for (const [times, colour, thick] of [[this.song.downbeats || [], "--bar", 1], [own, "--beat", 2]]) {
+        pen.fillStyle = style.getPropertyValue(colour);
+        for (const time of times) pen.fillRect((time / this.duration) * width - thick / 2, 0, thick, height);
       }
-      pen.fillStyle = colour("--beat");
-      for (const beat of this.state.side === "stems" ? this.song.beats[row.stem] || [] : []) pen.fillRect((beat / this.duration) * width, 0, 1.5, height);
-      pen.fillStyle = colour("--region");
-      if (this.state.loop) pen.fillRect((this.state.loop[0] / this.duration) * width, 0, ((this.state.loop[1] - this.state.loop[0]) / this.duration) * width, height);
     }
   }
 }
 
-const player = new Player(document.getElementById("player"));
-const list = document.getElementById("list");
-DATA.songs.forEach((song) => {
-  const faults = Object.entries(song.faults).map(([stem, fault]) => `${stem} ${fault}`).join(", ");
-  const small = element("small", { textContent: `CBS ${song.scores.cbs}${faults ? " · " + faults : ""}${song.audio ? "" : " · no audio"}` });
-  const button = element("button", {}, element("span", { textContent: song.name }), small);
-  button.addEventListener("click", () => {
-    for (const other of list.querySelectorAll("button")) other.removeAttribute("aria-current");
-    button.setAttribute("aria-current", "true");
-    player.open(song);
-  });
-  list.append(element("li", {}, button));
-});
-if (list.firstChild) list.querySelector("button").click();
+function paintWave(pen, samples, width, height) {
+  const step = samples.length / width;
+  for (let x = 0; x < width; x++) {
+    let peak = 0;
+    for (let i = Math.floor(x * step); i < (x + 1) * step; i++) peak = Math.max(peak, Math.abs(samples[i] || 0));
+    pen.fillRect(x, (height * (1 - peak)) / 2, 1, Math.max(1, height * peak));
+  }
+}
 
-document.addEventListener("keydown", (event) => {
-  const tag = event.target.tagName;
-  if (!player.song || !player.song.audio || event.ctrlKey || event.metaKey || event.altKey) return;
-  const digit = /^Digit([1-9])$/.exec(event.code);
-  if (event.code === "Space" && tag !== "BUTTON" && tag !== "SUMMARY") player.toggle();
-  else if (event.code === "ArrowLeft" && tag !== "INPUT") player.seek(player.now() - 1);
-  else if (event.code === "ArrowRight" && tag !== "INPUT") player.seek(player.now() + 1);
-  else if (event.code === "KeyL") player.loopButton.click();
-  else if (event.code === "KeyT") player.swap();
-  else if (digit && player.rows[digit[1] - 1]) player.flip(event.shiftKey ? "solo" : "mute", player.rows[digit[1] - 1].stem);
-  else return;
-  event.preventDefault();
-});
-window.synctrack = { player, renderOffline, songs: DATA.songs };
+// Fills an element with a player of one song; see the top of this file.
+export function mountPlayer(place, song, options = {}) {
+  return new Player(place, song, options);
+}

@@ -11,14 +11,27 @@ import jinja2
 import synctrack
 from synctrack.files import atomic_path
 from synctrack.metrics.beats.layout import Layout
-from synctrack.metrics.tables import counts_line, notes, out_of_time
-from synctrack.report.page.content import embed_audio, matrices, metric_rows, song_entries, song_order, strips
+from synctrack.metrics.faults import out_of_time
+from synctrack.metrics.tables import counts_line, notes
+from synctrack.report.page.content import matrices, metric_rows, song_entries, song_order, strips
+from synctrack.report.page.sound import embed_audio
 
 MAX_MB = 40.0
 
 
 def _asset(name: str) -> str:
     return resources.files("synctrack.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def player_script() -> str:
+    """The player as one JavaScript module that exports `mountPlayer(element, song, options)`; see player.js."""
+    lines = "\n".join([_asset("tracks.js"), _asset("player.js")]).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("import "))
+
+
+def player_style() -> str:
+    """The player's style sheet; its colours are custom properties of `.synctrack-player`."""
+    return _asset("player.css")
 
 
 def _script_json(value: Any) -> str:
@@ -47,7 +60,7 @@ def render_page(
         InputError: an audio file cannot be read.
     """
     order = song_order(result)
-    audio, left_out = embed_audio(order, folder, reference, max_mb)
+    audio = embed_audio(order, folder, reference, max_mb)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_asset("report.html.j2")).render(
         result=result,
@@ -58,11 +71,11 @@ def render_page(
         lines=[*notes(result), counts_line(result)],
         faults=out_of_time(result),
         songs=len(order),
-        left_out=left_out,
+        left_out=len(order) - len(audio),
         max_mb=f"{max_mb:g}",
         made=json.dumps(made, indent=1) if made else "",
-        style=jinja2.utils.markupsafe.Markup(_asset("report.css")),
-        script=jinja2.utils.markupsafe.Markup(_asset("player.js")),
+        style=jinja2.utils.markupsafe.Markup(player_style() + _asset("report.css")),
+        script=jinja2.utils.markupsafe.Markup(player_script() + _asset("report.js")),
         data=jinja2.utils.markupsafe.Markup(
             _script_json({"stems": result["stems"], "songs": song_entries(result, order, audio)})
         ),

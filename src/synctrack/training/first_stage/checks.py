@@ -31,6 +31,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"model.params.vocoder.kind: {params.vocoder.kind} has no weights to train; set hifigan"
     if settings.schedule == "cosine" and config.trainer.max_steps < 1:
         yield "first_stage.schedule: cosine falls until trainer.max_steps; set that, or schedule=constant"
+    if config.trainer.compile or not config.trainer.channels_last or config.trainer.ema_device != "auto":
+        yield "trainer: compile, channels_last and ema_device are of the U-Net; leave them out for a first stage"
     yield from _problems_of_crop(config)
     if uses_discriminator(config):
         yield from _problems_of_discriminator(config)

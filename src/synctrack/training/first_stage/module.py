@@ -14,7 +14,9 @@ from synctrack.config import Config
 from synctrack.errors import InputError
 from synctrack.generation.clips import StemTree
 from synctrack.report.plots import plot_mels
-from synctrack.seeding import VALIDATION_LATENT, batch_generators
+from synctrack.seeding import VALIDATION_LATENT, batch_generators, whole_per_item
+from synctrack.training.acceleration import adamw, fit_to_machine
+from synctrack.training.monitoring import show_clip
 
 MEAN_LOG_MEL, STD_LOG_MEL = -6.0, 3.0
 """Approximate mean and standard deviation of log-mels of music, for initialisation."""
@@ -47,9 +49,14 @@ class FirstStageModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         groups = [getattr(self, self.kind)] + ([] if self.discriminator is None else [self.discriminator])
         weights = [{"params": list(module.parameters())} for module in groups]
-        optimizer = torch.optim.AdamW(weights, lr=self.settings.learning_rate, betas=tuple(self.settings.betas))
+        settings = {"lr": self.settings.learning_rate, "betas": tuple(self.settings.betas)}
+        optimizer = adamw(weights, self.device, self.config.trainer.precision, **settings)
+        self._fused = optimizer.defaults["fused"]
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        fit_to_machine(self.optimizers(use_pl_optimizer=False), self._fused)
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step as a share of the configured one."""
@@ -88,16 +95,19 @@ class FirstStageModule(pl.LightningModule):
         waveform, hop = batch["waveform"], self.audio.hop_length
         mel = self.mel(waveform)
         length = self.settings.crop_frames or mel.shape[2]
-        last = mel.shape[2] - length
-        starts = [int(torch.randint(last + 1, (1,), generator=g, device=g.device)) for g in generators]
-        mels = [row[:, start : start + length] for row, start in zip(mel, starts, strict=True)]
-        waves = [row[:, start * hop : (start + length) * hop] for row, start in zip(waveform, starts, strict=True)]
-        return torch.stack(mels), torch.stack(waves)
+        starts = whole_per_item(generators, mel.shape[2] - length + 1)
+        # By index, which leaves the places on a GPU; slices would have to read them.
+        frames = starts[:, None] + torch.arange(length, device=starts.device)
+        samples = hop * starts[:, None] + torch.arange(length * hop, device=starts.device)
+        mels = mel.gather(2, frames[:, None, :, None].expand(-1, mel.shape[1], -1, mel.shape[3]))
+        return mels, waveform.gather(2, samples[:, None].expand(-1, waveform.shape[1], -1))
 
     def log_values(self, stage: str, items: int, **values: torch.Tensor) -> None:
         """Log values of a batch of `items` as `<stage>/<name>`."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
         self.log_dict(named, prog_bar=True, sync_dist=stage == "val", batch_size=items)
+        if stage == "train":
+            self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=items)
 
     def write_samples(self, batch: dict[str, Any]) -> None:
         """Of the first `validation.clips` items: original and reconstructed stems, and a picture of their mels."""
@@ -114,7 +124,10 @@ class FirstStageModule(pl.LightningModule):
             for row, stem_waves in zip(chosen, waveforms.float().cpu().numpy(), strict=True):
                 name = batch["name"][row]
                 tree.write(name, stem_waves)
-                plot_mels(folder / version / f"{name}.png", stem_waves, stems, self.audio, f"{name}, {version}")
+                picture = folder / version / f"{name}.png"
+                plot_mels(picture, stem_waves, stems, self.audio, f"{name}, {version}")
+                tag = f"{name}, {version}"
+                show_clip(self.trainer, tag, stem_waves, stems, self.audio.sample_rate, picture)
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         checkpoint_file["synctrack"] = checkpoint.header(self.kind, self.config)

@@ -1,0 +1,1 @@
+"""The studio: a page on which songs are made, listened to and changed; see `synctrack studio --help`."""

@@ -1,0 +1,198 @@
+"""The studio's server: Gradio's application with our own routes for uploads, stems and zip files."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import gradio
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from synctrack.errors import InputError
+from synctrack.report.page.write import player_script, player_style
+from synctrack.studio.handlers import Handlers
+from synctrack.studio.page import Page
+from synctrack.studio.sessions import Session, Take
+from synctrack.studio.uploads import take_upload
+from synctrack.studio.words import score_lines
+from synctrack.studio.workbench import Workbench, known_scores
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+REFUSED = ("/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/proxy")
+"""Routes of Gradio that are not served: files are taken up by ours alone."""
+
+
+class Studio:
+    """A running studio.
+
+    Args:
+        bench: does the work.
+        host: address to listen on.
+        port: to listen on.
+        share: whether Gradio opens a public address as well.
+
+    Attributes:
+        address: of the page.
+
+    Raises:
+        InputError: the port is taken, or the public address could not be opened.
+    """
+
+    def __init__(self, bench: Workbench, host: str = "127.0.0.1", port: int = 7860, share: bool = False) -> None:
+        self.bench = bench
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        # Gradio writes nothing there, but it makes the folder of its uploads.
+        os.environ["GRADIO_TEMP_DIR"] = str(bench.root / ".gradio")
+        private = host in LOOPBACK and not share
+        self.blocks = Page(Handlers(bench, private), bench.model.stems).blocks
+        self.blocks.queue(default_concurrency_limit=None, api_open=False)
+        try:
+            _, local, public = self.blocks.launch(
+                server_name=host,
+                server_port=port,
+                share=share,
+                quiet=True,
+                prevent_thread_lock=True,
+                ssr_mode=False,
+                footer_links=[],
+                theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+                css=player_style() + _asset("studio.css"),
+                head=f'<script type="module">{player_script()}\n{_asset("studio.js")}</script>',
+                app_kwargs={"routes": _routes(bench), "middleware": [Middleware(Refuse)]},
+                max_file_size=1,
+            )
+        except OSError as error:
+            raise InputError(f"--port {port}: cannot be listened on ({error}); choose another") from error
+        if share and not public:
+            raise InputError("--share on: Gradio could not open a public address; is there a network?")
+        self.address = public or local
+
+    def wait(self) -> None:
+        """Serve until the program is interrupted."""
+        while True:
+            time.sleep(3600)
+
+    def close(self) -> None:
+        """Stop the jobs and the server."""
+        self.bench.close()
+        self.blocks.close(verbose=False)
+
+
+class Refuse:
+    """Middleware that answers 404 on routes of Gradio that the studio does not use."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and any(part in scope["path"] for part in REFUSED):
+            await Response(status_code=404)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _routes(bench: Workbench) -> list[Route]:
+    def session_of(request: Request) -> Session:
+        return bench.session(request.path_params["session"])
+
+    def take_of(request: Request) -> tuple[Session, Take]:
+        session = session_of(request)
+        return session, session.take(request.path_params["number"])
+
+    async def upload(request: Request) -> Response:
+        query = request.query_params
+        chunks, limit = request.stream(), bench.max_seconds
+        try:
+            found = await take_upload(session_of(request), query.get("kind", ""), query.get("name", ""), chunks, limit)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"token": found.token, "text": found.text})
+
+    def player(request: Request) -> Response:
+        try:
+            session, take = take_of(request)
+            return JSONResponse(json.loads(json.dumps(describe(session, take))))
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 404)
+
+    def stem(request: Request) -> Response:
+        try:
+            _, take = take_of(request)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 404)
+        name = request.path_params["stem"]
+        return FileResponse(take.song_folder / f"{name}.wav") if name in take.stems else Response(status_code=404)
+
+    def bundle(request: Request) -> Response:
+        try:
+            session, take = take_of(request)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 404)
+        path = session.folder / "bundles" / f"{take.number:04d}.zip"
+        return FileResponse(path, filename=f"take_{path.name}") if path.is_file() else Response(status_code=404)
+
+    return [
+        Route("/studio/{session}/uploads", upload, methods=["POST"]),
+        Route("/studio/{session}/takes/{number:int}/player.json", player),
+        Route("/studio/{session}/takes/{number:int}/{stem}.wav", stem),
+        Route("/studio/{session}/bundles/{number:int}.zip", bundle),
+    ]
+
+
+def describe(session: Session, take: Take) -> dict[str, Any]:
+    """A take as the player's `song` (see player.js), with `take`, `notes` and `scores`, lines or None.
+
+    Its target is the take before, where that has the same stems.
+
+    Raises:
+        InputError: the take's `song.json` is gone or damaged.
+    """
+    facts = _facts(take)
+    song: dict[str, Any] = {"name": take.title, "take": take.number, "notes": list(take.notes), "scores": None}
+    song |= {"stems": _urls(session, take), "rate": facts["sample_rate"]}
+    if take.before is not None:
+        try:
+            before = session.take(take.before)
+            song["target"] = _urls(session, before)
+        except InputError:
+            pass
+    beats = facts.get("beats") or {"beats": [], "downbeats": []}
+    song |= {"downbeats": beats["downbeats"], "beats": {stem: beats["beats"] for stem in take.stems}}
+    scores = known_scores(take)
+    if scores is not None:
+        song["scores"] = score_lines(scores)
+        song["beats"] = next(iter(next(iter(scores["beats"].values())).values()))
+    return song
+
+
+def _facts(take: Take) -> Mapping[str, Any]:
+    path = take.song_folder / "song.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"take {take.number}: its song.json is gone or damaged; choose another take") from error
+
+
+def _urls(session: Session, take: Take) -> dict[str, str]:
+    return {stem: f"studio/{session.name}/takes/{take.number}/{stem}.wav" for stem in take.stems}
+
+
+def _asset(name: str) -> str:
+    return resources.files("synctrack.studio").joinpath(name).read_text(encoding="utf-8")
+
+
+def folder_for(root: str | Path) -> Path:
+    """The folder of the sessions, made. Raises InputError where that cannot be done."""
+    root = Path(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{root}: cannot be made ({error.strerror}); choose another --out") from error
+    return root

@@ -1,0 +1,129 @@
+"""The studio's queue: one job at a time, in order, each of which can be cancelled."""
+
+import threading
+
+import pytest
+
+from synctrack.errors import InputError
+from synctrack.studio.jobs import CANCELLED, DONE, FAILED, MOST_WAITING, WAITING, JobQueue
+
+LONG = 20.0  # seconds, after which a test fails
+
+
+@pytest.fixture
+def queue():
+    queue = JobQueue()
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def blocked(queue):
+    """The queue with a first job that runs until the event is set."""
+    started, go = threading.Event(), threading.Event()
+
+    def work(job):
+        started.set()
+        while not go.wait(0.01):
+            job.report(1, 10)
+
+    job = queue.submit(work)
+    assert started.wait(LONG)
+    yield job, go
+    go.set()
+
+
+def test_jobs_run_one_at_a_time_in_their_order(queue):
+    running, order = threading.Lock(), []
+
+    def work(number):
+        def run(job):
+            assert running.acquire(blocking=False)
+            order.append(number)
+            running.release()
+
+        return run
+
+    jobs = [queue.submit(work(number)) for number in range(8)]
+    assert all(job.wait(LONG) for job in jobs)
+    assert order == list(range(8))
+    assert {job.state for job in jobs} == {DONE}
+
+
+def test_background_job_runs_after_jobs_that_were_submitted_later(queue, blocked):
+    order = []
+    first = queue.submit(lambda job: order.append("background"), background=True)
+    second = queue.submit(lambda job: order.append("foreground"))
+    assert (queue.before(second), queue.before(first)) == (1, 2)
+    blocked[1].set()
+    assert first.wait(LONG)
+    assert order == ["foreground", "background"]
+
+
+def test_cancelled_job_stops_at_its_next_step_and_the_next_one_runs(queue, blocked):
+    job, _ = blocked
+    after = queue.submit(lambda job: "made")
+    assert queue.cancel(job.name)
+    assert job.wait(LONG)
+    assert job.state == CANCELLED
+    assert after.wait(LONG)
+    assert after.result == "made"
+    assert not queue.cancel(job.name)
+    assert not queue.cancel("unknown")
+
+
+def test_waiting_job_that_is_cancelled_never_runs(queue, blocked):
+    ran = []
+    waiting = queue.submit(lambda job: ran.append(1))
+    assert queue.cancel(waiting.name)
+    assert waiting.wait(0)
+    blocked[1].set()
+    assert queue.submit(lambda job: None).wait(LONG)
+    assert ran == []
+
+
+def test_failing_job_says_why_and_the_worker_lives_on(queue, caplog):
+    def refuse(job):
+        raise InputError("steps: 0 is\nnot possible")
+
+    def crash(job):
+        raise ZeroDivisionError
+
+    refused, crashed = queue.submit(refuse), queue.submit(crash)
+    assert queue.submit(lambda job: 1).wait(LONG)
+    assert (refused.state, refused.message) == (FAILED, "steps: 0 is not possible")
+    assert crashed.state == FAILED
+    assert crashed.message.startswith("ZeroDivisionError")
+    assert "Traceback" in caplog.text
+
+
+def test_full_queue_refuses(queue, blocked):
+    jobs = [queue.submit(lambda job: None) for _ in range(MOST_WAITING)]
+    with pytest.raises(InputError, match="try again"):
+        queue.submit(lambda job: None)
+    assert {job.state for job in jobs} == {WAITING}
+
+
+def test_time_left_is_the_pace_of_the_steps_times_those_left(queue, monkeypatch):
+    clock = iter([10.0, 14.0])
+    left = []
+
+    def work(job):
+        with monkeypatch.context() as patch:
+            patch.setattr("synctrack.studio.jobs.time.monotonic", lambda: next(clock))
+            job.report(0, 10)
+            assert job.seconds_left is None
+            job.report(1, 10)
+            job.report(3, 10)
+            left.append(job.seconds_left)
+
+    assert queue.submit(work).wait(LONG)
+    assert left == [14.0]
+
+
+def test_closed_queue_stops_its_jobs(blocked, queue):
+    job, _ = blocked
+    queue.close()
+    assert job.state == CANCELLED
+    with pytest.raises(InputError):
+        queue.submit(lambda job: None)
