@@ -10,7 +10,13 @@ from synctrack.config import Config
 SMALL = "small.yaml"
 TRAIN = ("train_synctrack.py", "--config", "{shared}/small.yaml")
 FIRST_STAGE = ("train_first_stage.py", "--config", "{shared}/small.yaml")
-EVALUATE = ("eval_synctrack.py", "--config", "{shared}/small.yaml", "mode=test")
+EVALUATE = (
+    "eval_synctrack.py",
+    "--config",
+    "{shared}/small.yaml",
+    "mode=test",
+    "model.params.ckpt_path={shared}/plain.safetensors",
+)
 
 WRONG: dict[Any, tuple[str, ...]] = {
     int: ("x", "1.5", ".nan", "inf", "-7", "1" + 30 * "0", "[1]"),
@@ -161,7 +167,7 @@ FOUND_IN_FIRST_STAGES = (
     "first_stage.crop_frames=1000000",
     "first_stage.patch_channels=16000000000",
     "first_stage.kind=unet",
-    "first_stage.schedule=cosine",
+    "first_stage.schedule=linear",
 )
 FOUND_IN_EVALUATION = (
     "evaluation.eta=inf",
@@ -200,7 +206,7 @@ BLAMED = (
 """Several `key=value`, and what the line must name."""
 
 
-MISSING = ("nowhere", "nowhere.ckpt")
+MISSING = ("nowhere", "nowhere.ckpt", "/dev/null")
 """Paths that may be named instead of their key, for which there is nothing wrong with the value as such."""
 NAMED = {"model.params.given.nothing": "model.params.given"}
 
@@ -217,7 +223,7 @@ def leaves(schema: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _names(pair: str) -> tuple[str, ...]:
     """The key, or what it names: the last part of a path that is not there."""
     key, _, value = pair.partition("=")
-    return (key, NAMED[key]) if key in NAMED else (key, value) if "path" in key and value in MISSING else (key,)
+    return (key, NAMED[key]) if key in NAMED else (key, value) if value in MISSING else (key,)
 
 
 def _short(pair: str) -> str:

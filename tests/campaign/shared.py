@@ -25,7 +25,8 @@ model:
     unet: {model_channels: 32, channel_mult: [1, 2], num_res_blocks: 1, attention_resolutions: [2]}
     vocoder:
       kind: griffin_lim
-      hifigan: {upsample_rates: [2], upsample_kernel_sizes: [4], upsample_initial_channel: 32, istft_hop: 80}
+      hifigan: {upsample_rates: [2], upsample_kernel_sizes: [4], upsample_initial_channel: 32, istft_hop: 80,
+        resblock_kernel_sizes: [3], resblock_dilations: [1]}
 validation: {clips: 1, steps: 1}
 evaluation: {out: out, steps: 1, clips: 1, score: false}
 """
