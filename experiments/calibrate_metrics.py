@@ -1,10 +1,11 @@
-"""What the metrics detect: grooves with known beats and faults of known size, scored by all three in both protocols.
+"""What the metrics detect: grooves with known beats and faults of known size, scored by all in both protocols.
 
     delay   every stem of a song is late by its own random time, up to the size (seconds)
     jitter  every beat of a stem is moved by normal noise whose standard deviation is the size (seconds)
     drift   every stem runs fast or slow by its own share of the tempo, up to the size; its clock is the groove's at 0 s
 
-Each fault is applied to the audio, through the tracker, and to the known beats, without one (protocol `truth`). Writes
+Each fault is applied to the audio, through the tracker, and to the known beats, without one (protocol `truth`). Onset
+synchrony has neither (`onsets`). --no-beats leaves the tracker, which takes most of the time, out. Writes
 calibration.csv and calibration.png, and prints from which size on each metric is significantly worse than at size 0
 (95 % paired bootstrap interval over songs of the mean difference).
 """
@@ -24,9 +25,12 @@ from synctrack.data.sources.grooves import Groove, render_groove
 from synctrack.errors import InputError, run_command
 from synctrack.files import atomic_path
 from synctrack.metrics.beats.folders import track_folder
+from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.beats.trackers import make_tracker
-from synctrack.metrics.beats.types import FileBeats, StemBeats
+from synctrack.metrics.beats.types import FileBeats, StemBeats, Tracker
 from synctrack.metrics.bootstrap import bootstrap_interval
+from synctrack.metrics.onset_folder import folder_onsets
+from synctrack.metrics.onset_synchrony import song_synchrony
 from synctrack.metrics.score import score_beats
 
 SECONDS = 10.24
@@ -40,6 +44,10 @@ SIZES = {
 ROUNDING = 1e-9
 # Metric → the per-song value that it is the mean of, and the sign of a change for the worse.
 METRICS = {"IRS": ("interval_std", 1), "CBS": ("beat_ratio", -1), "CBD": ("error", 1)}
+ONSET_SYNCHRONY = "onset synchrony"
+
+# Protocol → metric → (songs,) values.
+Values = dict[str, dict[str, np.ndarray]]
 
 
 def time_map(fault: str, size: float, beats: np.ndarray, generator: np.random.Generator) -> Callable:
@@ -98,27 +106,51 @@ def song_values(scores: dict, metric: str) -> np.ndarray:
     return np.array([np.mean(song) if song else np.nan for song in known])
 
 
-def calibrate(songs: int) -> list[dict]:
+def onset_values(folder: Path) -> Values:
+    """Onset synchrony of each song."""
+    songs = folder_onsets(find_layout(folder))
+    values = np.array([song_synchrony(stems)["value"] for stems in songs.values()], float)
+    return {"onsets": {ONSET_SYNCHRONY: values}}
+
+
+def beat_values(folder: Path, truth: StemBeats, tracker: Tracker) -> Values:
+    """IRS, CBS and CBD of each song, from the known beats and from tracked ones."""
+    tracked = track_folder(folder, tracker, cache=False)
+    protocols = score_beats(truth)["protocols"] | score_beats(tracked)["protocols"]
+    return {
+        protocol: {metric: song_values(scores, metric) for metric in METRICS} for protocol, scores in protocols.items()
+    }
+
+
+def calibrate(songs: int, with_beats: bool = True) -> list[dict]:
     """One row for each fault, size, protocol and metric: score, and 95 % interval of how much worse it is."""
     seconds = SECONDS + MARGIN
     grooves = [render_groove(seed, seconds, SAMPLE_RATE) for seed in tqdm(range(songs), desc="grooves", disable=None)]
-    tracker, rows, unharmed = make_tracker("madmom"), [], {}
+    tracker = make_tracker("madmom") if with_beats else None
+    rows: list[dict] = []
+    unharmed: Values = {}
     for fault, sizes in SIZES.items():
         for size in sizes:
             with tempfile.TemporaryDirectory() as temporary:
                 truth = write_stems(Path(temporary), grooves, fault, size)
-                tracked = track_folder(temporary, tracker, cache=False)
-            protocols = score_beats(truth)["protocols"] | score_beats(tracked)["protocols"]
-            for protocol, scores in protocols.items():
-                for metric, (_, worse) in METRICS.items():
-                    values = song_values(scores, metric)
-                    if size == 0:
-                        unharmed[fault, protocol, metric] = values
-                    change = worse * (values - unharmed[fault, protocol, metric])
-                    low, high = bootstrap_interval(lambda i, c=change: np.nanmean(c[i], axis=1), songs, seed=0)
+                found = onset_values(Path(temporary))
+                if tracker is not None:
+                    found |= beat_values(Path(temporary), truth, tracker)
+            if size == 0:
+                unharmed = found
+            for protocol, metrics in found.items():
+                for metric, values in metrics.items():
                     row = {"fault": fault, "size": size, "protocol": protocol, "metric": metric}
-                    rows.append({**row, "score": np.nanmean(values), "worse_low": low, "worse_high": high})
+                    rows.append({**row, **worsening(metric, values, unharmed[protocol][metric])})
     return rows
+
+
+def worsening(metric: str, values: np.ndarray, unharmed: np.ndarray) -> dict[str, float]:
+    """The mean of (songs,) values, and the 95 % interval of how much worse they are than without the fault."""
+    worse = METRICS[metric][1] if metric in METRICS else -1
+    change = worse * (values - unharmed)
+    low, high = bootstrap_interval(lambda i: np.nanmean(change[i], axis=1), len(values), seed=0)
+    return {"score": float(np.nanmean(values)), "worse_low": low, "worse_high": high}
 
 
 def first_detected(rows: list[dict]) -> list[str]:
@@ -146,16 +178,18 @@ def write_figure(path: Path, rows: list[dict]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(len(METRICS), len(SIZES), figsize=(12, 9), layout="constrained", squeeze=False)
-    for panel_row, metric in zip(panels, METRICS, strict=True):
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    size = (12, 3 * len(metrics))
+    figure, panels = plt.subplots(len(metrics), len(SIZES), figsize=size, layout="constrained", squeeze=False)
+    for panel_row, metric in zip(panels, metrics, strict=True):
         for panel, fault in zip(panel_row, SIZES, strict=True):
-            for protocol in dict.fromkeys(row["protocol"] for row in rows):
+            for protocol in dict.fromkeys(row["protocol"] for row in rows if row["metric"] == metric):
                 key = (fault, protocol, metric)
                 curve = [row for row in rows if (row["fault"], row["protocol"], row["metric"]) == key]
                 panel.plot([row["size"] for row in curve], [row["score"] for row in curve], marker="o", label=protocol)
             panel.set(xlabel=f"{fault} ({'share of tempo' if fault == 'drift' else 's'})", ylabel=metric)
             panel.grid(alpha=0.3)
-    panels[0, 0].legend()
+    panels[-1, 0].legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -163,11 +197,12 @@ def write_figure(path: Path, rows: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--songs", type=int, default=40, help="grooves of four stems (default: %(default)s)")
+    parser.add_argument("--no-beats", action="store_true", help="onset synchrony alone, without a beat tracker")
     parser.add_argument("--out", type=Path, default=Path("runs/calibration"), help="folder (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.songs < 2:
         raise InputError(f"--songs {arguments.songs}: two or more are needed for an interval")
-    rows = calibrate(arguments.songs)
+    rows = calibrate(arguments.songs, not arguments.no_beats)
     write_csv(arguments.out / "calibration.csv", rows)
     write_figure(arguments.out / "calibration.png", rows)
     print("\n".join(first_detected(rows)))

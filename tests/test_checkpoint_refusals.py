@@ -169,7 +169,7 @@ def test_missing_files_folders_and_foreign_safetensors_are_refused(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "foreign.safetensors")
     for path, message in (
         (tmp_path / "none.ckpt", "no such file"),
-        (tmp_path, "no such file"),
+        (tmp_path, "is a folder, not an ordinary file"),
         (tmp_path / "foreign.safetensors", "was not written by synctrack.checkpoint convert"),
     ):
         with pytest.raises(InputError, match=message):

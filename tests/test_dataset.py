@@ -217,4 +217,4 @@ def test_folder_where_the_index_cannot_be_written_is_read(tmp_path, caplog):
     write_song_folder(tmp_path / "song")
     (tmp_path / audio_index.INDEX_NAME / "in the way").mkdir(parents=True)
     assert len(_dataset(tmp_path)) == 3
-    assert f"{audio_index.INDEX_NAME}: cannot be written" in caplog.text
+    assert f"{audio_index.INDEX_NAME}: is a folder, not an ordinary file" in caplog.text

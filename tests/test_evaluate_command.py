@@ -65,6 +65,8 @@ def test_one_table_and_one_file_hold_all_scores(run_folder, evaluated):
     scores = json.loads((run_folder / "evaluation" / "evaluation.json").read_text())
     assert list(scores) == ["2 steps", "3 steps", "targets"]
     assert scores["targets"]["counts"]["songs"] == 2
+    assert not {"reference", "comparison"} & set(scores["3 steps"])
+    assert (run_folder / "evaluation" / "steps_003" / "report.html").is_file()
 
 
 def test_clips_are_those_of_the_published_script(run_folder, evaluated, grooves, tmp_path):

@@ -30,13 +30,21 @@ def test_write_to_a_link_that_leads_nowhere_creates_the_file_there(tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
+def null_device(folder):
+    """A device of the test's own where the user may make one, so that a fault cannot replace the system's."""
+    if os.geteuid() != 0:
+        return "/dev/null"
+    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    return folder / "null"
+
+
 @pytest.mark.parametrize("kind", ["device", "link to a device", "pipe", "folder", "NUL"])
 def test_write_to_what_is_no_ordinary_file_is_refused_and_leaves_it(tmp_path, kind):
-    path = tmp_path / "out.json"
+    path, device = tmp_path / "out.json", null_device(tmp_path)
     if kind == "device":
-        path = "/dev/null"
+        path = device
     elif kind == "link to a device":
-        path.symlink_to("/dev/null")
+        path.symlink_to(device)
     elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
@@ -45,7 +53,7 @@ def test_write_to_what_is_no_ordinary_file_is_refused_and_leaves_it(tmp_path, ki
         path = "a\0b"
     with pytest.raises(InputError, match=r"not an ordinary file|is not the name of a file"):
         write_json(path, 1)
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert stat.S_ISCHR(os.stat(device).st_mode)
     assert not list(tmp_path.glob(f"{TEMPORARY}*"))
 
 

@@ -104,6 +104,10 @@ def test_clips_are_the_same_for_any_batch_size_and_number_of_devices(folder, gro
 def test_scores_of_clips_and_targets_are_written(folder):
     scores = json.loads((folder / "out" / "scores.json").read_text())
     assert scores["counts"]["songs"] == scores["reference"]["counts"]["songs"] == 4
+    page = (folder / "out" / "report.html").read_text()
+    # Four clips and their targets, of four stems each.
+    assert page.count("base64,ZkxhQ") == 32
+    assert "checkpoint.sha256" in page
 
 
 def test_manifest_says_how_the_clips_were_made(folder):

@@ -74,17 +74,31 @@ def test_mending_keeps_length_and_pitch():
     np.testing.assert_array_equal(shifted[160:], tone[:-160])
 
 
+def write_song(folder: Path, stems: dict[str, np.ndarray]) -> None:
+    folder.mkdir(parents=True)
+    for stem, wave in stems.items():
+        soundfile.write(folder / f"{stem}.wav", wave, RATE)
+
+
 def test_command_names_the_stem_mends_it_and_proves_it(stems, tmp_path: Path):
-    for stem, wave in {**stems, "piano": late(stems["piano"], 0.12)}.items():
-        (tmp_path / "songs" / "one two").mkdir(parents=True, exist_ok=True)
-        soundfile.write(tmp_path / "songs" / "one two" / f"{stem}.wav", wave, RATE)
+    stereo = {stem: np.stack([wave, 0.5 * wave], axis=1) for stem, wave in stems.items()}
+    delayed = late(stems["piano"], 0.12)
+    write_song(tmp_path / "songs" / "one two", {**stereo, "piano": np.stack([delayed, 0.5 * delayed], axis=1)})
+    write_song(tmp_path / "songs" / "without guitar", {s: stems[s] for s in ("bass", "drums", "piano")})
     (tmp_path / "run.py").write_text("import runpy; runpy.run_module('synctrack.cli.main', run_name='__main__')")
     output = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", "--json", "check.json").stdout
     assert "one two  piano  offset" in output
-    assert "mended: 1 stems mended; checked again:\n1 songs, 4 stems: 4 together" in output
+    assert "1 songs lack a stem and are checked without it: without guitar" in output
+    assert "mended: 1 stems mended; checked again:" in output
+    assert output.endswith("2 songs, 7 stems: 7 together\n")
     result = json.loads((tmp_path / "check.json").read_text())
     assert result["songs"]["one two"]["piano"]["offset_ms"] == pytest.approx(120, abs=10)
     assert result["fixed"]["one two"]["piano"]["finding"] == "together"
+    mended, rate = soundfile.read(tmp_path / "mended" / "one two" / "piano.wav")
+    assert (mended.shape, rate) == ((len(delayed), 2), RATE)
+    for song, stem in (("one two", "drums"), ("without guitar", "piano")):
+        path = Path(song, f"{stem}.wav")
+        assert (tmp_path / "mended" / path).read_bytes() == (tmp_path / "songs" / path).read_bytes()
     again = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", check=False)
     assert again.returncode == 2
     assert "holds files already" in again.stderr

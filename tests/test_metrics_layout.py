@@ -137,3 +137,12 @@ def test_layouts_of_the_same_audio_score_alike_in_real_commands(tmp_path, run, m
     assert outputs[0][1:] == outputs[1][1:]
     assert "no interval: 2 songs have a value; an interval needs 5" in outputs[0]
     assert any(line.startswith("no chance level: 2 songs are in every stem") for line in outputs[0])
+
+
+def test_numbered_mix_of_an_export_is_not_a_stem(tmp_path):
+    for name in ("00_mix", "01_bass", "02_drums"):
+        (tmp_path / "song").mkdir(exist_ok=True)
+        (tmp_path / "song" / f"{name}.wav").write_bytes(b"")
+    found = find_layout(tmp_path)
+    assert list(found.stems) == ["01_bass", "02_drums"]
+    assert found.mixes["song"].name == "00_mix.wav"

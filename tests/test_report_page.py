@@ -1,6 +1,7 @@
 """The report page in a real browser: it opens from disk, plays in step, and shows every name as text."""
 
 import base64
+import json
 import re
 import time
 from pathlib import Path
@@ -11,11 +12,13 @@ import soundfile
 
 from helpers.browser import chromium
 from helpers.metrics_corpus import clicks
+from synctrack.cli import report
+from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import find_layout
-from synctrack.metrics.score import score_folder
+from synctrack.metrics.score import Scored, score_files
 from synctrack.report.figures import plot_scores
-from synctrack.report.page.sound import choose
-from synctrack.report.page.write import render_page, write_page
+from synctrack.report.page.sound import audio_lines, choose, embed_audio
+from synctrack.report.page.write import player_script, player_style, render_page, report_scored
 
 pytestmark = pytest.mark.medium
 
@@ -27,7 +30,7 @@ BEATS = np.arange(0.5, SECONDS, 0.5)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> tuple[Path, dict]:
+def place(tmp_path_factory) -> tuple[Path, Scored]:
     """A folder of songs whose stems are clicks with tones of their own, its targets, and its scores."""
     place = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
@@ -40,15 +43,16 @@ def place(tmp_path_factory) -> tuple[Path, dict]:
                     file.parent.mkdir(parents=True, exist_ok=True)
                     wave = clicks(BEATS, SECONDS, RATE) * 0.3 + level * np.sin(2 * np.pi * tone * times)
                     soundfile.write(file, wave, RATE)
-        result = score_folder(place / "songs", place / "targets", layout="songs")
-    return place, result
+        (place / "songs" / EVIL / "song.json").write_text(json.dumps({"seed": 3, "sampling": {"steps": 7}}))
+        (place / "songs" / "manifest.json").write_text(json.dumps({"settings": {"model": EVIL}, "clips": [1]}))
+        scored = score_files(place / "songs", place / "targets", layout="songs", fad="mel")
+    return place, scored
 
 
 @pytest.fixture(scope="module")
 def page(place):
-    folder, result = place
-    layouts = (find_layout(folder / "songs", "songs"), find_layout(folder / "targets", "songs"))
-    write_page(folder / "report.html", result, *layouts, {"seed": EVIL})
+    folder, scored = place
+    report_scored(folder / "report.html", scored, folder / "songs")
     with chromium() as browser:
         tab = browser.new_page()
         tab.problems, tab.requests = [], []
@@ -112,7 +116,36 @@ def test_page_opens_from_disk_without_errors_or_requests(page):
 def test_names_are_text(page):
     assert page.locator("img").count() == 0
     assert EVIL in page.locator("#list").inner_text()
-    assert EVIL in page.locator("pre").inner_text(timeout=1000) or EVIL in page.locator("pre").text_content()
+    assert EVIL in page.locator("header .facts").text_content()
+
+
+def test_page_says_how_songs_were_made_and_shows_every_table(first):
+    assert "settings.model" in first.locator("header .facts").text_content()
+    assert first.locator("#player .facts").text_content() == "seed3sampling.steps7"
+    headings = first.locator("h2").all_text_contents()
+    assert headings[:2] == ["Scores", "Songs, worst first"]
+    assert headings[2].startswith("Fréchet audio distances")
+    assert headings[3:] == ["Stems", "Distributions over songs", "Pairs of stems"]
+    captions = first.locator("caption").all_text_contents()
+    assert captions == ["CBS, corrected", "CBD, corrected", "lag (s), corrected", "onset synchrony"]
+    # Two lines of dots, folder and reference, of two songs each.
+    assert first.locator("figure svg").first.locator("circle").count() == 4
+    assert first.get_by_role("row").filter(has_text="mix").count() == 1
+
+
+def test_colours_follow_the_system(first):
+    colours = []
+    for scheme in ("light", "dark"):
+        first.emulate_media(color_scheme=scheme)
+        colours.append(
+            first.evaluate(
+                "[getComputedStyle(document.querySelector('.synctrack-player')).getPropertyValue('--wave'),"
+                "document.querySelector('canvas').toDataURL()]"
+            )
+        )
+    first.emulate_media(color_scheme="light")
+    assert colours[0][0] != colours[1][0]
+    assert colours[0][1] != colours[1][1]
 
 
 def test_solo_mute_volume_and_target_change_what_sounds(first):
@@ -203,11 +236,28 @@ def test_every_control_has_a_name_for_screen_readers(page):
 
 
 def test_audio_beyond_the_limit_is_left_out_and_said(place):
-    folder, result = place
-    html = render_page(result, find_layout(folder / "songs", "songs"), max_mb=0.0)
+    scored = place[1]
+    html = render_page(scored.result, scored.folder, max_mb=0.0)
     assert "2 of 2 songs have no audio here" in html
     assert "<img src=x" not in html
     assert len(html) < 200_000
+
+
+def test_large_set_embeds_the_worst_the_best_and_a_sample_and_cuts_long_songs(tmp_path):
+    rng, songs = np.random.default_rng(0), [f"song {number}" for number in range(9)]
+    for song in songs:
+        for stem in ("bass", "drums"):
+            (tmp_path / song).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / song / f"{stem}.wav", rng.uniform(-1, 1, 16000), 16000)
+    layout = find_layout(tmp_path)
+    # A second of noise takes 42 kB in base 64: three songs of two stems.
+    audio = embed_audio(songs, layout, None, 0.27)
+    assert list(audio) == ["song 0", "song 8", "song 4"] or all("seconds" in found for found in audio.values())
+    line = audio_lines(songs, audio, 0.27)[0]
+    assert f"{9 - len(audio)} of 9 songs have no audio here: the worst, the best and a sample" in line
+    size = sum(len(url) for found in audio.values() for url in found["stems"].values())
+    assert 0.5 * 0.27 * 2**20 < size <= 0.27 * 2**20
+    assert audio_lines(songs, embed_audio(songs, layout, None, 10.0), 10.0) == []
 
 
 def test_worst_best_and_middle_come_first():
@@ -217,16 +267,64 @@ def test_worst_best_and_middle_come_first():
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_scores_are_drawn(place, tmp_path, suffix):
-    plot_scores(tmp_path / f"scores.{suffix}", place[1])
+    plot_scores(tmp_path / f"scores.{suffix}", place[1].result)
     assert (tmp_path / f"scores.{suffix}").stat().st_size > 5000
 
 
-def test_command_writes_the_page(place, run, tmp_path, monkeypatch):
+ALONE = """<style>{style}</style><div id="here"></div><script type="module">{script}
+const song = {{ name: "alone", rate: 44100, stems: {{ bass: "bass.flac", drums: "{drums}" }}, beats: {{ bass: [1] }} }};
+window.regions = [];
+window.player = mountPlayer(document.getElementById("here"), song, {{ onRegion: (region) => regions.push(region) }});
+</script>"""
+
+
+@pytest.mark.parametrize("drums", ["drums.flac", "missing.flac"])
+def test_player_alone_takes_urls_and_keys_of_its_own_element(page, place, drums):
+    tab = page.context.browser.new_page()
+    html = ALONE.format(style=player_style(), script=player_script(), drums=drums)
+
+    def answer(route):
+        name = route.request.url.rsplit("/", 1)[1]
+        stem = name.split(".")[0]
+        if stem in TONES:
+            route.fulfill(body=(place[0] / "songs" / "two" / f"{stem}.wav").read_bytes())
+        else:
+            route.fulfill(body=html, content_type="text/html", status=404 if name == "missing.flac" else 200)
+
+    tab.route("http://player.test/**", answer)
+    tab.goto("http://player.test/page")
+    if drums == "missing.flac":
+        assert tab.get_by_role("alert").text_content().startswith("drums cannot be played (404")
+        tab.close()
+        return
+    tab.wait_for_selector("#here[data-ready]")
+    assert tab.get_by_role("group", name="player of alone").count() == 1
+    tab.keyboard.press("1")
+    assert tab.evaluate("player.state.mute.size") == 0
+    tab.locator("#here").focus()
+    tab.keyboard.press("1")
+    tab.evaluate("player.setRegion([2, 1])")
+    assert tab.evaluate("[player.state.mute.has('bass'), ...regions.at(-1)]") == [True, 1, 2]
+    tab.evaluate("player.destroy()")
+    assert tab.locator("#here").inner_html() == ""
+    tab.close()
+
+
+def test_command_writes_the_page(place, monkeypatch, tmp_path, capsys):
     folder, _ = place
     monkeypatch.setenv("SYNCTRACK_CACHE", str(folder / "cache"))
-    (tmp_path / "run.py").write_text("import runpy; runpy.run_module('synctrack.cli.main', run_name='__main__')")
-    command = ("report", folder / "songs", "--layout", "songs", "--out", "page.html", "--max-mb", "1")
-    assert run(tmp_path / "run.py", *command).stdout == "page.html\n"
-    assert "default-src 'none'" in (tmp_path / "page.html").read_text()
-    refused = run(tmp_path / "run.py", *command[:-1], "nan", check=False)
-    assert (refused.returncode, "--max-mb nan" in refused.stderr) == (2, True)
+    out = tmp_path / "page.html"
+    command = [str(folder / "songs"), "--layout", "songs", "--protocol", "corrected", "--out", str(out)]
+    report.main([*command, "--max-mb", "1"], "synctrack report")
+    assert capsys.readouterr().out == f"{out}\n"
+    page = out.read_text()
+    assert "default-src 'none'" in page
+    assert page.count("base64,ZkxhQ") == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(["--max-mb", "nan"], "--max-mb nan"), (["--plot", "a.txt"], "--plot")]
+)
+def test_wrong_options_are_refused_before_anything_is_scored(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        report.main([str(tmp_path / "nowhere"), *options], "synctrack report")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -56,13 +57,18 @@ def test_command_of_its_own_process_separates_with_one_line_of_output(tmp_path, 
 
 
 def test_bars_at_a_tempo_for_a_music_program(synctrack, tmp_path):
-    synctrack(
-        "generate", "--out", "out", "--bpm", 150, "--bars", 2, "--daw", "--format", "wav24", "--sample-rate", 48000
-    )
+    how = ("--daw", "--format", "wav24", "--sample-rate", 48000, "--report")
+    synctrack("generate", "--out", "out", "--bpm", 150, "--bars", 2, *how)
     folder = tmp_path / "out" / "clip_000"
     info = soundfile.info(folder / "02_drums.wav")
     assert (info.frames, info.samplerate, info.subtype) == (round(2 * 4 * 60 / 150 * 48000), 48000, "PCM_24")
     assert (folder / "00_beats.mid").is_file()
+    page = (tmp_path / "out" / "report.html").read_text()
+    stems = [f"0{number}_{stem}" for number, stem in enumerate(STEMS, start=1)]
+    # The mix, 00_mix.wav, is not one of the stems.
+    assert f"4 stems: {', '.join(stems)}; 1 songs: clip_000" in page
+    assert "base64,ZkxhQ" in page
+    assert "bars: 2" in re.sub(r"</th><td>", ": ", page)
 
 
 def test_given_stem_is_the_same_file_content_and_the_others_are_made(synctrack, tmp_path):

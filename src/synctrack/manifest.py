@@ -11,6 +11,8 @@ from synctrack.errors import InputError
 from synctrack.files import changes, write_json
 
 MANIFEST = "manifest.json"
+SONG_FILE = "song.json"
+"""In a song's folder: how it was made."""
 
 
 def installed_versions(*packages: str) -> dict[str, str]:
@@ -48,10 +50,12 @@ def claim(
     path = folder / MANIFEST
     if not path.is_file():
         # Hidden files do not count: another process may be writing this very manifest.
-        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        if not (folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())):
+            write_json(path, {"complete": False, key: settings})
+            return
+        # It may have been written since.
+        if not path.is_file():
             raise InputError(f"{folder}: holds files but no {MANIFEST}; {remedy}")
-        write_json(path, {"complete": False, key: settings})
-        return
     try:
         before = read_json(path, {key: {str: object}})[key]
     except InputError as error:

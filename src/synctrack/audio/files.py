@@ -121,11 +121,11 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
 
 
 def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtype: str, exact: bool = False) -> None:
-    """Write a waveform (n,) as a mono file, clipped to [-1, 1], whole or not at all.
+    """Write a waveform, clipped to [-1, 1], whole or not at all.
 
     Args:
         path: where; its suffix decides the container.
-        waveform: full scale 1.
+        waveform: (n,), or (n, channels); full scale 1.
         sample_rate: Hz.
         subtype: libsndfile's name of the sample type, such as `PCM_16`, `PCM_24` or `FLOAT`.
         exact: write samples that were read from a file of this sample type as the very integers that they were.
@@ -135,9 +135,10 @@ def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtyp
         InputError: the place cannot be written, or samples are not numbers.
     """
     suffix = Path(path).suffix
+    channels = 1 if waveform.ndim == 1 else waveform.shape[1]
     with atomic_path(path) as temporary:
         try:
-            with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=suffix[1:].upper()) as file:
+            with soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=suffix[1:].upper()) as file:
                 for begin in range(0, len(waveform), BLOCK):
                     block = waveform[begin : begin + BLOCK]
                     if not np.isfinite(block).all():

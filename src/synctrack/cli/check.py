@@ -51,18 +51,25 @@ def main(argv: Sequence[str], prog: str) -> None:
 def _check(layout: Layout, folder: Path) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
     from synctrack.metrics.check.folder import check_songs
-    from synctrack.metrics.onset_folder import folder_onsets
+    from synctrack.metrics.onset_folder import folder_onsets, with_stems
 
-    songs = folder_onsets(layout)
-    left_out = [song for song in layout.songs if song not in songs]
+    found = folder_onsets(layout)
+    songs = with_stems(found, 2)
+    unreadable = [str(files[song]) for stem, files in layout.stems.items() for song in files if stem not in found[song]]
+    if unreadable:
+        print(f"unreadable files, left out: {_some(unreadable)}")
     if not songs:
-        raise InputError(
-            f"{folder}: no song is in every stem and readable ({', '.join(left_out[:3])}): nothing to check"
-        )
-    if left_out:
-        shown = ", ".join(left_out[:3]) + (" …" if left_out[3:] else "")
-        print(f"{len(left_out)} songs lack a stem or have an unreadable file, and are left out: {shown}")
+        raise InputError(f"{folder}: no song has two readable stems ({_some(layout.songs)}): nothing to check")
+    lacking = [song for song, stems in songs.items() if len(stems) < len(layout.stems)]
+    if lacking:
+        print(f"{len(lacking)} songs lack a stem and are checked without it: {_some(lacking)}")
+    if len(songs) < len(found):
+        print(f"fewer than two stems, left out: {_some([song for song in found if song not in songs])}")
     return check_songs(songs)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _plain(timings: Timings) -> dict[str, dict[str, dict]]:

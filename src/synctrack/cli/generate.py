@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REPORT = "report.html"
 SAMPLING = ("sampler", "steps", "eta")
 
 
@@ -84,6 +85,19 @@ def _write_missing(arguments: argparse.Namespace, model: SyncTrack, checked: Pro
             song.save(folders[clip], arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate)
     for folder in folders:
         print(folder)
+    _report(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    """With --report: score the clips, and write the page into their folder."""
+    if arguments.report:
+        # Here and not above: most do not ask for it.
+        from synctrack.metrics.score import score_files
+        from synctrack.report.page.write import report_scored
+
+        out = Path(arguments.out)
+        report_scored(out / REPORT, score_files(out, layout="songs"), out)
+        print(out / REPORT)
 
 
 def _again(arguments: argparse.Namespace) -> None:
@@ -98,6 +112,7 @@ def _again(arguments: argparse.Namespace) -> None:
         claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
         song = model.remake(arguments.again, progress=True)
         print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+    _report(arguments)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -107,6 +122,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--clips", type=whole(1, 100_000), default=1, metavar="N", help="how many (default: 1)")
     add("--seconds", type=float, metavar="S", help="length of a clip (default: what the model was trained on)")
     add("--again", metavar="SONGDIR", help="make the song in this folder again, as its song.json says")
+    add("--report", action="store_true", help="score the clips too (needs madmom), and write DIR/report.html")
     add_sampling(parser)
     add_output(parser)
     add_steering(parser)

@@ -14,7 +14,7 @@ from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.faults import out_of_time
 from synctrack.metrics.long_csv import write_csv
-from synctrack.metrics.score import add_frechet, plain, score_sides
+from synctrack.metrics.score import Scored, add_frechet, plain, score_sides
 from synctrack.metrics.tables import counts_line, frechet_title, matrix_table, notes, stem_table, table, truth_table
 
 DESCRIPTION = """Score the rhythm of stems from any system.
@@ -28,7 +28,8 @@ def main(argv: Sequence[str], prog: str) -> None:
     run_score(DESCRIPTION, argv, prog)
 
 
-def _parser(description: str, prog: str | None) -> ArgumentParser:
+def score_parser(description: str, prog: str | None) -> ArgumentParser:
+    """The options of `synctrack score`; `synctrack report` has them too."""
     parser = metric_parser(description, "both", prog)
     add = parser.add_argument
     add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
@@ -88,7 +89,18 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
         argv: arguments, without the program's name; those of the process by default.
         prog: the command's name in its help.
     """
-    arguments = parse(_parser(description, prog), argv)
+    arguments = parse(score_parser(description, prog), argv)
+    scored = score_arguments(arguments)
+    _print(scored.result)
+    write_results(arguments, scored.result)
+
+
+def score_arguments(arguments: Namespace) -> Scored:
+    """Score what a command line of `score_parser` asks for.
+
+    Raises:
+        InputError: as `score_files`.
+    """
     embedding = fad_embedding(arguments)
     beats = read_arguments(arguments)
     source = str(arguments.folder or arguments.beats)
@@ -99,7 +111,11 @@ def run_score(description: str, argv: Sequence[str] | None = None, prog: str | N
         add_frechet(result, beats, reference, embedding, arguments.fad_subset, not arguments.no_cache)
     if arguments.truth:
         _add_truth(result, beats, arguments.truth)
-    _print(result)
+    return Scored(result, beats.readable, reference.readable if reference else None)
+
+
+def write_results(arguments: Namespace, result: dict[str, Any]) -> None:
+    """Write the files that --json and --csv name."""
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.csv:

@@ -164,6 +164,8 @@ class EvaluationConfig:
     """Where sampling ends: `first` is the least noisy alpha of the schedule (as published), `one` is alpha 1."""
     clips: int | None = None
     score: bool = True
+    report: bool = True
+    """Whether the scores are also written as a page to look at and listen to."""
 
     def __post_init__(self) -> None:
         check_path("evaluation.out", self.out)

@@ -24,8 +24,8 @@ from synctrack.errors import InputError
 from synctrack.files import check_file_name, write_json
 from synctrack.generation.daw import at_rate, daw_names, from_first_bar
 from synctrack.generation.timing import beats_json
+from synctrack.manifest import SONG_FILE
 
-SONG_FILE = "song.json"
 FORMAT = 1
 FILE_FORMATS = {
     "wav16": (".wav", "PCM_16"),

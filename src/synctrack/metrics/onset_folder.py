@@ -14,14 +14,13 @@ from synctrack.metrics.parallel import in_threads
 
 
 def folder_onsets(layout: Layout, workers: int | None = None) -> dict[str, dict[str, FileOnsets]]:
-    """Song → stem → onsets, of the songs that every stem has and whose files can be read.
+    """Song → stem → onsets, of every file that can be read; a song may lack stems, or have none.
 
     Args:
         layout: the files of a folder.
         workers: files at once; all processors where None.
     """
-    songs = [song for song in layout.songs if all(song in files for files in layout.stems.values())]
-    jobs = [(song, stem, files[song]) for song in songs for stem, files in layout.stems.items()]
+    jobs = [(song, stem, files[song]) for song in layout.songs for stem, files in layout.stems.items() if song in files]
 
     def read(job: tuple) -> FileOnsets | None:
         try:
@@ -30,11 +29,16 @@ def folder_onsets(layout: Layout, workers: int | None = None) -> dict[str, dict[
             return None
 
     found = in_threads(read, jobs, workers)
-    result: dict[str, dict[str, FileOnsets]] = {song: {} for song in songs}
+    result: dict[str, dict[str, FileOnsets]] = {song: {} for song in layout.songs}
     for (song, stem, _), file in zip(jobs, found, strict=True):
         if file is not None:
             result[song][stem] = file
-    return {song: stems for song, stems in result.items() if len(stems) == len(layout.stems)}
+    return result
+
+
+def with_stems(songs: Mapping[str, Mapping[str, FileOnsets]], fewest: int) -> dict[str, Mapping[str, FileOnsets]]:
+    """The songs of which at least `fewest` stems are known."""
+    return {song: stems for song, stems in songs.items() if len(stems) >= fewest}
 
 
 def summarise_onsets(

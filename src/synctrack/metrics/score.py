@@ -6,7 +6,7 @@ better). CBD: how far apart paired beats lie, in half beats (lower is better). S
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.folders import track_folder
-from synctrack.metrics.beats.layout import find_layout
+from synctrack.metrics.beats.layout import Layout, find_layout
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import StemBeats, choose_protocols
 from synctrack.metrics.cbs import WINDOW_SIZE
@@ -23,6 +23,21 @@ from synctrack.metrics.summary import SONG_METRICS, summarise
 
 ORDER = ("corrected", "paper")
 """`corrected` is right, `paper` compares with published numbers."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores, and the files that they are of.
+
+    Attributes:
+        result: of `score_folder`.
+        folder: its readable files; None where beats were given without audio.
+        reference: those of the reference; None without.
+    """
+
+    result: dict[str, Any]
+    folder: Layout | None
+    reference: Layout | None
 
 
 def plain(value: Any) -> Any:
@@ -95,11 +110,12 @@ def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = N
     if beats.layout is not None:
         # Here and not above: scoring given beats needs no SciPy.
         from synctrack.metrics.check.folder import check_songs
-        from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets
+        from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets, with_stems
 
         onsets = folder_onsets(beats.layout, workers)
-        result["onset_synchrony"] = plain(summarise_onsets(onsets, result["seed"]))
-        timing, usual = check_songs(onsets)
+        complete = with_stems(onsets, len(beats.layout.stems))
+        result["onset_synchrony"] = plain(summarise_onsets(complete, result["seed"]))
+        timing, usual = check_songs(with_stems(onsets, 2))
         result["timing"] = {
             song: {stem: found.as_dict() for stem, found in stems.items()} for song, stems in timing.items()
         }
@@ -140,8 +156,7 @@ def add_frechet(
 
     if reference is None or beats.layout is None or reference.layout is None:
         raise InputError("--fad: compares audio: it needs a folder, and a folder as --reference")
-    sides = beats.layout.without(beats.unreadable), reference.layout.without(reference.unreadable)
-    rows = frechet_folders(*sides, embedding, subsets, cache, result["seed"])
+    rows = frechet_folders(beats.readable, reference.readable, embedding, subsets, cache, result["seed"])
     result["frechet"] = plain({"embedding": embedding.name, "version": embedding.version, "distances": rows})
 
 
@@ -203,7 +218,7 @@ def score_sides(
     return result
 
 
-def score_folder(
+def score_files(
     folder: str | Path,
     reference: str | Path | None = None,
     protocol: str = "both",
@@ -220,7 +235,7 @@ def score_folder(
     fad: str | None = None,
     fad_weights: str | Path | None = None,
     fad_subsets: Sequence[Sequence[str]] = (),
-) -> dict[str, Any]:
+) -> Scored:
     """Score a folder of stems.
 
     Args:
@@ -239,10 +254,6 @@ def score_folder(
         fad: an embedding, `mel`, `vggish` or `clap`, to add the Fréchet audio distances to the reference with.
         fad_weights: of that embedding, see `make_embedding`.
         fad_subsets: stems whose sum is compared too.
-
-    Returns:
-        As `score_beats`; the reference's under `reference`, how they differ under `comparison`, and their Fréchet
-        distances, where they are asked for, under `frechet`.
 
     Raises:
         InputError: as `track_folder`, `make_tracker` and `make_embedding` do, the tracker does not know the protocol,
@@ -267,4 +278,14 @@ def score_folder(
     result = score_sides(beats, str(folder), other, str(reference), **options)
     if embedding is not None:
         add_frechet(result, beats, other, embedding, fad_subsets, cache)
-    return result
+    return Scored(result, beats.readable, other.readable if other else None)
+
+
+def score_folder(folder: str | Path, reference: str | Path | None = None, *arguments: Any, **options: Any) -> dict:
+    """Score a folder of stems: `score_files`, with its arguments, where the scores alone are wanted.
+
+    Returns:
+        As `score_beats`; the reference's under `reference`, how they differ under `comparison`, and their Fréchet
+        distances, where they are asked for, under `frechet`.
+    """
+    return score_files(folder, reference, *arguments, **options).result

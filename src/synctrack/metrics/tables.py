@@ -37,7 +37,7 @@ def table(result: Mapping[str, Any]) -> str:
             if reference:
                 change = result["comparison"]["protocols"][protocol].get(name, {})
                 row += [cell(reference["protocols"][protocol][name])]
-                row += [_signed(change.get("difference")), span(change.get("interval_95"))]
+                row += [signed(change.get("difference")), span(change.get("interval_95"))]
             mark = values["marks"].get(name)
             rows.append([*row, f"! {mark}" if mark else ""])
     if "onset_synchrony" in result:
@@ -51,12 +51,13 @@ def _onset_row(result: Mapping[str, Any]) -> list[str]:
     if result.get("reference"):
         change = result["comparison"].get("onset_synchrony", {})
         row += [cell(result["reference"].get("onset_synchrony", {}).get("value"))]
-        row += [_signed(change.get("difference")), span(change.get("interval_95"))]
+        row += [signed(change.get("difference")), span(change.get("interval_95"))]
     low = (onsets["interval_95"] or [onsets["value"]])[0]
     return [*row, "! not better than chance" if low is not None and low <= 0 else ""]
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """A difference in four decimals with its sign, `-` where there is none."""
     return "-" if value is None else f"{value:+.4f}"
 
 
@@ -75,7 +76,7 @@ def summary_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     return aligned(rows, left=2)
 
 
-def stem_table(result: Mapping[str, Any]) -> str:
+def stem_rows(result: Mapping[str, Any]) -> list[list[str]]:
     """Per stem: its own IRS, and how many of its files fall out because they are silent or short of beats."""
     rows = [["protocol", "stem", "IRS", "interval (s)", "files", "silent", "under 2 beats", "half/double tempo"]]
     for protocol, values in result["protocols"].items():
@@ -83,7 +84,12 @@ def stem_table(result: Mapping[str, Any]) -> str:
             suspected = sum(stem in levels for levels in values["suspected_levels"].values())
             counts = [row["files"], row["silent_files"], row["files_with_fewer_than_two_beats"], suspected]
             rows.append([protocol, stem, cell(row["interval_std"]), cell(row["interval_mean"]), *map(str, counts)])
-    return aligned(rows, left=2)
+    return rows
+
+
+def stem_table(result: Mapping[str, Any]) -> str:
+    """`stem_rows` as aligned text."""
+    return aligned(stem_rows(result), left=2)
 
 
 def frechet_title(result: Mapping[str, Any]) -> str:

@@ -13,8 +13,18 @@ from synctrack.files import atomic_path
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
+METRICS = {"irs": "IRS (s)", "cbs": "CBS", "cbd": "CBD (half beats)"}
+MATRICES = {"cbs": "CBS", "cbd": "CBD", "lag": "lag (s)"}
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raises InputError unless `path` ends in one of SUFFIXES."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise InputError(f"--plot {path}: must end in {', '.join(SUFFIXES)}")
+
+
 def plot_scores(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Write IRS, CBS and CBD of every protocol with 95 % intervals and chance, and the stems' CBS and lag.
+    """Write IRS, CBS and CBD of every protocol with 95 % intervals and chance, and the matrices of stems.
 
     Args:
         path: ends in one of SUFFIXES.
@@ -23,16 +33,14 @@ def plot_scores(path: str | Path, result: Mapping[str, Any]) -> None:
     Raises:
         InputError: the suffix is another, or the place cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--plot {path}: must end in {', '.join(SUFFIXES)}")
-    figure = matplotlib.figure.Figure(figsize=(13, 3.2), layout="constrained")
-    axes = figure.subplots(1, 5)
-    for axis, (name, title) in zip(axes, {"irs": "IRS (s)", "cbs": "CBS", "cbd": "CBD"}.items(), strict=False):
+    check_suffix(path)
+    figure = matplotlib.figure.Figure(figsize=(16, 3.2), layout="constrained")
+    axes = figure.subplots(1, len(METRICS) + len(MATRICES))
+    for axis, (name, title) in zip(axes, METRICS.items(), strict=False):
         _metric(axis, result, name, title)
     values = next(iter(result["protocols"].values()))
-    for axis, name in zip(axes[3:], ("cbs", "lag"), strict=True):
-        _matrix(axis, values["matrices"][name], result["stems"], "CBS" if name == "cbs" else "lag (s)")
+    for axis, (name, title) in zip(axes[len(METRICS) :], MATRICES.items(), strict=True):
+        _matrix(axis, values["matrices"][name], result["stems"], title)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
@@ -61,7 +69,10 @@ def _metric(axis: Any, result: Mapping[str, Any], name: str, title: str) -> None
 
 def _matrix(axis: Any, matrix: Any, stems: list[str], title: str) -> None:
     values = np.array([[np.nan if value is None else value for value in row] for row in matrix], float)
-    axis.imshow(values, cmap="viridis" if title == "CBS" else "coolwarm")
+    # The lag is signed: no lag is the middle of its colours.
+    most = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1.0
+    colours = {"cmap": "coolwarm", "vmin": -most, "vmax": most} if title == MATRICES["lag"] else {"cmap": "Blues"}
+    axis.imshow(values, **colours)
     for i, j in np.argwhere(np.isfinite(values)):
         axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=7)
     axis.set_xticks(range(len(stems)), stems, rotation=45, fontsize=7)

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from synctrack.data.datamodule import StemDataModule
 from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.generation.clips import TARGETS, Generation
-from synctrack.metrics.score import score_folder
+from synctrack.metrics.score import Scored, score_files, score_folder
 from synctrack.metrics.tables import counts_line, summary_table, table
 from synctrack.training.holding import held_by_first_process
 from synctrack.training.synctrack_module import SyncTrackModule
 from synctrack.training.trainer import build_trainer, resumable
+
+REPORT = "report.html"
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ def evaluate(config: Config) -> None:
     data, module, weights = _load(config)
     module.generation = Generation(config, weights, data.valid_names)
     if _generate(config, module, data) and config.evaluation.score:
-        _score(module.generation)
+        _score(module.generation, config.evaluation.report)
 
 
 def evaluate_steps(config: Config, steps: Sequence[int]) -> None:
@@ -55,9 +57,31 @@ def evaluate_steps(config: Config, steps: Sequence[int]) -> None:
             return
         generated[f"{number} steps"] = module.generation.generated.root
     if config.evaluation.score and generated:
-        scores = {name: score_folder(folder) for name, folder in {**generated, TARGETS: out / TARGETS}.items()}
+        scores = _score_each(generated, out / TARGETS, config.evaluation.report)
         write_json(out / "evaluation.json", scores)
         logger.info("%s", summary_table(scores))
+
+
+def _score_each(generated: Mapping[str, Path], targets: Path, report: bool) -> dict[str, dict[str, Any]]:
+    """Scores of each folder of clips and of their targets; with `report` a page beside each folder's clips."""
+    if not report:
+        return {name: score_folder(folder) for name, folder in {**generated, TARGETS: targets}.items()}
+    scores: dict[str, dict[str, Any]] = {}
+    for name, folder in generated.items():
+        scored = score_files(folder, targets)
+        _report(folder, scored)
+        beside = ("reference", "comparison")
+        scores[name] = {key: value for key, value in scored.result.items() if key not in beside}
+    return {**scores, TARGETS: scored.result["reference"]}
+
+
+def _report(folder: Path, scored: Scored) -> None:
+    """Write the page of a folder of clips, into it."""
+    # Here and not above: scores alone need no templates.
+    from synctrack.report.page.write import report_scored
+
+    report_scored(folder / REPORT, scored, folder)
+    logger.info("%s", folder / REPORT)
 
 
 def _load(config: Config) -> tuple[StemDataModule, SyncTrackModule, dict[str, Any]]:
@@ -98,8 +122,10 @@ def _generate_missing(config: Config, module: SyncTrackModule, data: StemDataMod
     return True
 
 
-def _score(generation: Generation) -> None:
+def _score(generation: Generation, report: bool) -> None:
     """Print the rhythm metrics of the clips beside those of their targets, and write all of it to scores.json."""
-    scores = score_folder(generation.generated.root, generation.targets.root)
-    write_json(generation.out / "scores.json", scores)
-    logger.info("%s\n%s", table(scores), counts_line(scores))
+    scored = score_files(generation.generated.root, generation.targets.root)
+    write_json(generation.out / "scores.json", scored.result)
+    logger.info("%s\n%s", table(scored.result), counts_line(scored.result))
+    if report:
+        _report(generation.out, scored)

@@ -81,8 +81,8 @@ def is_stem_name(name: str) -> bool:
 
 
 def is_mix(name: str) -> bool:
-    """Whether a name is that of the sum of all stems."""
-    return name.lower() in MIX_NAMES
+    """Whether a name is that of the sum of all stems: `mix`, `00_mix`, `Mixture`."""
+    return re.sub(r"^[\d\W_]+|[\d\W_]+$", "", name.lower()) in MIX_NAMES
 
 
 def audio_files(folder: Path) -> dict[str, Path]:

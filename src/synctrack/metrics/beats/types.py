@@ -67,6 +67,11 @@ class StemBeats:
         return [song for song, stems in self.files.items() if len(stems) < len(self.stems)]
 
     @property
+    def readable(self) -> "Layout | None":
+        """The files, without the unreadable ones; None where beats were given without audio."""
+        return self.layout.without(self.unreadable) if self.layout is not None else None
+
+    @property
     def durations(self) -> dict[str, float]:
         """Per song that every stem has, the duration of its longest stem in seconds."""
         return {song: max(file.duration for file in self.files[song].values()) for song in self.songs}

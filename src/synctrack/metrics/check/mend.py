@@ -1,5 +1,6 @@
 """Stems brought back into time: shifted, and stretched without change of pitch where they drift."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,8 +8,12 @@ import numpy as np
 
 from synctrack.audio.files import read_channels, write_audio
 from synctrack.errors import InputError
+from synctrack.files import atomic_path
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.check.timing import StemTiming
+
+LOSSY_SUFFIXES = (".ogg", ".mp3")
+"""Formats in which writing a mended stem would lose again."""
 
 
 def mend(samples: np.ndarray, rate: int, timing: StemTiming) -> np.ndarray:
@@ -27,7 +32,9 @@ def mend(samples: np.ndarray, rate: int, timing: StemTiming) -> np.ndarray:
 
 
 def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]], out: str | Path) -> list[Path]:
-    """Write the songs of a folder anew, one folder for each song, faulty stems mended and the others unchanged.
+    """Write the songs of a folder anew, one folder for each song: faulty stems mended, other files copied as they are.
+
+    A mended stem keeps its rate, channels and sample type; where the original is lossy it is written as 24-bit FLAC.
 
     Args:
         layout: the files.
@@ -45,16 +52,30 @@ def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]],
         raise InputError(f"--fix {out}: holds files already; name an empty folder")
     mended = []
     for song, stems in timings.items():
-        for stem, timing in stems.items():
-            source = layout.stems[stem][song]
-            samples, rate, _, subtype = read_channels(source)
-            wave = np.ascontiguousarray(samples)
-            if timing.faulty:
-                wave = np.stack([mend(channel, rate, timing) for channel in samples.T], axis=1)
-            # Lossy files would lose again; what is written here is exact.
-            lossy = source.suffix.lower() in (".ogg", ".mp3")
-            target = out / song / f"{stem}{'.flac' if lossy else source.suffix.lower()}"
-            write_audio(target, wave, rate, "PCM_24" if lossy else subtype)
-            if timing.faulty:
-                mended.append(target)
+        for stem, files in layout.stems.items():
+            if song in files:
+                timing = stems.get(stem)
+                if timing is not None and timing.faulty:
+                    mended.append(_write_mended(files[song], timing, out / song / stem))
+                else:
+                    _copy(files[song], out / song / f"{stem}{files[song].suffix.lower()}")
     return mended
+
+
+def _write_mended(source: Path, timing: StemTiming, target: Path) -> Path:
+    """Write the mended stem at `target`, whose suffix is added; the path of the file."""
+    samples, rate, _, subtype = read_channels(source)
+    wave = np.stack([mend(channel, rate, timing) for channel in samples.T], axis=1)
+    lossy = source.suffix.lower() in LOSSY_SUFFIXES
+    path = target.with_name(f"{target.name}{'.flac' if lossy else source.suffix.lower()}")
+    write_audio(path, wave, rate, "PCM_24" if lossy else subtype, exact=True)
+    return path
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all. Raises InputError where it cannot be read or written."""
+    with atomic_path(target) as temporary:
+        try:
+            shutil.copyfile(source, temporary)
+        except OSError as error:
+            raise InputError(f"{source}: cannot be copied to {target} ({error.strerror})") from error

@@ -1,24 +1,9 @@
-"""What the report page shows: the scores as tables, the songs from worst to best."""
+"""What the report page shows of the scores: tables, matrices and distributions, as text for its template."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from synctrack.metrics.faults import faults_of
-from synctrack.metrics.tables import METRICS, cell, span
-
-PUBLISHED = "paper"
-SONG_SCORES = {"CBS": "cbs", "CBD": "cbd", "IRS": "irs", "CBS, tempi folded": "folded_cbs"}
-
-
-def song_order(result: Mapping[str, Any]) -> list[str]:
-    """The songs from worst to best: those with a stem out of time first, then by CBS, those without a value last."""
-    songs = next(iter(result["protocols"].values()))["songs"]
-
-    def key(song: str) -> tuple:
-        value = songs[song]["cbs"]
-        return -len(faults_of(result, song)), value is None, value or 0.0, song
-
-    return sorted(songs, key=key)
+from synctrack.metrics.tables import METRICS, cell, frechet_title, signed, span
 
 
 def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -34,7 +19,7 @@ def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 change = result["comparison"]["protocols"][protocol].get(name, {})
                 row["reference"] = cell(reference["protocols"][protocol][name])
                 row["difference"], row["difference_interval"] = (
-                    cell(change.get("difference")),
+                    signed(change.get("difference")),
                     span(change.get("interval_95")),
                 )
             rows.append(row)
@@ -45,7 +30,7 @@ def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         if reference:
             change = result["comparison"].get("onset_synchrony", {})
             row["reference"] = cell(reference.get("onset_synchrony", {}).get("value"))
-            row["difference"] = cell(change.get("difference"))
+            row["difference"] = signed(change.get("difference"))
             row["difference_interval"] = span(change.get("interval_95"))
         rows.append(row)
     return rows
@@ -60,10 +45,11 @@ def matrices(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         found.append(("onset synchrony", result["onset_synchrony"]["matrix"], "onsets"))
     tables = []
     for title, matrix, name in found:
+        form = "+.3f" if name == "lag" else ".3f"
         known = [abs(value) for row in matrix for value in row if value is not None]
         top = max(known, default=1.0) or 1.0
         cells = [
-            [{"text": "" if v is None else f"{v:.3f}", "shade": 0.0 if v is None else round(min(abs(v) / top, 1), 3)}
+            [{"text": "" if v is None else f"{v:{form}}", "shade": 0.0 if v is None else round(min(abs(v) / top, 1), 3)}
              for v in row]
             for row in matrix
         ]  # fmt: skip
@@ -72,38 +58,50 @@ def matrices(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def strips(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each metric where its songs lie between the lowest and the highest: the distributions, as places 0 to 1."""
-    protocol, values = next(iter(result["protocols"].items()))
+    """For each metric where its songs lie between the lowest and the highest: the distributions, as places 0 to 1.
+
+    Each has a line of dots for the folder and, where there is one, for the reference.
+    """
+    protocol = next(iter(result["protocols"]))
+    sides = {"folder": result, **({"reference": result["reference"]} if result.get("reference") else {})}
     drawn = []
     for title, name in list(METRICS.items())[:5]:
-        known = {song: row[name] for song, row in values["songs"].items() if row.get(name) is not None}
-        if known:
-            low, high = min(known.values()), max(known.values())
-            width = (high - low) or 1.0
-            dots = [{"song": song, "value": f"{v:.4f}", "x": (v - low) / width} for song, v in known.items()]
-            drawn.append({"title": f"{title}, {protocol}", "low": cell(low), "high": cell(high), "dots": dots})
+        known = {
+            side: {song: row[name] for song, row in scores["protocols"][protocol]["songs"].items()}
+            for side, scores in sides.items()
+        }
+        values = [value for songs in known.values() for value in songs.values() if value is not None]
+        if values:
+            low, width = min(values), (max(values) - min(values)) or 1.0
+            lines = [
+                {"side": side, "dots": [
+                    {"song": song, "value": f"{v:.4f}", "x": (v - low) / width} for song, v in songs.items()
+                    if v is not None
+                ]}
+                for side, songs in known.items()
+            ]  # fmt: skip
+            strip = {"title": f"{title}, {protocol}", "low": cell(low), "high": cell(max(values)), "lines": lines}
+            drawn.append(strip)
     return drawn
 
 
-def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the page's script needs of each song: its scores and faults as text, beats, and audio where there is any.
+def frechet_rows(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The table of Fréchet distances: `title`, `rows` and `notes`; None where they were not asked for."""
+    if "frechet" not in result:
+        return None
+    # Here and not above: it is rarely asked for.
+    from synctrack.metrics.fad.folders import frechet_cells, frechet_notes
 
-    Args:
-        result: what `score_folder` returned.
-        order: the songs as they are listed.
-        audio: of `embed_audio`.
-    """
-    protocol, values = next(iter(result["protocols"].items()))
-    onsets = result.get("onset_synchrony", {}).get("songs", {})
-    targets = result.get("reference", {}).get("beats", {}).get(protocol, {})
-    entries = []
-    for song in order:
-        scores = [[title, cell(values["songs"][song][name])] for title, name in SONG_SCORES.items()]
-        scores.append(["onset synchrony", cell(onsets.get(song, {}).get("onset_synchrony"))])
-        entry = {"name": song, "scores": scores, "audio": audio.get(song)}
-        entry["faults"] = [f"{stem} {phrase}" for stem, phrase in faults_of(result, song).items()]
-        # Beats of the published protocol lie at two thirds of their times: they would be drawn in the wrong places.
-        if protocol != PUBLISHED:
-            entry |= {"beats": result["beats"][protocol][song], "targetBeats": targets.get(song, {})}
-        entries.append(entry)
-    return entries
+    distances = result["frechet"]["distances"]
+    rows = {name: frechet_cells(row) for name, row in distances.items()}
+    return {"title": frechet_title(result), "rows": rows, "notes": frechet_notes(distances)}
+
+
+def truth_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """The beats against those that are known, as rows of text; none where there are none."""
+    protocols = result.get("truth", {}).get("protocols", {})
+    return [
+        [protocol, stem, *map(cell, measures.values())]
+        for protocol, values in protocols.items()
+        for stem, measures in values["stems"].items()
+    ]

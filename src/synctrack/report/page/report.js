@@ -4,6 +4,12 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const list = document.getElementById("list"), place = document.getElementById("player");
 let player = null;
 
+// How the song was made, as a table that opens.
+function facts(made) {
+  const row = ([name, value]) => element("tr", {}, element("th", { scope: "row", textContent: name }), element("td", { textContent: value }));
+  return element("details", {}, element("summary", { textContent: "How this song was made" }), element("table", { className: "facts" }, ...made.map(row)));
+}
+
 function open(song) {
   if (player) player.destroy();
   player = null;
@@ -11,7 +17,9 @@ function open(song) {
   const stage = element("div");
   place.replaceChildren(element("h3", { textContent: song.name }), element("p", { textContent: scores }));
   for (const fault of song.faults) place.append(element("p", { className: "fault", textContent: fault }));
+  if (song.cut) place.append(element("p", { textContent: song.cut }));
   place.append(stage);
+  if (song.made.length) place.append(facts(song.made));
   if (song.audio) player = mountPlayer(stage, { ...song, ...song.audio }, { keys: document });
   else stage.textContent = "No audio of this song is in this page.";
 }
