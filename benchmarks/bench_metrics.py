@@ -5,6 +5,8 @@ hour for 80 songs, and its time is a sum over files; so it is measured on --plai
 is scaled up, its start-up is not. score.py runs on all songs with an empty beat cache, once with its machine code
 still to be compiled (the first run after installation) and once without. The ratio of processor seconds, which other
 work on the machine does not affect, is in brackets; its difference to the first ratio is due to the second processor.
+`synctrack check` runs on the same songs; its time is given as a share of that of score.py. --no_plain leaves the
+baseline out.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from synctrack.metrics.irs import irs
 
 SECONDS = 10.24
 METRICS = ("IRS", "CBS", "CBD")
+CHECK = "from synctrack.cli.main import main; main()"
 SCORE = Path(__file__).resolve().parent.parent / "eval_metrics" / "score.py"
 
 
@@ -126,10 +129,18 @@ def print_shares(folder: Path) -> None:
     print(f"of {total / len(paths) * 1e3:.0f} ms a file in one thread, both protocols: {shares}")
 
 
+def print_check(folder: Path, environment: dict[str, str], score: float, score_busy: float) -> None:
+    """Print the seconds of `synctrack check`, as a share of those of score.py; of processor seconds in brackets."""
+    seconds, busy, _ = timed([sys.executable, "-c", CHECK, "check", str(folder)], environment)
+    share = busy / score_busy if score_busy else float("nan")
+    print(f"synctrack check: {seconds:.1f} s, {seconds / score:.0%} of score.py ({share:.0%})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--songs", type=int, default=80, help="of four stems each (default: %(default)s)")
     parser.add_argument("--plain_songs", type=int, default=4, help="for the baseline (default: %(default)s)")
+    parser.add_argument("--no_plain", action="store_true", help="do not run the baseline")
     parser.add_argument("--sample_rate", type=int, default=44100, help="other than 44100, the baseline needs ffmpeg")
     parser.add_argument("--plain", nargs=2, metavar=("FOLDER", "METRIC"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -140,7 +151,9 @@ def main() -> None:
         folder, few = Path(temporary) / "stems", Path(temporary) / "few"
         make_stems(folder, arguments.songs, arguments.sample_rate)
         make_stems(few, arguments.plain_songs, arguments.sample_rate)
-        plain, plain_busy = time_baseline(few, arguments.plain_songs, arguments.songs)
+        plain, plain_busy = float("nan"), float("nan")
+        if not arguments.no_plain:
+            plain, plain_busy = time_baseline(few, arguments.plain_songs, arguments.songs)
         command = [sys.executable, str(SCORE), "--folder", str(folder)]
         caches = {"SYNCTRACK_CACHE": f"{temporary}/first", "NUMBA_CACHE_DIR": f"{temporary}/numba"}
         for title, changes in (
@@ -151,6 +164,8 @@ def main() -> None:
             seconds, busy, printed = timed(command, {**caches, **changes})
             ratio = plain_busy / busy if busy else float("nan")
             print(f"score.py, {title}: {seconds:.1f} s, {plain / seconds:.0f} times as fast ({ratio:.0f})")
+            if title == "empty beat cache":
+                print_check(folder, caches, seconds, busy)
         print(printed)
         print_shares(few)
 

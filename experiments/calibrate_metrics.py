@@ -108,7 +108,7 @@ def song_values(scores: dict, metric: str) -> np.ndarray:
 
 def onset_values(folder: Path) -> Values:
     """Onset synchrony of each song."""
-    songs = folder_onsets(find_layout(folder))
+    songs = folder_onsets(find_layout(folder), cache=False)
     values = np.array([song_synchrony(stems)["value"] for stems in songs.values()], float)
     return {"onsets": {ONSET_SYNCHRONY: values}}
 

@@ -1,12 +1,17 @@
 """Onsets and onset synchrony: times of known clicks, 0 at chance, 1 in time, and stems that say nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
 from helpers.metrics_corpus import clicks
 from synctrack.data.sources.grooves import render_groove
+from synctrack.metrics import onset_cache
+from synctrack.metrics.onset_cache import cached_onsets
 from synctrack.metrics.onset_synchrony import pair_synchrony, song_synchrony
-from synctrack.metrics.onsets import FileOnsets, onsets_of
+from synctrack.metrics.onsets import FileOnsets, find_onsets, onsets_of
 
 SECONDS = 10.0
 
@@ -64,3 +69,23 @@ def test_grooves_in_time_are_far_from_chance_and_delayed_ones_fall():
     faultless, delayed = np.mean(values, axis=0)
     assert faultless > 0.75
     assert delayed < faultless - 0.25
+
+
+def test_onsets_are_kept_by_content_and_found_again_where_an_entry_is_damaged(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    calls = []
+    monkeypatch.setattr(onset_cache, "find_onsets", lambda path: calls.append(path) or find_onsets(path))
+    paths = [tmp_path / name for name in ("a.wav", "same.wav", "other.wav")]
+    for path, gap in zip(paths, (0.5, 0.5, 0.4), strict=True):
+        soundfile.write(path, clicks(np.arange(0.5, 4.5, gap), 5.0, 16000), 16000)
+    first, same, other = (cached_onsets(path) for path in paths)
+    assert calls == [paths[0], paths[2]]
+    for kept, expected in ((same, first), (cached_onsets(paths[0]), find_onsets(paths[0]))):
+        assert (kept.duration, kept.peak) == (expected.duration, expected.peak)
+        for name in ("times", "strengths", "chroma"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(expected, name))
+    assert len(other.times) > len(first.times)
+    for entry in (tmp_path / "cache" / "onsets").rglob("*.npz"):
+        entry.write_bytes(b"PK damaged")
+    np.testing.assert_array_equal(cached_onsets(paths[0]).times, first.times)
+    assert calls == [paths[0], paths[2], paths[0]]

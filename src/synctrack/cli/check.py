@@ -34,11 +34,12 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="check these stems alone")
     parser.add_argument("--all", action="store_true", help="list the stems that are together as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found of every stem there")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the cache of onsets")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write the songs there, faulty stems mended")
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    timings, usual = _check(layout, arguments.folder)
+    timings, usual = _check(layout, arguments.folder, not arguments.no_cache)
     _print(timings, usual, arguments.all)
     lags = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
     written = {"folder": str(arguments.folder), "usual_lags_ms": lags, "songs": _plain(timings)}
@@ -48,12 +49,12 @@ def main(argv: Sequence[str], prog: str) -> None:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout, folder: Path) -> tuple[Timings, Mapping[str, "Usual"]]:
+def _check(layout: Layout, folder: Path, cache: bool) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
     from synctrack.metrics.check.folder import check_songs
     from synctrack.metrics.onset_folder import folder_onsets, with_stems
 
-    found = folder_onsets(layout)
+    found = folder_onsets(layout, cache=cache)
     songs = with_stems(found, 2)
     unreadable = [str(files[song]) for stem, files in layout.stems.items() for song in files if stem not in found[song]]
     if unreadable:
@@ -100,6 +101,6 @@ def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[
 
     mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
-    again, usual = _check(find_layout(out, "songs"), out)
+    again, usual = _check(find_layout(out, "songs"), out, cache=False)
     _print(again, usual, everything)
     return _plain(again)

@@ -56,7 +56,7 @@ def metric_parser(description: str, protocol: str, prog: str | None = None) -> a
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help=layout)
     parser.add_argument("--stems", type=stem_list, metavar="A,B", help="score these stems alone")
     add_tracker(parser)
-    parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the beat cache")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the cache of beats and onsets")
     parser.add_argument("--strict", action="store_true", help="refuse unreadable files instead of skipping them")
     parser.add_argument("--workers", type=workers, help="files tracked at once; default: one for each processor")
     return parser

@@ -106,6 +106,7 @@ def score_arguments(arguments: Namespace) -> Scored:
     source = str(arguments.folder or arguments.beats)
     reference = _read_reference(arguments, tuple(beats.protocols)) if arguments.reference else None
     options = {name: getattr(arguments, name) for name in ("window_size", "seed", "workers")}
+    options["cache"] = not arguments.no_cache
     result = score_sides(beats, source, reference, str(arguments.reference), **options)
     if embedding is not None:
         add_frechet(result, beats, reference, embedding, arguments.fad_subset, not arguments.no_cache)

@@ -32,6 +32,7 @@ CHROMA_HOP = 160
 CHROMA_WINDOW = 2048
 CHROMA_PER_SECOND = CHROMA_RATE / CHROMA_HOP
 FEWEST_ONSETS = 4
+START_LEVEL = 0.001  # of the peak, above which a file is said to sound
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class FileOnsets:
         times: (onsets,) ascending seconds.
         strengths: (onsets,) height of the flux there.
         chroma: (frames, 12) log magnitude of each pitch class, CHROMA_PER_SECOND frames per second.
+        start: seconds at which the file begins to sound; None where only its onsets are known.
     """
 
     duration: float
@@ -51,6 +53,7 @@ class FileOnsets:
     times: np.ndarray
     strengths: np.ndarray
     chroma: np.ndarray
+    start: float | None = None
 
     @property
     def problem(self) -> str | None:
@@ -158,4 +161,5 @@ def onsets_of(samples: np.ndarray, rate: int, name: str = "audio") -> FileOnsets
     fine = samples if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE, quality="MQ")
     times, strengths = pick_onsets(onset_envelope(fine))
     chroma = _chroma(soxr.resample(fine, SAMPLE_RATE, CHROMA_RATE, quality="MQ"))
-    return FileOnsets(duration, peak, times, strengths, chroma)
+    start = float(np.argmax(np.abs(samples) > START_LEVEL * peak)) / rate
+    return FileOnsets(duration, peak, times, strengths, chroma, start)

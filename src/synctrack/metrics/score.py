@@ -99,20 +99,21 @@ def score_beats(beats: StemBeats, window_size: float = WINDOW_SIZE, seed: int = 
     )
 
 
-def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None) -> None:
+def add_onsets(result: dict[str, Any], beats: StemBeats, workers: int | None = None, cache: bool = True) -> None:
     """Put `onset_synchrony`, and what `check_songs` finds as `timing`, into `result`, where there is audio.
 
     Args:
         result: what `score_beats` gave for `beats`.
         beats: of a folder.
         workers: files at once; all processors where None.
+        cache: use and fill the cache of onsets.
     """
     if beats.layout is not None:
         # Here and not above: scoring given beats needs no SciPy.
         from synctrack.metrics.check.folder import check_songs
         from synctrack.metrics.onset_folder import folder_onsets, summarise_onsets, with_stems
 
-        onsets = folder_onsets(beats.layout, workers)
+        onsets = folder_onsets(beats.layout, workers, cache)
         complete = with_stems(onsets, len(beats.layout.stems))
         result["onset_synchrony"] = plain(summarise_onsets(complete, result["seed"]))
         timing, usual = check_songs(with_stems(onsets, 2))
@@ -194,6 +195,7 @@ def score_sides(
     window_size: float = WINDOW_SIZE,
     seed: int = 0,
     workers: int | None = None,
+    cache: bool = True,
 ) -> dict[str, Any]:
     """`score_beats`, onset synchrony and timing of a folder, and of a reference beside it.
 
@@ -205,15 +207,16 @@ def score_sides(
         window_size: of CBS, in seconds.
         seed: of the bootstrap intervals and the chance level.
         workers: files at once; all processors where None.
+        cache: use and fill the cache of onsets.
 
     Raises:
         InputError: the reference has other stems.
     """
     result = {"folder": source, **score_beats(beats, window_size, seed)}
-    add_onsets(result, beats, workers)
+    add_onsets(result, beats, workers, cache)
     if reference is not None:
         score_beside(result, beats, reference, reference_source)
-        add_onsets(result["reference"], reference, workers)
+        add_onsets(result["reference"], reference, workers, cache)
         compare_onsets(result)
     return result
 
@@ -245,7 +248,7 @@ def score_files(
         window_size: of CBS, in seconds.
         tracker: one of `TRACKERS`; all but `madmom` know `corrected` alone.
         weights: checkpoint for `beat_this`.
-        cache: use and fill the beat cache.
+        cache: use and fill the cache of beats and onsets.
         strict: refuse unreadable files instead of skipping them.
         workers: files tracked at once; all processors where None.
         layout: of the folder, see `find_layout`; that of the reference is found from its names.
@@ -274,7 +277,7 @@ def score_files(
 
     beats = track(folder, layout)
     other = None if reference is None else track(reference, "auto")
-    options = {"window_size": window_size, "seed": seed, "workers": workers}
+    options = {"window_size": window_size, "seed": seed, "workers": workers, "cache": cache}
     result = score_sides(beats, str(folder), other, str(reference), **options)
     if embedding is not None:
         add_frechet(result, beats, other, embedding, fad_subsets, cache)

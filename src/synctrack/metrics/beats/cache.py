@@ -30,6 +30,27 @@ def cache_folder() -> Path:
     return base / "synctrack"
 
 
+def cache_entry(kind: str, version: str, path: Path, suffix: str) -> Path:
+    """The cache file that belongs to the content of `path`.
+
+    Args:
+        kind: of what is kept, a folder of the cache.
+        version: of what finds it; entries of other versions are not found.
+        path: the audio file.
+        suffix: of the cache file.
+
+    Raises:
+        InputError: `path` cannot be read.
+    """
+    key = hashlib.sha256(version.encode())
+    try:
+        key.update(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    name = key.hexdigest()
+    return cache_folder() / kind / name[:2] / f"{name}{suffix}"
+
+
 class BeatCache:
     """Beats of files by content: one small JSON file for each, written whole or not at all.
 
@@ -39,17 +60,10 @@ class BeatCache:
 
     def __init__(self, version: str) -> None:
         self._version = version
-        self._folder = cache_folder() / "beats"
 
     def entry(self, path: Path) -> Path:
         """The cache file that belongs to the content of `path`. Raises InputError where `path` cannot be read."""
-        key = hashlib.sha256(self._version.encode())
-        try:
-            key.update(path.read_bytes())
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        name = key.hexdigest()
-        return self._folder / name[:2] / f"{name}.json"
+        return cache_entry("beats", self._version, path, ".json")
 
     def read(self, entry: Path) -> FileBeats | None:
         """What was kept there; None where nothing was, or where it is damaged."""

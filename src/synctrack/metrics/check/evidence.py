@@ -16,6 +16,7 @@ LAGS = np.arange(-REACH, REACH + 1) * STEP
 MARGIN = 20
 NARROW, WIDE = 0.010, 0.030  # seconds, widths of the kernels
 START = 0.015
+START_TOLERANCE = 0.02  # seconds
 WEIGHTS = {"narrow": 0.12, "wide": 1.15, "harmony": 2.27, "start": 1.64}
 
 _reach = np.arange(-MARGIN, MARGIN + 1) * STEP
@@ -89,9 +90,30 @@ def harmony(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def beginning(first: FileOnsets, second: FileOnsets) -> np.ndarray:
-    """(lags,) weighted agreement of the first onsets for each of LAGS."""
-    gap = second.times[0] - first.times[0]
-    return WEIGHTS["start"] * np.exp(-(((gap - LAGS) / START) ** 2) / 2)
+    """(lags,) weighted agreement of how both begin, for each of LAGS."""
+    late, early = LAGS[REACH:], -LAGS[REACH - 1 :: -1]
+    return WEIGHTS["start"] * np.concatenate(
+        [_common_start(second, first, early)[::-1], _common_start(first, second, late)]
+    )
+
+
+def _common_start(early: FileOnsets, late: FileOnsets, lags: np.ndarray) -> np.ndarray:
+    """(n,) agreement, 0 to 1, of how two stems begin, for each of `lags` (n,), at least 0, of the late one.
+
+    Either their first onsets are the same, and the late stem is silent for as long as the lag; or the early stem, which
+    sounds at once, is cut at its start, and its first onset is the late one's first that was not cut.
+    """
+    whole = np.exp(-(((late.times[0] - early.times[0] - lags) / START) ** 2) / 2)
+    whole[_start(late) < lags - START_TOLERANCE] = 0.0
+    if _start(early) > START_TOLERANCE:
+        return whole
+    partner = np.searchsorted(late.times, lags - START_TOLERANCE)
+    times = np.append(late.times, np.inf)[partner]
+    return np.maximum(whole, np.exp(-(((times - early.times[0] - lags) / START) ** 2) / 2))
+
+
+def _start(file: FileOnsets) -> float:
+    return float(file.times[0]) if file.start is None else file.start
 
 
 def pitched(file: FileOnsets, name: str) -> bool:
