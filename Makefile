@@ -1,9 +1,9 @@
-# make demo | test | test-fast | test-all | lint | demo-weights: each makes .venv on first use.
+# make demo | test | test-fast | test-all | test-gpu | lint | demo-weights: each makes .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo demo-weights test test-fast test-all lint
+.PHONY: demo demo-weights test test-fast test-all test-gpu lint
 .DELETE_ON_ERROR:
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -43,10 +43,14 @@ test: .venv/.installed-dev
 
 # Under a minute and a half, without the tests that take seconds each.
 test-fast: .venv/.installed-dev
-	$(BIN)/python -m pytest -m 'not slow and not medium'
+	$(BIN)/python -m pytest -m 'not slow and not medium and not gpu'
 
 test-all: .venv/.installed-dev
 	$(BIN)/python -m pytest -m ''
+
+# On a CUDA GPU; skipped with one line where there is none.
+test-gpu: .venv/.installed-dev
+	$(BIN)/python -m pytest -m gpu -q -rs --durations=0 --durations-min=10 tests/gpu
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

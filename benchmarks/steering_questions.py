@@ -92,7 +92,7 @@ def others_replaced(world: World, index: int) -> dict[str, float]:
 def another_take(world: World, index: int) -> dict[str, float]:
     """The piano of bars 5 to 8 again, the rest as it is."""
     model, rate = world.model, world.model.sample_rate
-    groove = world.groove(index, 25.0)
+    groove = world.groove(index, 32.0)
     end = groove.downbeats[min(12, len(groove.downbeats) - 1)]
     length = int(end * rate)
     song = Song({stem: wave[:length] for stem, wave in groove.stems.items()}, rate, beats=_beats(groove, end))
@@ -102,7 +102,7 @@ def another_take(world: World, index: int) -> dict[str, float]:
     same = all(np.array_equal(new[stem], song[stem]) for stem in song.stems if stem != "piano")
     outside = np.r_[0 : start - fade, stop:length]
     same = same and np.array_equal(new["piano"][outside], song["piano"][outside])
-    other = world.groove(index + 1, 25.0).stems["piano"]
+    other = world.groove(index + 1, 32.0).stems["piano"]
     return {
         "same": same,
         "cbs": world.cbs(new),

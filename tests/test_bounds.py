@@ -93,7 +93,7 @@ def test_value_out_of_bounds_in_a_files_header_is_one_line_that_names_the_file(t
     path = tmp_path / "x.safetensors"
     save_file({"vae.x": torch.zeros(1)}, path, {HEADER: json.dumps(header)})
     with pytest.raises(
-        InputError, match="its stored configuration is not valid in this version|its header: is not JSON"
+        InputError, match=r"its stored configuration is not valid in this version|its header: is not JSON"
     ) as refused:
         read_file(path).stored_model()
     assert str(refused.value).startswith(f"{path}: ")

@@ -74,3 +74,27 @@ def test_conversion_without_effect_or_format_is_refused(tmp_path, monkeypatch):
         convert(source, tmp_path / "again.ckpt")
     with pytest.raises(InputError, match=r"name a \.safetensors file"):
         convert(source, tmp_path / "vae.bin")
+
+
+def test_half_precision_that_cannot_hold_a_value_is_refused_by_name(tmp_path, monkeypatch):
+    convert_small(monkeypatch)
+    tensors = small.published_tensors("vae")
+    name = next(name for name in tensors if name.endswith("conv_in.weight"))
+    tensors[name] = tensors[name] * 0 + 65536.0
+    source = small.save_published(tmp_path / "a.ckpt", "vae", tensors)
+    with pytest.raises(InputError, match=r"holds values up to 65536, beyond float16; convert it without --half"):
+        convert(source, tmp_path / "b.safetensors", half=True)
+    assert not (tmp_path / "b.safetensors").exists()
+    convert(source, tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value):
+    _, _, path = small.training_checkpoint(tmp_path / "last.ckpt")
+    content = torch.load(path, weights_only=True)
+    tensor = content["state_dict"]["ema.module.conv_out.bias"]
+    tensor[0] = value
+    torch.save(content, path)
+    model, _ = small.new_model()
+    with pytest.raises(InputError, match=r"ema\.module\.conv_out\.bias holds values that are not finite"):
+        checkpoint.load_for_evaluation(model, path)

@@ -131,6 +131,12 @@ def test_saved_configuration_loads_as_itself(tmp_path):
         (["model.params.ema_decay=2"], "model.params.ema_decay: 2.0 is not between 0 and 1"),
         (["trainer.limit_val_batches=1.5"], "trainer.limit_val_batches: 1.5 is not between 0 and 1"),
         (["evaluation.final=two"], "evaluation.final: 'two' must be one of first, one"),
+        (
+            ["trainer.strategy=fsdp"],
+            "trainer.strategy: fsdp divides the weights among the devices, which the EMA weights",
+        ),
+        (["trainer.strategy=deepspeed_stage_2"], "trainer.strategy: deepspeed_stage_2 divides the weights"),
+        (["trainer.strategy=ddp_spawn"], "trainer.strategy: 'ddp_spawn' must be one of auto, ddp"),
         (["trainer.save_checkpoint_every_n_steps=0"], "trainer.save_checkpoint_every_n_steps: 0 is not between 1"),
     ],
 )

@@ -65,7 +65,7 @@ def test_wheel_declares_dependencies_extras_licence_and_command(wheel):
     assert f"Version: {synctrack.__version__}\n" in text
     for line in ("Requires-Dist: torch>=2.5", "License-Expression: Apache-2.0", "Provides-Extra: train"):
         assert line in text
-    for extra in ("train", "midi", "madmom", "beat-this", "hub"):
+    for extra in ("train", "midi", "madmom", "beat-this", "hub", "studio"):
         assert f"Provides-Extra: {extra}\n" in text
     (entries,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "synctrack = synctrack.cli.main:main" in wheel.read(entries).decode()
@@ -105,11 +105,12 @@ def test_generating_scoring_and_encoding_need_no_optional_package():
         (["train", "config/synctrack_train.yaml"], "train"),
         (["evaluate", "ckpt/demo/synctrack.safetensors"], "train"),
         (["data", "midi", "--midi", "x", "--out", "x"], "midi"),
+        (["studio"], "studio"),
     ],
 )
 def test_missing_extra_is_one_line_that_names_it(arguments, extra):
     code = (
-        "sys.modules['pytorch_lightning'] = sys.modules['mido'] = None\n"
+        "sys.modules['pytorch_lightning'] = sys.modules['mido'] = sys.modules['gradio'] = None\n"
         f"sys.argv = ['synctrack', *{arguments!r}]\n"
         "from synctrack.cli.main import main; main()"
     )
@@ -148,10 +149,10 @@ def test_help_of_every_command_is_printed_and_the_quick_ones_import_no_torch():
         "    sys.argv = ['synctrack', *words, '--help']\n"
         "    try: main()\n"
         "    except SystemExit: pass\n"
-        "quick = ('generate', 'score')\n"
+        "quick = ('generate', 'score', 'studio')\n"
         "show()\n"
         "for name in quick: show(name)\n"
-        "print({'torch', 'pytorch_lightning', 'librosa'} & set(sys.modules), file=sys.stderr)\n"
+        "print({'torch', 'pytorch_lightning', 'librosa', 'gradio'} & set(sys.modules), file=sys.stderr)\n"
         "for name in COMMANDS:\n"
         "    if name not in quick: show(name)"
     )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 SHOTS = os.environ.get("STUDIO_SCREENSHOTS")
 """Folder for a picture of each step; none are taken without."""
+MOST_SECONDS = 15.0  # from the click to the player, for 5.12 s on two CPU cores
 STEMS = ("bass", "drums", "guitar", "piano")
 UNNAMED = """[...document.querySelectorAll("button, input, select, textarea, [tabindex]")]
     .filter((it) => it.checkVisibility())
@@ -88,8 +90,13 @@ def test_from_start_to_a_song_that_is_taken_along_and_found_again_after_a_restar
         with command(root, port) as address:
             page = StudioPage(browser, address)
             shoot(page, "start")
-            page.quick(seconds=5.12, steps=10, bpm=110)
+            page.fill("bpm", 110)
+            begun = time.monotonic()
             made = page.make()
+            # Other programs on the machine would count as well.
+            if os.getloadavg()[0] < (os.cpu_count() or 1):
+                assert time.monotonic() - begun < MOST_SECONDS
+            page.quick(seconds=0, steps=10, bpm=110)
             page.until(lambda: "onset synchrony" in page.tab.locator("#words").inner_text())
             shoot(page, "make")
             page.tab.get_by_label("Given drums").set_input_files(folder_of(root, page, made) / "drums.wav")

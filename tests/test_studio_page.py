@@ -13,6 +13,7 @@ import soundfile
 from helpers.browser import chromium
 from helpers.steered import RATE, STEPS_OF_A_LONG_RUN, steered_model
 from helpers.studio import StudioPage, running_studio
+from synctrack.errors import InputError
 
 pytestmark = pytest.mark.medium
 
@@ -20,9 +21,9 @@ SCORES = {
     "durations": {"song": 1.28},
     "timing": {
         "song": {
-            "bass": {"verdict": "together", "offset_ms": 1.0, "drift_percent": 0.0, "reason": ""},
-            "drums": {"verdict": "together", "offset_ms": 0.0, "drift_percent": 0.0, "reason": ""},
-            "piano": {"verdict": "offset", "offset_ms": 40.0, "drift_percent": 0.0, "reason": ""},
+            "bass": {"finding": "together", "offset_ms": 1.0, "drift_percent": 0.0, "reason": ""},
+            "drums": {"finding": "together", "offset_ms": 0.0, "drift_percent": 0.0, "reason": ""},
+            "piano": {"finding": "offset", "offset_ms": 40.0, "drift_percent": 0.0, "reason": ""},
         }
     },
     "protocols": {"corrected": {"songs": {"song": {"cbs": 0.5, "cbd": 0.25, "irs": None}}}},
@@ -105,6 +106,38 @@ def test_part_that_is_marked_in_the_player_fills_stem_and_bars(page):
     page.until(lambda: page.tab.locator("#bars input, #bars textarea").input_value() == "2-2")
     assert page.tab.get_by_role("checkbox", name="guitar", exact=True).is_checked()
     assert not page.tab.get_by_role("checkbox", name="bass", exact=True).is_checked()
+
+
+def test_tapping_sets_the_tempo(page):
+    page.choose_tab("Make")
+    page.fill("bpm", 0)
+    # Half a second apart, give or take what the machine is busy with.
+    page.tab.evaluate(
+        "[0, 500, 1000].forEach((wait) => setTimeout(() => document.getElementById('tap').click(), wait))"
+    )
+    page.until(lambda: 60 < float(page.tab.locator("#bpm input").input_value()) < 240)
+
+
+def test_damaged_scores_are_made_anew_and_a_damaged_song_is_a_message(page, studio):
+    page.quick()
+    number = page.make()
+    folder = studio.bench.root / "sessions" / page.session / "takes" / f"{number:04d}"
+    page.until(lambda: (folder / "scores.json").is_file())
+    (folder / "scores.json").write_text('{"protocols": 3}')
+    first = page.tab.locator("#history input").count()
+    page.press("undo")
+    page.until(lambda: page.take not in (None, number))
+    page.tab.locator("#history").get_by_text(f"{number}. ").first.click()
+    page.until(lambda: page.take == number and "CBS 0.500" in page.tab.locator("#words").inner_text())
+    (folder / "song" / "song.json").write_text("{}")
+    page.press("undo")
+    page.until(lambda: page.take not in (None, number))
+    page.tab.locator("#history").get_by_text(f"{number}. ").first.click()
+    page.until(lambda: "song.json is gone or damaged" in page.tab.locator("#stage").inner_text())
+    assert page.tab.locator("#history input").count() == first
+    page.press("undo")
+    page.until(lambda: page.take not in (None, number))
+    page.problems.clear()
 
 
 def test_broken_upload_is_a_message_on_the_page_and_a_good_one_is_taken(page, studio, tmp_path):
@@ -194,6 +227,22 @@ def test_nothing_is_written_outside_the_folder_of_the_session(studio, page):
     files = [path for path in studio.bench.root.rglob("*") if path.is_file()]
     assert files
     assert all(path.is_relative_to(sessions / page.session) for path in files)
+
+
+def test_page_is_refused_under_the_name_of_another_site(studio):
+    request = urllib.request.Request(studio.address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request)
+
+
+def test_port_that_is_taken_is_one_line(studio, place):
+    from synctrack.studio.server import Studio
+    from synctrack.studio.workbench import Workbench
+
+    bench = Workbench(studio.bench.model, place / "other")
+    with pytest.raises(InputError, match="choose another"):
+        Studio(bench, port=int(studio.address.rstrip("/").rpartition(":")[2]))
+    bench.close()
 
 
 def test_all_jobs_of_the_studio_run_in_one_thread(studio):

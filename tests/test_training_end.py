@@ -114,10 +114,14 @@ def test_a_gradient_that_is_not_finite_is_named(store_copy, monkeypatch):
     assert not (store_copy / "runs" / "synctrack" / "checkpoints" / "last.ckpt").exists()
 
 
-def test_without_validation_there_is_one_checkpoint(store_copy):
+def test_without_validation_there_is_one_checkpoint_and_nothing_of_killed_writes(store_copy):
+    killed = store_copy / "runs" / "synctrack" / "checkpoints" / ".writing-1.ckpt"
+    killed.parent.mkdir(parents=True)
+    killed.write_bytes(b"half")
     short_run(store_copy, "data.params.path.valid_data=null", "data.params.path.latents=null", "trainer.max_steps=2")
     folder = store_copy / "runs" / "synctrack"
     assert [path.name for path in folder.rglob("*.ckpt")] == ["last.ckpt"]
+    assert not killed.exists()
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):

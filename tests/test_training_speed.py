@@ -83,7 +83,8 @@ def test_a_training_step_reads_no_tensor_before_the_interval_of_logging(train, m
     )
     keys = ["trainer.max_steps=10", "trainer.log_every_n_steps=5", "trainer.gradient_clip_val=1.0"]
     conditions = "model.params.conditioning={context: true, signals: [mix]}"
-    train("read", conditions, "data.params.path.valid_data=null", *keys)
+    # An epoch of twelve batches, at whose end the progress bar is drawn.
+    train("read", conditions, "data.params.path.valid_data=null", "data.params.batch_size=1", *keys)
     assert set(reads.by_step) == set(range(10))
     quiet = [step for step in range(10) if (step + 1) % 5]
     for step in quiet:

@@ -1,4 +1,7 @@
-"""The torch device of a name, and copies to a device."""
+"""The torch device of a name, all devices of a machine, and copies to a device."""
+
+import os
+from typing import Any
 
 import torch
 
@@ -29,6 +32,33 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     if not available[device.type] or (device.index or 0) >= count:
         raise InputError(f"device {name}: this machine has no such device; use cpu or auto")
     return device
+
+
+def all_devices(accelerator: str, devices: Any) -> list[torch.device]:
+    """The devices that `trainer.accelerator` and `trainer.devices` ask for on this machine.
+
+    Args:
+        accelerator: a name, see `resolve_device`.
+        devices: how many (-1 and `auto`: all of its GPUs, or one CPU), or the list of their numbers.
+
+    Raises:
+        InputError: this machine does not have them, or not the cores for so many processes.
+    """
+    first = resolve_device(accelerator)
+    if first.type == "mps":
+        return [first]
+    if isinstance(devices, list | tuple):
+        numbers = [int(number) for number in devices]
+    elif devices in ("auto", -1):
+        numbers = list(range(torch.cuda.device_count() if first.type == "cuda" else 1))
+    else:
+        numbers = list(range(int(devices)))
+    if first.type == "cuda":
+        return [resolve_device(f"cuda:{number}") for number in numbers]
+    most = max(2, os.cpu_count() or 1)
+    if len(numbers) > most:
+        raise InputError(f"trainer.devices: {devices} are more than the {most} processes that this machine can run")
+    return [first] * len(numbers)
 
 
 def copied_to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

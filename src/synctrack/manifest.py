@@ -50,10 +50,12 @@ def claim(
     path = folder / MANIFEST
     if not path.is_file():
         # Hidden files do not count: another process may be writing this very manifest.
-        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        if not (folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())):
+            write_json(path, {"complete": False, key: settings})
+            return
+        # It may have been written since.
+        if not path.is_file():
             raise InputError(f"{folder}: holds files but no {MANIFEST}; {remedy}")
-        write_json(path, {"complete": False, key: settings})
-        return
     try:
         before = read_json(path, {key: {str: object}})[key]
     except InputError as error:

@@ -10,6 +10,7 @@ from synctrack.arguments import CommandParser, number, seed, whole, workers
 from synctrack.audio.beats import LONGEST_SECONDS
 from synctrack.cli.metric_arguments import add_tracker
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
+from synctrack.data.shards import Shard
 from synctrack.data.songs import SongReport
 from synctrack.data.sources import grooves, midi, slakh
 from synctrack.metrics.beats.song_beats import track_songs
@@ -68,6 +69,7 @@ def _add_midi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--soundfont", default=midi.DEFAULT_SOUNDFONT, help="SF2 or SF3 file (%(default)s)")
     seconds = "longer songs are left out before they are rendered (%(default)s)"
     parser.add_argument("--max-seconds", type=number(1, LONGEST_SECONDS), default=MAX_SECONDS, help=seconds)
+    _add_shard(parser)
     parser.set_defaults(run=midi.write_midi)
 
 
@@ -77,6 +79,7 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", required=True, help=f"folder that holds {', '.join(slakh.SPLITS)}")
     parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help="some of them, or omitted")
     parser.add_argument("--format", dest="file_format", choices=("wav", "flac"), default="wav", help="(%(default)s)")
+    _add_shard(parser)
     parser.set_defaults(run=slakh.write_slakh)
 
 
@@ -105,15 +108,21 @@ def _add_latents(parser: argparse.ArgumentParser) -> None:
     _add_out(parser)
     shifts = "stored shifts of each segment, from which training draws (%(default)s)"
     parser.add_argument("--offsets", type=whole(1, 1024), default=8, help=shifts)
+    _add_shard(parser)
     parser.set_defaults(run=_write_latents)
 
 
-def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int) -> SongReport:
+def _write_latents(config: list[str], overrides: list[str], out: str, offsets: int, shard: Shard | None) -> SongReport:
     # Imported here, since the networks take seconds to import and the other commands need none.
     from synctrack.data.latents.encoding import write_latents
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return write_latents(config_of(config, overrides), out, offsets)
+    return write_latents(config_of(config, overrides), out, offsets, shard)
+
+
+def _add_shard(parser: argparse.ArgumentParser) -> None:
+    share = "make the I-th of N shares of the songs, such as 3/16; the last to finish completes the folder"
+    parser.add_argument("--shard", type=Shard.parse, metavar="I/N", help=share)
 
 
 def _add_stem_choice(parser: argparse.ArgumentParser) -> None:

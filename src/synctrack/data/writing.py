@@ -1,5 +1,6 @@
 """Writes data sets: one folder per song, whole or not at all, several at a time, resumed where it stopped."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from synctrack.audio.files import audio_info, write_wav
+from synctrack.data.shards import Shard
 from synctrack.data.songs import STEM_SUFFIXES, LeftOutError, SongReport
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -34,6 +36,9 @@ def write_songs(
     write: Callable[[Path, Job], None],
     workers: int | None = None,
     holds: Callable[[Job], Iterable[str]] = lambda job: (),
+    *,
+    shard: Shard | None = None,
+    setup: Callable[[], None] | None = None,
 ) -> SongReport:
     """Make a folder `out`/<name> for every job; `write(folder, job)` fills it, in worker processes.
 
@@ -46,16 +51,29 @@ def write_songs(
         write: picklable where there are workers; raises `LeftOutError` for a song to leave out.
         workers: number of processes; None is one for each CPU core, 0 is this process alone.
         holds: the names of the files that a job's complete song holds.
+        shard: writes its share of the songs alone; the last of them to finish completes the manifest.
+        setup: called in each worker when it starts, which is then a new process and no copy of this one.
 
     Raises:
         InputError: `out` cannot be written, holds something else, is being written by another process or was created
             with different settings; a worker died; no song could be made.
     """
     out = Path(out)
-    with locked(out):
-        _claim(out, settings)
-        report = SongReport(notes=_remove_damaged(out, jobs, holds))
-        _write_all(out, jobs, write, workers, report)
+    own = jobs if shard is None else shard.jobs(jobs)
+    with locked(out, "" if shard is None else shard.part):
+        _claim(out, settings, None if shard is None else list(own))
+        report = SongReport(notes=_remove_damaged(out, own, holds))
+        _write_all(out, own, write, _parallel_map(workers, len(own), setup), report)
+        if shard is not None:
+            notes = report.notes
+            shard.finish(out, report)
+            missing = shard.missing(out)
+            if missing:
+                report.songs = sum((out / name).is_dir() for name in own)
+                report.notes.append(f"{out}: not complete yet: {shard.unfinished(missing)}")
+                return report
+            report = shard.left_out(out)
+            report.notes = notes
         names = sorted(path.name for path in out.iterdir() if path.is_dir() and not path.name.startswith("."))
         if not names:
             counts = ", ".join(f"{count} {reason}" for reason, count in report.left_out.items())
@@ -69,12 +87,12 @@ def _write_all(
     out: Path,
     jobs: Mapping[str, Job],
     write: Callable[[Path, Job], None],
-    workers: int | None,
+    processes: AbstractContextManager[Callable[..., Iterable[Any]]],
     report: SongReport,
 ) -> None:
     """Make the songs that are not there, and add to the report what is left out."""
     try:
-        with _parallel_map(workers) as parallel_map:
+        with processes as parallel_map:
             outcomes = parallel_map(partial(_write_song_folder, out, write), jobs.keys(), jobs.values())
             for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="song"):
                 if reason:
@@ -119,17 +137,29 @@ def write_stems(folder: Path, stems: dict[str, np.ndarray], sample_rate: int, su
 
 
 @contextmanager
-def _parallel_map(workers: int | None) -> Iterator[Callable[..., Iterable[Any]]]:
+def _parallel_map(
+    workers: int | None, jobs: int, setup: Callable[[], None] | None
+) -> Iterator[Callable[..., Iterable[Any]]]:
     if workers == 0:
         yield map
-    else:
-        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-            yield pool.map
+        return
+    # A process beyond the number of songs would have nothing to do.
+    workers = max(1, min(workers or os.cpu_count() or 1, jobs))
+    context = None if setup is None else multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, (setup,)) as pool:
+        yield pool.map
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Write a manifest with these settings, or check that of an earlier run and remove its incomplete files."""
+def _claim(out: Path, settings: dict[str, Any], own: list[str] | None) -> None:
+    """Write a manifest with these settings, or check that of an earlier run and remove its incomplete files.
+
+    Where other shards may be at work, only the incomplete folders of one's `own` songs are removed.
+    """
     claim(out, settings, "choose a new or empty folder")
+    if own is not None:
+        for name in own:
+            shutil.rmtree(out / f".{name}{PARTIAL}", ignore_errors=True)
+        return
     # Incomplete folders and files of a killed run.
     for folder in out.glob(f".*{PARTIAL}"):
         shutil.rmtree(folder)
@@ -154,7 +184,7 @@ def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str,
     return None
 
 
-def _start_worker() -> None:
+def _start_worker(setup: Callable[[], None] | None) -> None:
     """Leave Ctrl-C to the parent, and exit when the parent is killed; otherwise the worker would continue to write."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -163,3 +193,5 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    if setup is not None:
+        setup()

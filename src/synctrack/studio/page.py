@@ -113,7 +113,9 @@ class Page:
         do, shown = self.handlers, [self.status, self.job, self.where]
         opened = [self.status, self.where, self.sessions]
         self._show(self.blocks.load(do.open, [self.where], opened, js=ASKED, **QUIET))
-        self._show(self.sessions.input(do.reopen, [self.sessions], [self.status, self.where], **QUIET))
+        # The handlers check what is chosen: a server that was restarted does not know the lists of an open page.
+        chosen = {**QUIET, "preprocess": False}
+        self._show(self.sessions.input(do.reopen, [self.sessions], [self.status, self.where], **chosen))
         form = [self.seed, self.bpm, self.meter, self.unit, self.length, self.looped, self.best_of, self.sampler]
         form += [self.steps, self.guidance, self.files]
         rows = [
@@ -127,7 +129,7 @@ class Page:
         ]
         for button, handler, fields, script in rows:
             self._show(button.click(handler, [self.where, *fields], shown, js=script, **QUIET))
-        self._show(self.takes.input(do.choose, [self.where, self.takes], shown, **QUIET))
+        self._show(self.takes.input(do.choose, [self.where, self.takes], shown, **chosen))
         self.pack.click(do.pack, [self.where, self.job], [*shown, self.link], **QUIET)
         self.cancel.click(do.cancel, [self.job], None, **QUIET)
         self.tap.click(None, [self.bpm], [self.bpm], js="(bpm) => studio.tap(bpm)")

@@ -1,30 +1,33 @@
 """The studio's server: Gradio's application with our own routes for uploads, stems and zip files."""
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from synctrack.errors import InputError
+from synctrack.generation.song import SONG_FILE
 from synctrack.report.page.write import player_script, player_style
 from synctrack.studio.handlers import Handlers
 from synctrack.studio.page import Page
 from synctrack.studio.sessions import Session, Take
 from synctrack.studio.uploads import take_upload
-from synctrack.studio.words import score_lines
+from synctrack.studio.words import score_lines, stem_beats
 from synctrack.studio.workbench import Workbench, known_scores
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 REFUSED = ("/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/proxy")
 """Routes of Gradio that are not served: files are taken up by ours alone."""
 
@@ -52,6 +55,10 @@ class Studio:
         os.environ["GRADIO_TEMP_DIR"] = str(bench.root / ".gradio")
         private = host in LOOPBACK and not share
         self.blocks = Page(Handlers(bench, private), bench.model.stems).blocks
+        middleware = [Middleware(Refuse)]
+        if private:
+            # Pages of other sites must not reach this one by a name of theirs that leads to this machine.
+            middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)))
         self.blocks.queue(default_concurrency_limit=None, api_open=False)
         try:
             _, local, public = self.blocks.launch(
@@ -65,7 +72,7 @@ class Studio:
                 theme=gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
                 css=player_style() + _asset("studio.css"),
                 head=f'<script type="module">{player_script()}\n{_asset("studio.js")}</script>',
-                app_kwargs={"routes": _routes(bench), "middleware": [Middleware(Refuse)]},
+                app_kwargs={"routes": _routes(bench), "middleware": middleware},
                 max_file_size=1,
             )
         except OSError as error:
@@ -118,7 +125,7 @@ def _routes(bench: Workbench) -> list[Route]:
     def player(request: Request) -> Response:
         try:
             session, take = take_of(request)
-            return JSONResponse(json.loads(json.dumps(describe(session, take))))
+            return JSONResponse(describe(session, take))
         except InputError as error:
             return JSONResponse({"error": str(error)}, 404)
 
@@ -128,7 +135,8 @@ def _routes(bench: Workbench) -> list[Route]:
         except InputError as error:
             return JSONResponse({"error": str(error)}, 404)
         name = request.path_params["stem"]
-        return FileResponse(take.song_folder / f"{name}.wav") if name in take.stems else Response(status_code=404)
+        path = take.song_folder / f"{name}.wav"
+        return FileResponse(path) if name in take.stems and path.is_file() else Response(status_code=404)
 
     def bundle(request: Request) -> Response:
         try:
@@ -154,34 +162,32 @@ def describe(session: Session, take: Take) -> dict[str, Any]:
     Raises:
         InputError: the take's `song.json` is gone or damaged.
     """
-    facts = _facts(take)
+    rate, beats, downbeats = _facts(take)
     song: dict[str, Any] = {"name": take.title, "take": take.number, "notes": list(take.notes), "scores": None}
-    song |= {"stems": _urls(session, take), "rate": facts["sample_rate"]}
+    song |= {"stems": _urls(session, take), "rate": rate}
     if take.before is not None:
-        try:
-            before = session.take(take.before)
-            song["target"] = _urls(session, before)
-        except InputError:
-            pass
-    beats = facts.get("beats") or {"beats": [], "downbeats": []}
-    song |= {"downbeats": beats["downbeats"], "beats": {stem: beats["beats"] for stem in take.stems}}
+        with contextlib.suppress(InputError):
+            song["target"] = _urls(session, session.take(take.before))
+    song |= {"downbeats": downbeats, "beats": dict.fromkeys(take.stems, beats)}
     scores = known_scores(take)
     if scores is not None:
         song["scores"] = score_lines(scores)
-        song["beats"] = next(iter(next(iter(scores["beats"].values())).values()))
+        song["beats"] = stem_beats(scores)
     return song
 
 
-def _facts(take: Take) -> Mapping[str, Any]:
-    path = take.song_folder / "song.json"
+def _facts(take: Take) -> tuple[int, list[float], list[float]]:
+    """Sample rate in Hz, beats and downbeats in seconds."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        facts = json.loads((take.song_folder / SONG_FILE).read_text())
+        beats = facts.get("beats", {"beats": [], "downbeats": []})
+        return facts["sample_rate"], beats["beats"], beats["downbeats"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"take {take.number}: its song.json is gone or damaged; choose another take") from error
 
 
 def _urls(session: Session, take: Take) -> dict[str, str]:
-    return {stem: f"studio/{session.name}/takes/{take.number}/{stem}.wav" for stem in take.stems}
+    return {stem: f"studio/{session.name}/takes/{take.number}/{quote(stem)}.wav" for stem in take.stems}
 
 
 def _asset(name: str) -> str:

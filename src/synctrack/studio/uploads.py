@@ -72,6 +72,8 @@ async def take_upload(
             await _receive(file, chunks, limit, shown)
         text = _check_audio(path, shown, max_seconds) if kind == "audio" else _check_beats(path, shown)
         return Upload(_keep(path, folder, suffix if kind == "beats" else _audio_suffix(path)), text)
+    except OSError as error:
+        raise InputError(f"{shown}: cannot be kept ({error.strerror or error}); is there room?") from error
     finally:
         path.unlink(missing_ok=True)
 

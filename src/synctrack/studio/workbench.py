@@ -16,6 +16,7 @@ from synctrack.studio.asking import Asked
 from synctrack.studio.bundle import write_bundle
 from synctrack.studio.jobs import Job, JobQueue
 from synctrack.studio.sessions import Session, Take, list_sessions
+from synctrack.studio.words import score_lines, stem_beats
 
 MAX_SECONDS = 300.0
 SCORES_FILE = "scores.json"
@@ -97,12 +98,14 @@ def _warnings() -> Iterator[list[str]]:
 
 
 def known_scores(take: Take) -> dict[str, Any] | None:
-    """The scores of a take, where they are known."""
+    """The scores of a take; None where they are not known yet, or damaged."""
     try:
         kept = json.loads((take.folder / SCORES_FILE).read_text())
-    except (OSError, ValueError):
+        score_lines(kept)
+        stem_beats(kept)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
         return None
-    return kept if isinstance(kept, dict) and "protocols" in kept else None
+    return kept
 
 
 def score_take(take: Take, check: Callable[[], None]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ ADVICE = (
     # Values of an epoch that are logged without it are sums over all processes already.
     ".*It is recommended to use .* when logging on epoch level in distributed setting.*",
     ".*LeafSpec.* is deprecated.*",
+    # Without validation data.
+    ".*across ranks is zero.*",
 )
 """Warnings on what our own samplers, seeds and loggers handle, and on Lightning's use of torch."""
 
@@ -118,13 +120,15 @@ def show_clip(
         picture: a PNG.
     """
     audio = {f"{name}/mix": waveforms.sum(axis=0), **{f"{name}/{s}": w for s, w in zip(stems, waveforms, strict=True)}}
+    # As Lightning counts when it logs the losses of the same validation.
+    step = max(0, trainer.global_step - 1)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             board = logger.experiment
             for tag, wave in audio.items():
                 sound = torch.from_numpy(np.ascontiguousarray(wave)).clamp(-1, 1)[None]
-                board.add_audio(tag, sound, trainer.global_step, sample_rate)
-            board.add_image(f"{name}/mels", matplotlib.image.imread(picture), trainer.global_step, dataformats="HWC")
+                board.add_audio(tag, sound, step, sample_rate)
+            board.add_image(f"{name}/mels", matplotlib.image.imread(picture), step, dataformats="HWC")
         elif isinstance(logger, WandbLogger):
             for tag, wave in audio.items():
                 logger.log_audio(tag, [np.clip(wave, -1, 1)], sample_rate=[sample_rate])

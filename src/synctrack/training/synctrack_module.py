@@ -132,7 +132,7 @@ class SyncTrackModule(pl.LightningModule):
             given = drawn_given(batch, self.config.model.params.given, self.config.seed, *_stems_and_frames(latent))
             conditions = self.conditions(given, latent, batch)
         loss = self.model.loss(latent, generators, self._compiled_unet, conditions).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(latent))
+        self.log("train/loss", loss, batch_size=len(latent))
         # A tensor on the CPU: Lightning would copy a number to the GPU, and wait for all that is queued there.
         rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
         self.log("train/learning_rate", rate, batch_size=len(latent))

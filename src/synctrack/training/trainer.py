@@ -12,11 +12,14 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from synctrack.config import Config, save_config
 from synctrack.errors import InputError, Interrupted, LostProcessError
+from synctrack.files import remove_temporaries
 from synctrack.training.acceleration import use_tf32
 from synctrack.training.finite import FiniteGuard
+from synctrack.training.holding import held_by_first_process
 from synctrack.training.interruption import Signals, resume_command
 from synctrack.training.launching import LOST, lost_process, process_settings
 from synctrack.training.monitoring import SongsPerSecond, loggers
+from synctrack.training.progress import Bar
 from synctrack.training.saving import LAST, VALIDATED, AtomicCheckpointIO, SaveLast
 
 Kind = TypeVar("Kind")
@@ -69,7 +72,7 @@ def build_fit_trainer(config: Config, monitor: str, validate: bool, resume: Path
     validated = Path(config.run_dir) / VALIDATED
     save_last = SaveLast(last, validated, settings.save_checkpoint_every_n_steps, signals)
     # The bar shows the loss, and reading it waits for the GPU: no more often than it is logged.
-    bar = TQDMProgressBar(refresh_rate=settings.log_every_n_steps * settings.accumulate_grad_batches)
+    bar = Bar(settings.log_every_n_steps * settings.accumulate_grad_batches)
     callbacks = [bar, SongsPerSecond(), FiniteGuard(), signals, save_last]
     keeps_best = validate and settings.save_top_k != 0
     if keeps_best:
@@ -108,14 +111,16 @@ def fit(
         resume: the checkpoint to resume from; None for a new run.
 
     Raises:
-        InputError: the devices are not available, the run folder cannot be written, or a value is no longer finite.
+        InputError: the devices are not available, the run folder cannot be written or is another run's at present, or a
+            value is no longer finite.
         Interrupted: by a signal.
         LostProcessError: another process of the run has ended.
     """
-    trainer = build_fit_trainer(config, monitor, data.valid is not None, resume)
-    if trainer.is_global_zero:
-        save_config(config, Path(config.run_dir) / "config.yaml")
-    with resumable(trainer, last_checkpoint(config)):
+    trainer, last = build_fit_trainer(config, monitor, data.valid is not None, resume), last_checkpoint(config)
+    with held_by_first_process(config.run_dir), resumable(trainer, last):
+        if trainer.is_global_zero:
+            remove_temporaries(last.parent)
+            save_config(config, Path(config.run_dir) / "config.yaml")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         if _callback(trainer, SaveLast).lacks_validation(trainer):
             # Stopped before the validation that follows the last step: resuming it has no step left to make.

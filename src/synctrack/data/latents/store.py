@@ -18,6 +18,7 @@ import torch
 
 from synctrack.data.dataset import StemDataset
 from synctrack.data.segments import stored_starts
+from synctrack.data.shards import missing_shards
 from synctrack.data.songs import SongFolder
 from synctrack.documents import has_form, read_json
 from synctrack.errors import InputError
@@ -27,6 +28,7 @@ from synctrack.models.latent_diffusion import ModelConfig
 from synctrack.models.vae import VAE
 
 LATENTS = "latents.npy"
+FULL_PRECISION = "32-true"
 MOST_OFFSETS = 4096
 FORM = {"settings": {"offsets": int, "vae_sha256": str}, "tracks": [str]}
 """What the manifest of a complete store holds, see `has_form`."""
@@ -47,7 +49,12 @@ def vae_sha256(vae: VAE) -> str:
 
 
 def store_settings(
-    songs: StemDataset, model: ModelConfig, offsets: int, vae_hash: str, signals: Sequence[str]
+    songs: StemDataset,
+    model: ModelConfig,
+    offsets: int,
+    vae_hash: str,
+    signals: Sequence[str],
+    precision: str = FULL_PRECISION,
 ) -> dict[str, Any]:
     """All that latents depend on, as JSON: of each song, too, its samples and every file's bytes and modification time.
 
@@ -57,10 +64,13 @@ def store_settings(
         offsets: training shifts stored for each segment; 1 is the segment as it lies.
         vae_hash: see `vae_sha256`.
         signals: encoded beside the stems.
+        precision: of the VAE when it encodes, a value of `trainer.precision`.
     """
     settings = {"offsets": offsets, "stems": list(songs.stems), "vae_sha256": vae_hash}
     if signals:
         settings["signals"] = list(signals)
+    if precision != FULL_PRECISION:
+        settings["precision"] = precision
     for part in ("audio", "vae"):
         settings |= {f"{part}.{key}": value for key, value in asdict(getattr(model, part)).items()}
     for song in songs.songs:
@@ -97,7 +107,8 @@ class LatentDataset(StemDataset):
             raise InputError(
                 f"{folder}: holds no {', '.join(lacking)}; create latents with this model.params.conditioning elsewhere"
             )
-        changed = changes(made, store_settings(self, model, self.offsets, self.vae_hash, stored))
+        precision = made.get("precision", FULL_PRECISION)
+        changed = changes(made, store_settings(self, model, self.offsets, self.vae_hash, stored, precision))
         if changed:
             raise InputError(
                 f"{folder}: its latents were created with different settings ({changed}); create them again elsewhere"
@@ -159,7 +170,8 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], int, str]:
     try:
         settings = read_json(folder / MANIFEST, FORM)["settings"]
     except InputError as error:
-        raise InputError(f"{folder}: holds no complete latents; prepare_data.py latents makes them") from error
+        reason = missing_shards(folder) or "prepare_data.py latents makes them"
+        raise InputError(f"{folder}: holds no complete latents; {reason}") from error
     if not 1 <= settings["offsets"] <= MOST_OFFSETS or not has_form(settings.get("signals", []), [str]):
         raise InputError(f"{folder / MANIFEST}: its offsets or signals are damaged; make the latents again elsewhere")
     return settings, settings["offsets"], settings["vae_sha256"]

@@ -19,6 +19,7 @@ from synctrack.audio.beat_files import BEATS_FILE, write_beats
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.audio.midi_beats import beat_times, read_midi_file
 from synctrack.config import MAX_SECONDS
+from synctrack.data.shards import Shard
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.writing import scaled_to_peak, write_songs, write_stems
@@ -59,6 +60,7 @@ def write_midi(
     missing_stem: MissingStem = "skip",
     max_seconds: float = MAX_SECONDS,
     workers: int | None = None,
+    shard: Shard | None = None,
 ) -> SongReport:
     """Render every MIDI file under `midi` to a song folder: a 16-bit WAV for each stem, and beats.json.
 
@@ -66,6 +68,7 @@ def write_midi(
         stem_map: YAML file, see `load_stem_map`.
         missing_stem: whether a song without one of the stems is left out or gets a silent one.
         max_seconds: songs of this length or more are left out before they are rendered; data sets leave them out too.
+        shard: render its share of the songs alone.
 
     Raises:
         InputError: `max_seconds` is not a number above 0, no FluidSynth, soundfont or MIDI file; or as `write_songs`
@@ -89,8 +92,8 @@ def write_midi(
     if max_seconds != MAX_SECONDS:
         # Folders written before this option existed have the default.
         settings["max_seconds"] = max_seconds
-    holds = [*(f"{stem}.wav" for stem in rendering.stems), BEATS_FILE]
-    return write_songs(out, settings, jobs, partial(_write_song, rendering), workers, lambda job: holds)
+    holds, write = [*(f"{stem}.wav" for stem in rendering.stems), BEATS_FILE], partial(_write_song, rendering)
+    return write_songs(out, settings, jobs, write, workers, lambda job: holds, shard=shard)
 
 
 def _midi_files(folder: Path) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from synctrack.audio.files import audio_info, read_audio
+from synctrack.data.shards import Shard
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import add_beats, complete_beats, has_midi, mido_is_missing
@@ -39,6 +40,7 @@ def write_slakh(
     missing_stem: MissingStem = "skip",
     file_format: Literal["wav", "flac"] = "wav",
     workers: int | None = None,
+    shard: Shard | None = None,
 ) -> SongReport:
     """Sum the songs of `root`/<split> into `out`/<split>: a 16-bit file for each stem, track.json and beats.json.
 
@@ -51,6 +53,7 @@ def write_slakh(
     Args:
         stem_map: YAML file, see `load_stem_map`.
         missing_stem: whether a song without one of the stems is left out or gets a silent one.
+        shard: write its share of the songs of each split alone.
 
     Raises:
         InputError: no such split, a split without songs; or as `write_songs` and `load_stem_map`.
@@ -61,8 +64,9 @@ def write_slakh(
     report = SongReport()
     holds, write = [*(f"{stem}{options.suffix}" for stem in options.stems), TRACK_FILE], partial(_write_song, options)
     for split, jobs in songs.items():
-        report.add(write_songs(Path(out, split), options._asdict(), jobs, write, workers, lambda job: holds))
-        report.notes += complete_beats(Path(out, split), jobs)
+        folder = Path(out, split)
+        report.add(write_songs(folder, options._asdict(), jobs, write, workers, lambda job: holds, shard=shard))
+        report.notes += complete_beats(folder, jobs if shard is None else shard.jobs(jobs))
     return report
 
 

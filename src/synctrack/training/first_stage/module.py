@@ -105,9 +105,12 @@ class FirstStageModule(pl.LightningModule):
     def log_values(self, stage: str, items: int, **values: torch.Tensor) -> None:
         """Log values of a batch of `items` as `<stage>/<name>`."""
         named = {f"{stage}/{name}": value for name, value in values.items()}
-        self.log_dict(named, prog_bar=True, sync_dist=stage == "val", batch_size=items)
-        if stage == "train":
-            self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=items)
+        validates = stage == "val"
+        self.log_dict(named, prog_bar=validates, sync_dist=validates, batch_size=items)
+        if not validates:
+            # A tensor on the CPU: Lightning would copy a number to the GPU, and wait for all that is queued there.
+            rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
+            self.log("train/learning_rate", rate, batch_size=items)
 
     def write_samples(self, batch: dict[str, Any]) -> None:
         """Of the first `validation.clips` items: original and reconstructed stems, and a picture of their mels."""

@@ -1,0 +1,36 @@
+"""The device of the tests in this folder: a CUDA GPU, or what SYNCTRACK_TEST_DEVICE names, such as cpu."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from synctrack.training.acceleration import use_tf32
+
+NO_GPU = "no CUDA GPU on this machine; SYNCTRACK_TEST_DEVICE=cpu runs the same tests on the CPU"
+
+
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    device = torch.device(os.environ.get("SYNCTRACK_TEST_DEVICE", "cuda"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        pytest.skip(NO_GPU)
+    return device
+
+
+@pytest.fixture(autouse=True)
+def exact_float32() -> Iterator[None]:
+    """Float32 without TF32, and kernels that give equal bits in equal runs where there are such."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
+    use_tf32(False)
+    torch.backends.cudnn.deterministic = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
+    torch.backends.cudnn.deterministic = before[2]
+
+
+@pytest.fixture
+def on_device(device) -> list[str]:
+    """Keys that put a command on the device, to follow those of the small model."""
+    return [f"trainer.accelerator={device.type}", "trainer.devices=1"]
