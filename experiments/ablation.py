@@ -20,10 +20,11 @@ from pathlib import Path
 
 from ablation_measures import Reference, Sampling, drop_clips, generate, losses, measure_clips, measurement
 from ablation_report import write_report
-from ablation_setup import EPSILON, FULL, VARIANTS, Setup, make_data, only_run
+from ablation_setup import EPSILON, FULL, VARIANTS, Setup, make_data
 from ablation_training import train_to
 from synctrack import SyncTrack
 from synctrack.errors import InputError, run_command
+from synctrack.locks import locked
 
 SAMPLER = "dpmpp_2m_sde"
 SAMPLERS = ("ddim", SAMPLER)
@@ -66,7 +67,7 @@ def parts_of(setup: Setup, variants: list[str], seeds: list[int], stop_at: float
     return parts
 
 
-def measure(part: Part, setup: Setup, reference: Reference, lock: int) -> None:
+def measure(part: Part, setup: Setup, reference: Reference) -> None:
     """Train as far as it is needed, generate clips and measure them, unless that is done already."""
     folder = setup.folder(part.variant, part.seed)
     clips = folder / "clips" / part.name
@@ -75,7 +76,7 @@ def measure(part: Part, setup: Setup, reference: Reference, lock: int) -> None:
     settings |= {"prediction": prediction, **asdict(part.how), "clips": setup.clips}
 
     def found() -> dict:
-        model = SyncTrack.from_pretrained(train_to(setup, part.variant, part.seed, part.step, lock))
+        model = SyncTrack.from_pretrained(train_to(setup, part.variant, part.seed, part.step))
         generate(model, clips, setup.clips, part.seed, part.how, part.name)
         measured = measure_clips(clips, reference)
         measured["values"]["loss"] = losses(model, setup).tolist()
@@ -98,13 +99,13 @@ def measure_data(setup: Setup, reference: Reference) -> None:
 def run(setup: Setup, parts: list[Part]) -> None:
     """Do what is missing of all parts."""
     setup.claim()
-    with only_run(setup.out) as lock:
+    with locked(setup.out):
         make_data(setup)
         reference = Reference(setup)
         measure_data(setup, reference)
         for number, part in enumerate(parts, 1):
             print(f"[{number}/{len(parts)}] {part}", flush=True)
-            measure(part, setup, reference, lock)
+            measure(part, setup, reference)
     print((setup.out / "ablation.md").read_text(), end="")
     print(f"written: {', '.join(str(setup.out / f'ablation.{kind}') for kind in ('json', 'csv', 'md', 'png'))}")
 

@@ -1,6 +1,5 @@
 """What `ablation.py` trains and on what: the variants, the configuration, the data, and the settings of a folder."""
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from synctrack.config import Config, load_config, to_dict
 from synctrack.data.latents.encoding import write_latents
 from synctrack.data.sources.grooves import write_grooves
 from synctrack.demo_weights import demo_checkpoint
-from synctrack.errors import InputError
 from synctrack.manifest import claim
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -119,26 +117,6 @@ def make_data(setup: Setup) -> None:
         how = {"stems": stems, "meters": METERS, "bpm": BPM}
         write_grooves(setup.out / "data" / split, count, seconds, audio.sample_rate, seed, **how)
     write_latents(setup.config, setup.latents, OFFSETS)
-
-
-@contextlib.contextmanager
-def only_run(folder: Path) -> Iterator[int]:
-    """Hold `folder` for this run and the trainings that it starts; yields the lock's file descriptor.
-
-    Raises:
-        InputError: another run, or a training whose command was killed, still works in the folder.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield -1
-        return
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{folder}: another run, or a training left by one, works here; wait for it") from error
-        yield lock.fileno()
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,11 +11,11 @@ from types import FrameType
 from ablation_setup import ROOT, Setup
 from synctrack.checkpoint.commands import write_safetensors
 from synctrack.checkpoint.files import read_file
-from synctrack.errors import InputError
+from synctrack.errors import InputError, Interrupted
 from synctrack.metrics.parallel import processors
 
 
-def train_to(setup: Setup, variant: str, seed: int, step: int, lock: int) -> Path:
+def train_to(setup: Setup, variant: str, seed: int, step: int) -> Path:
     """The file of a variant's EMA weights after `step` steps, trained as far as it is not yet.
 
     Raises:
@@ -32,26 +32,27 @@ def train_to(setup: Setup, variant: str, seed: int, step: int, lock: int) -> Pat
     if reached < step:
         resume = "last" if last.is_file() else "null"
         own = [f"run_dir={run_dir}", f"seed={seed}", f"trainer.max_steps={step}", f"trainer.resume={resume}"]
-        run_training(setup.files(variant), [*setup.pairs, *setup.data_pairs, *_how(setup), *own], setup.devices, lock)
+        run_training(setup.files(variant), [*setup.pairs, *setup.data_pairs, *_how(setup), *own], setup.devices)
         if _reached(last) != step:
             raise InputError(f"{run_dir}: its training ended before step {step}; run this command again to resume")
     write_safetensors(read_file(last), weights, small=True)
     return weights
 
 
-def run_training(files: Sequence[Path], pairs: Sequence[str], devices: int, lock: int) -> None:
+def run_training(files: Sequence[Path], pairs: Sequence[str], devices: int) -> None:
     """Run train_synctrack.py; a signal to stop ends it as well, with its last checkpoint kept.
 
     Raises:
         InputError: it ended with an error.
+        Interrupted: by SIGTERM.
     """
     command = [sys.executable, ROOT / "train_synctrack.py", "--config", *files, *pairs]
     # Two processes of one thread are quicker on two cores than one of two.
     environment = {"OMP_NUM_THREADS": str(max(1, processors() // devices)), **os.environ}
-    process = subprocess.Popen([str(part) for part in command], env=environment, pass_fds=() if lock < 0 else (lock,))
+    process = subprocess.Popen([str(part) for part in command], env=environment)
 
     def stop(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise Interrupted(number)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

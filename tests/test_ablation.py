@@ -15,6 +15,7 @@ import ablation_measures
 import ablation_setup
 import ablation_training
 from helpers.commands import ROOT
+from synctrack import locks
 from synctrack.config import load_config
 from synctrack.errors import InputError
 from synctrack.metrics.score import score_folder
@@ -46,7 +47,7 @@ def test_stopped_ablation_resumes_where_it_was_and_tells_what_it_measured(tmp_pa
     monkeypatch.setattr(ablation_measures, "KEPT_CLIPS", CLIPS)
     out, trained = tmp_path / "out", []
 
-    def train_here(files: list[Path], pairs: list[str], devices: int, lock: int) -> None:
+    def train_here(files: list[Path], pairs: list[str], devices: int) -> None:
         values = dict(pair.split("=", 1) for pair in pairs)
         trained.append((Path(values["run_dir"]).parent.name, values["trainer.max_steps"], values["trainer.resume"]))
         train(load_config(files, pairs))
@@ -106,23 +107,19 @@ def test_wrong_option_is_refused_before_anything_is_written(tmp_path, options, m
     assert not (tmp_path / "out").exists()
 
 
-def test_folder_in_use_by_another_run_is_refused(tmp_path):
+def test_folder_in_use_by_another_run_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("fcntl")
-    with (
-        ablation_setup.only_run(tmp_path),
-        pytest.raises(InputError, match="another run, or a training left by one"),
-        ablation_setup.only_run(tmp_path),
-    ):
-        pass
-    with ablation_setup.only_run(tmp_path):
-        pass
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    out = tmp_path / "out"
+    with locks.locked(out), pytest.raises(InputError, match=r"another process .* is writing there"):
+        run(out)
 
 
 def test_training_beyond_a_step_without_its_weights_is_named(tmp_path, monkeypatch):
     setup = ablation_setup.Setup(tmp_path, 1, 1, 1, (1,), 1, 1, "cpu")
     monkeypatch.setattr(ablation_training, "_reached", lambda last: 700)
     with pytest.raises(InputError, match=r"last.ckpt: is at step 700, and .*step_00500.safetensors is missing"):
-        ablation_training.train_to(setup, "full", 0, 500, -1)
+        ablation_training.train_to(setup, "full", 0, 500)
 
 
 @pytest.mark.medium
@@ -132,8 +129,8 @@ def test_terminated_command_ends_its_training(tmp_path):
         "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
     )
     program = (
-        "import ablation_training, pathlib\nablation_training.ROOT = pathlib.Path.cwd()\n"
-        "ablation_training.run_training([], [], 1, -1)"
+        "import ablation_training, pathlib, synctrack.errors\nablation_training.ROOT = pathlib.Path.cwd()\n"
+        "synctrack.errors.run_command(lambda: ablation_training.run_training([], [], 1))"
     )
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'experiments'}"}
     process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment)

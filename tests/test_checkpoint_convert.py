@@ -67,6 +67,19 @@ def test_ema_weights_are_exported_as_unet_weights_if_a_file_has_no_others(tmp_pa
     assert torch.equal(raw, ema.module.conv_in.weight)
 
 
+def test_half_precision_that_cannot_hold_a_value_is_refused_by_its_name(tmp_path, monkeypatch):
+    convert_small(monkeypatch)
+    tensors = small.published_tensors("vae")
+    name = next(name for name in tensors if name.startswith("decoder.") and name.endswith("weight"))
+    tensors[name] = tensors[name].clone()
+    tensors[name].view(-1)[0] = 1e6
+    source = small.save_published(tmp_path / "a.ckpt", "vae", tensors)
+    convert(source, tmp_path / "whole.safetensors")
+    with pytest.raises(InputError, match=r"a\.ckpt: .* holds values up to 1e\+06, beyond float16"):
+        convert(source, tmp_path / "half.safetensors", half=True)
+    assert not (tmp_path / "half.safetensors").exists()
+
+
 def test_conversion_without_effect_or_format_is_refused(tmp_path, monkeypatch):
     convert_small(monkeypatch)
     source = small.saved_file(tmp_path, "vae")

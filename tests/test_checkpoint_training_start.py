@@ -145,7 +145,9 @@ def test_vae_of_other_mels_is_refused(tmp_path):
     tensors = {f"vae.{name}": tensor for name, tensor in model.vae.state_dict().items()}
     config = dataclasses.replace(small.CONFIG, model=dataclasses.replace(small.CONFIG.model, params=params))
     torch.save({"state_dict": tensors, "synctrack": checkpoint.header("vae", config)}, tmp_path / "v.ckpt")
-    with pytest.raises(InputError, match=r"trained on other mels \(AudioFormat\(sample_rate=22050"):
+    with pytest.raises(
+        InputError, match=r"trained on other mels \(model\.params\.audio\.sample_rate: 22050 in the file"
+    ):
         initialise(model, ema, dataclasses.replace(small.PARAMS, vae_ckpt_path=str(tmp_path / "v.ckpt")))
 
 

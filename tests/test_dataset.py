@@ -202,19 +202,34 @@ def test_second_scan_opens_no_unchanged_file(tmp_path, monkeypatch):
     assert {segment.song.samples for segment in changed.segments} == {32000, 40000}
 
 
-def test_damaged_index_is_rebuilt(tmp_path, caplog):
+DAMAGED_INDEX = ["{", "[]", "3", '{"song/bass.wav": 1}', '{"song/bass.wav": [1, 2]}', "[" * 100_000]
+DAMAGED_INDEX += ['{"song/bass.wav": [1, 2, "a", 4]}', '{"song/bass.wav": [1, 2, NaN, 4]}']
+
+
+@pytest.mark.parametrize("content", DAMAGED_INDEX)
+def test_damaged_index_is_rebuilt(tmp_path, caplog, content):
     write_song_folder(tmp_path / "song")
     segments = _dataset(tmp_path).segments
     index = tmp_path / audio_index.INDEX_NAME
     whole = index.read_bytes()
-    index.write_bytes(whole[:20])
+    index.write_text(content)
     assert _dataset(tmp_path).segments == segments
     assert "damaged" in caplog.text
     assert index.read_bytes() == whole
+
+
+def test_index_of_impossible_rates_is_rebuilt(tmp_path):
+    write_song_folder(tmp_path / "song")
+    segments = _dataset(tmp_path).segments
+    index = tmp_path / audio_index.INDEX_NAME
+    entries = json.loads(index.read_text())
+    index.write_text(json.dumps({name: [*entry[:2], 0, -5] for name, entry in entries.items()}))
+    assert _dataset(tmp_path).segments == segments
+    assert json.loads(index.read_text()) == entries
 
 
 def test_folder_where_the_index_cannot_be_written_is_read(tmp_path, caplog):
     write_song_folder(tmp_path / "song")
     (tmp_path / audio_index.INDEX_NAME / "in the way").mkdir(parents=True)
     assert len(_dataset(tmp_path)) == 3
-    assert f"{audio_index.INDEX_NAME}: is a folder, not an ordinary file" in caplog.text
+    assert f"{audio_index.INDEX_NAME}: is a folder" in caplog.text

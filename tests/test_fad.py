@@ -14,6 +14,7 @@ import torch
 from helpers.filler import chirp_wave, fill
 from helpers.metrics_corpus import clicks
 from synctrack.cli import score
+from synctrack.cli.fad import run_fad
 from synctrack.errors import InputError
 from synctrack.metrics.fad.distances import frechet_infinity, gaussian_kernels, kernel_distance
 from synctrack.metrics.fad.embed import make_embedding
@@ -165,15 +166,20 @@ def folders(tmp_path_factory) -> Path:
 
 
 @pytest.mark.medium
-def test_command_writes_distances_and_names_silent_files(folders, tmp_path, run, monkeypatch):
+def test_command_writes_distances_and_names_silent_files(folders, tmp_path, run, monkeypatch, capsys):
     monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
 
-    def distances(folder: str) -> tuple[dict, str]:
-        command = ("--folder", folders / folder, "--reference", folders / "real", "--subset", "bass,drums")
-        output = run("eval_metrics/FAD.py", *command, "--json", "fad.json").stdout
+    def distances(folder: str, by_script: bool = False) -> tuple[dict, str]:
+        command = ["--folder", folders / folder, "--reference", folders / "real", "--subset", "bass,drums"]
+        command = [*map(str, command), "--json", str(tmp_path / "fad.json")]
+        if by_script:
+            output = run("eval_metrics/FAD.py", *command).stdout
+        else:
+            run_fad("", command)
+            output = capsys.readouterr().out
         return json.loads((tmp_path / "fad.json").read_text())["distances"], output
 
-    ours, output = distances("ours")
+    ours, output = distances("ours", by_script=True)
     assert list(ours) == ["bass", "drums", "bass+drums", "mix"]
     assert "bass, drums, bass+drums, mix: 18 patches for 96 dimensions" in output
     # The sum of all stems is the mix, where there is no file of one.

@@ -5,6 +5,7 @@ import torch
 
 from helpers.commands import run_in
 from helpers.first_stage_runs import SMALL_VOCODER, arguments, logged, train
+from synctrack import locks
 
 pytestmark = pytest.mark.medium
 
@@ -101,3 +102,11 @@ def test_two_devices_train_as_one_and_need_no_active_discriminator(grooves, tmp_
     assert ("train/discriminator", 3) in runs[1]
     tensors = torch.load(tmp_path / "two" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"].values()
     assert all(tensor.isfinite().all() for tensor in tensors)
+
+
+def test_second_training_in_a_run_folder_is_refused_while_the_first_runs(grooves, tmp_path, fail, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with locks.locked(tmp_path / "run"):
+        line = fail("train_first_stage.py", *arguments("vae", grooves, "run_dir=run", "trainer.max_steps=1"))
+    assert "run: another process" in line
+    assert not list((tmp_path / "run").iterdir())

@@ -14,6 +14,7 @@ import torch
 
 from helpers.commands import ROOT, run_here, run_in
 from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS, awaken, small_config
+from synctrack import locks
 from synctrack.checkpoint.loading import header
 from synctrack.config import load_config
 from synctrack.data.dataset import StemDataset
@@ -153,6 +154,39 @@ def test_second_run_generates_only_missing_clips(folder, grooves, tmp_path, capl
     assert_same_clips(folder / "out", out)
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "odd length"])
+def test_damaged_clips_are_generated_again(folder, grooves, tmp_path, damage):
+    out = shutil.copytree(folder / "out", tmp_path / "out")
+    path = out / "stem_2" / "Groove00000_from_0001.28.wav"
+    samples, rate = soundfile.read(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1000])
+    else:
+        soundfile.write(path, samples[: 0 if damage == "empty" else -1], rate)
+    evaluate(folder, grooves, f"evaluation.out={out}")
+    assert_same_clips(folder / "out", out)
+
+
+def test_second_evaluation_of_a_folder_is_refused_while_the_first_writes(folder, grooves, fail, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    out = folder / "out"
+    arguments = [*keys(grooves), f"model.params.ckpt_path={folder / 'random.ckpt'}", f"evaluation.out={out}"]
+    with locks.locked(out):
+        line = fail("eval_synctrack.py", "--config", EVAL_CONFIG, *arguments)
+    assert f"{out}: another process" in line
+
+
+def test_weights_that_are_not_finite_are_named(folder, grooves, fail, tmp_path):
+    saved = torch.load(folder / "random.ckpt", weights_only=True)
+    name = next(name for name in saved["state_dict"] if name.startswith("ema.module.") and name.endswith(".weight"))
+    saved["state_dict"][name].view(-1)[0] = float("nan")
+    torch.save(saved, tmp_path / "nan.ckpt")
+    arguments = [*keys(grooves), "model.params.ckpt_path=nan.ckpt", "evaluation.out=out"]
+    line = fail("eval_synctrack.py", "--config", EVAL_CONFIG, *arguments)
+    assert f"nan.ckpt: {name} holds values that are not finite" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_clips_of_other_settings_are_not_mixed(folder, grooves, fail):
     out = folder / "out"
     checkpoint = f"model.params.ckpt_path={folder / 'random.ckpt'}"
@@ -173,6 +207,8 @@ def test_clips_of_other_settings_are_not_mixed(folder, grooves, fail):
         (["mode=train"], "run train_synctrack.py"),
         (["evaluation.steps=0"], "evaluation.steps: 0 is not between 1 and 1000"),
         (["evaluation.eta=-1"], "evaluation.eta: -1.0 is not between 0"),
+        (["evaluation.eta=inf"], "evaluation.eta: inf is not"),
+        (["evaluation.eta=nan"], "evaluation.eta: nan is not"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(folder, grooves, fail, wrong, message):

@@ -170,7 +170,38 @@ def test_unreadable_files_are_skipped_and_counted_or_refused(stems, run):
     output = run("eval_metrics/score.py", "--folder", stems)
     assert "unreadable files: 1" in output.stdout
     assert "one_from_0.wav: is not a readable audio file" in output.stderr
-    assert "one_from_0.wav: cannot be read as audio" in refusal(stems, "--folder", stems, "--strict")
+    assert "one_from_0.wav: is not a readable audio file" in refusal(stems, "--folder", stems, "--strict")
+
+
+def test_cut_empty_and_odd_files_are_skipped_and_named_or_refused_also_when_cached(stems, run):
+    run("eval_metrics/score.py", "--folder", stems)
+    path = stems / "stem_1" / "one_from_0.wav"
+    path.write_bytes(path.read_bytes()[:-5000])
+    soundfile.write(stems / "stem_1" / "two_from_0.wav", np.zeros(0), RATE)
+    soundfile.write(stems / "stem_1" / "three_from_0.wav", np.zeros(100), 1)
+    output = run("eval_metrics/score.py", "--folder", stems)
+    assert "unreadable files: 3" in output.stdout
+    for line in ("one_from_0.wav: is cut off", "two_from_0.wav: holds no audio", "three_from_0.wav: has a sample rate"):
+        assert line in output.stderr
+    assert "one_from_0.wav: is cut off" in refusal(stems, "--folder", stems, "--strict")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[" * 100_000,
+        '{"beats": {}}',
+        '{"tracker": "x", "duration": 1, "peak": 1, "beats": {"paper": [2, 1]}}',
+        '{"tracker": "x", "duration": "a", "peak": 1, "beats": {"paper": [1], "corrected": [1]}}',
+    ],
+)
+def test_damaged_entry_of_the_cache_is_a_miss(stems, cache, content):
+    before = score_folder(stems)
+    for entry in cache.rglob("*.json"):
+        entry.write_text(content)
+    assert score_folder(stems) == before
+    assert all(json.loads(entry.read_text())["beats"] for entry in cache.rglob("*.json"))
 
 
 def test_wrong_folders_are_named(stems, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from helpers.small_model import SMALL_AUDIO, STEMS, small_config
 from synctrack.audio.mel import AudioFormat
 from synctrack.diffusion.samplers import Sampling
+from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion, ModelConfig, VocoderConfig
 from synctrack.models.unet import UNetConfig
 from synctrack.models.vae import VAE, VAEConfig
@@ -38,6 +39,30 @@ def test_eta_zero_draws_only_the_first_noise(small_model):
     once = generators(0)
     normal_per_item(once, (len(STEMS), *small_model.config.latent_shape))
     assert torch.equal(drawn[0].get_state(), once[0].get_state())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_generation_stops_at_the_first_prediction_that_is_not_finite(small_model, value):
+    small_model.unet.register_forward_hook(lambda module, inputs, output: torch.full_like(output, value))
+    asked = []
+
+    def count(steps):
+        for step in steps:
+            asked.append(step)
+            yield step
+
+    with pytest.raises(InputError, match=r"the U-Net's prediction at time step \d+ is not finite"):
+        small_model.generate([torch.Generator()], Sampling(steps=4), progress=count)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("part", "named"), [("vae", "the VAE's mel"), ("vocoder", "the vocoder's waveform")])
+def test_decoding_to_values_that_are_not_finite_is_refused(small_model, monkeypatch, part, named):
+    module, method = (small_model.vae, "decode") if part == "vae" else (small_model.vocoder, "forward")
+    right = getattr(module, method)
+    monkeypatch.setattr(module, method, lambda *inputs: right(*inputs) * float("nan"))
+    with pytest.raises(InputError, match=f"{named} is not finite"):
+        small_model.decode(torch.zeros(1, 4, *small_model.config.latent_shape))
 
 
 def test_loss_of_an_item_does_not_depend_on_its_batch(small_model):

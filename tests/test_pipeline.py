@@ -65,6 +65,24 @@ def test_several_seeds_give_the_first_song_of_each(model):
     assert second.info["seed"] == 9
 
 
+def test_report_is_told_of_every_step_and_stops_the_generation_by_raising(model):
+    checked, keys, told = model.check(**QUICK), [(0, 0), (0, 1)], []
+    songs = list(model.produce(checked, keys, report=lambda *progress: told.append(progress)))
+    total = 2 * QUICK["steps"]
+    assert told == [(done, total) for done in range(total + 1)]
+    assert len(songs) == 2
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        if done:
+            raise InterruptedError
+
+    told.clear()
+    with pytest.raises(InterruptedError):
+        list(model.produce(checked, keys, report=stop))
+    assert told == [(0, total), (1, total)]
+
+
 def test_command_writes_the_songs_that_python_gives(model, monkeypatch, tmp_path):
     out = tmp_path / "out"
     run(

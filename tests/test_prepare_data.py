@@ -17,6 +17,7 @@ import pytest
 
 from helpers.commands import wait_for
 from helpers.sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_song, save_song
+from synctrack import locks
 from synctrack.audio.files import audio_info
 from synctrack.audio.mel import AudioFormat
 from synctrack.data.dataset import StemDataset
@@ -159,6 +160,40 @@ def test_workers_exit_when_the_command_is_killed(tmp_path):
     time.sleep(0.5)
     assert _tree(tmp_path / "grooves") == before
     assert len(list((tmp_path / "grooves").glob("Groove*"))) < 500
+
+
+@pytest.mark.parametrize("damage", ["lost", "empty", "cut", "no beats"])
+def test_songs_that_lack_what_they_should_hold_are_made_again(grooves, tmp_path, damage):
+    out = shutil.copytree(grooves, tmp_path / "grooves")
+    path = out / "Groove00002" / ("beats.json" if damage == "no beats" else "bass.wav")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1000])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    report = write_grooves(out, 6, 12.0, 16000, seed=0, workers=0)
+    assert report.notes == [f"{path.parent}: {path.name} was missing or damaged; the song is made again"]
+    assert _tree(out) == _tree(grooves)
+
+
+def test_second_process_on_a_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with locks.locked(tmp_path / "out"), pytest.raises(InputError, match="out: another process"):
+        write_grooves(tmp_path / "out", 1, 12.0, 16000, seed=0, workers=0)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+def test_processes_that_race_for_a_folder_leave_whole_songs(grooves, tmp_path):
+    """One wins; the others wait a moment, and then say so or find everything done."""
+    for number in range(5):
+        out = tmp_path / f"race{number}"
+        processes = [_start(tmp_path, *GROOVES, "--out", out) for _ in range(3)]
+        ended = [(process.communicate(timeout=300)[1], process.returncode) for process in processes]
+        assert 0 in [status for _, status in ended]
+        assert all(status == 0 or (status == 2 and "is writing there" in said) for said, status in ended), ended
+        assert _tree(out) == _tree(grooves)
 
 
 def _no_large_files() -> None:

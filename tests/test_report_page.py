@@ -3,21 +3,17 @@
 import base64
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from helpers.browser import chromium
+from helpers.browser import chromium, until
 from helpers.metrics_corpus import clicks
 from synctrack.cli import report
-from synctrack.errors import InputError
-from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.score import Scored, score_files
 from synctrack.report.figures import plot_scores
-from synctrack.report.page.sound import audio_lines, choose, embed_audio
 from synctrack.report.page.write import player_script, player_style, render_page, report_scored
 
 pytestmark = pytest.mark.medium
@@ -70,15 +66,6 @@ def first(page):
     page.locator("#list button").first.click()
     page.wait_for_selector("#player [data-ready]")
     return page
-
-
-def until(page, condition: str) -> None:
-    """Wait for a condition; playwright's own waiting needs eval, which the page forbids."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"never: {condition}")
 
 
 def strength(samples: list[float], tone: float) -> float:
@@ -243,28 +230,6 @@ def test_audio_beyond_the_limit_is_left_out_and_said(place):
     assert len(html) < 200_000
 
 
-def test_large_set_embeds_the_worst_the_best_and_a_sample_and_cuts_long_songs(tmp_path):
-    rng, songs = np.random.default_rng(0), [f"song {number}" for number in range(9)]
-    for song in songs:
-        for stem in ("bass", "drums"):
-            (tmp_path / song).mkdir(exist_ok=True)
-            soundfile.write(tmp_path / song / f"{stem}.wav", rng.uniform(-1, 1, 16000), 16000)
-    layout = find_layout(tmp_path)
-    # A second of noise takes 42 kB in base 64: three songs of two stems.
-    audio = embed_audio(songs, layout, None, 0.27)
-    assert list(audio) == ["song 0", "song 8", "song 4"] or all("seconds" in found for found in audio.values())
-    line = audio_lines(songs, audio, 0.27)[0]
-    assert f"{9 - len(audio)} of 9 songs have no audio here: the worst, the best and a sample" in line
-    size = sum(len(url) for found in audio.values() for url in found["stems"].values())
-    assert 0.5 * 0.27 * 2**20 < size <= 0.27 * 2**20
-    assert audio_lines(songs, embed_audio(songs, layout, None, 10.0), 10.0) == []
-
-
-def test_worst_best_and_middle_come_first():
-    assert choose(["a", "b", "c", "d", "e"]) == ["a", "e", "c", "b", "d"]
-    assert choose([]) == []
-
-
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_scores_are_drawn(place, tmp_path, suffix):
     plot_scores(tmp_path / f"scores.{suffix}", place[1].result)
@@ -320,11 +285,3 @@ def test_command_writes_the_page(place, monkeypatch, tmp_path, capsys):
     page = out.read_text()
     assert "default-src 'none'" in page
     assert page.count("base64,ZkxhQ") == 6
-
-
-@pytest.mark.parametrize(
-    ("options", "message"), [(["--max-mb", "nan"], "--max-mb nan"), (["--plot", "a.txt"], "--plot")]
-)
-def test_wrong_options_are_refused_before_anything_is_scored(tmp_path, options, message):
-    with pytest.raises(InputError, match=message):
-        report.main([str(tmp_path / "nowhere"), *options], "synctrack report")

@@ -12,7 +12,7 @@ import soundfile
 
 from helpers.commands import ROOT
 from helpers.steered import RATE, STEMS, noise_song, save_steered
-from synctrack import load_song
+from synctrack import load_song, locks
 from synctrack.audio.beat_files import regular_beats
 from synctrack.cli import main as command
 
@@ -107,6 +107,26 @@ def test_complete_clips_are_kept_and_other_steering_is_refused(synctrack):
     assert "1 of 1 clips are there already" in again
     refused = synctrack("generate", "--out", "out", "--bpm", 130, "--bars", 1, status=2)
     assert "was created with different settings (bpm 120.0, now 130.0)" in refused
+
+
+@pytest.mark.parametrize("damage", ["song.json", "mix.wav", "empty bass.wav", "cut drums.wav"])
+def test_damaged_clip_is_generated_again(synctrack, tmp_path, damage):
+    arguments = ("generate", "--out", "out", "--bpm", 120, "--bars", 1)
+    synctrack(*arguments)
+    folder = tmp_path / "out" / "clip_000"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    path = folder / damage.split()[-1]
+    path.write_bytes(b"" if damage.startswith("empty") else before[path.name][:-100])
+    synctrack(*arguments)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_second_process_on_a_folder_is_refused(synctrack, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with locks.locked(tmp_path / "out"):
+        refused = synctrack("generate", "--out", "out", "--bpm", 120, "--bars", 1, status=2)
+    assert "out: another process" in refused
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_song_is_made_again_by_its_folder(synctrack, tmp_path):

@@ -145,7 +145,7 @@ def test_a_run_is_not_overwritten(fail, grooves, unbroken):
         (["trainer.resume=gone.ckpt"], "gone.ckpt is not there"),
         (["mode=test"], "run eval_synctrack.py"),
         (["mode=validate", "data.params.path.train_data=null"], "model.params.ckpt_path: gives no scale factor"),
-        (["trainer.accelerator=quantum"], "trainer: "),
+        (["trainer.accelerator=quantum"], "trainer.accelerator: 'quantum' must be one of "),
         (["model.params.unet.num_head_channels=48"], "num_head_channels"),
     ],
 )

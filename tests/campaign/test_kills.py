@@ -85,7 +85,7 @@ def _training(folder: Path) -> list[Any]:
     keys = [*KEYS, "run_dir=run", "data.params.path.valid_data=null", "trainer.max_steps=4"]
     keys += ["trainer.save_checkpoint_every_n_steps=1"]
     resume = ["trainer.resume=last"] if (folder / "run" / "checkpoints" / "last.ckpt").exists() else []
-    return ["train", "--config", TRAIN_CONFIG, *keys, *resume]
+    return ["train", TRAIN_CONFIG, *keys, *resume]
 
 
 GROOVES = ["data", "synthetic", "--songs", 4, "--seconds", 3, "--rate", 8000, "--workers", 2, "--out", "out"]

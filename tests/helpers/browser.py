@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,3 +32,12 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=binary, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for a condition; playwright's own waiting needs eval, which the page forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never: {condition}")

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,13 @@ def differing_settings(file: CheckpointFile, config: ModelConfig, stems: tuple[s
     return list(_differing(stored, own, ""))
 
 
+def _refuse_differing(what: str, stored: Any, own: Any, key: str) -> None:
+    """Raise InputError that names the keys in which two sections of the same kind differ, if there are any."""
+    different = list(_differing(asdict(stored), asdict(own), key))
+    if different:
+        raise InputError(f"{what} ({'; '.join(different)}); set the file's values, or name another")
+
+
 def _settings(config: ModelConfig, stems: tuple[str, ...]) -> dict[str, Any]:
     return {"config": config_tree(config), "stems": list(stems)}
 
@@ -190,11 +197,14 @@ def fill_part(
         weights.fill(module, f"{part}.")
         return
     file = read_file(path)
+    stored = file.stored_model()[0] if file.header else None
+    if stored and isinstance(module, VAE):
+        _refuse_differing(f"{path}: its {part} has other sizes", stored.vae, module.config, "model.params.vae")
     weights = match(file, Modules(**{part: module}))
     require(file, weights, part)
     # Convolutions take any number of frames; published files do not describe their mels.
-    mels = replace(file.stored_model()[0].audio, frames=audio.frames) if audio and file.header else audio
-    if mels != audio:
-        raise InputError(f"{path}: its {part} was trained on other mels ({mels}, here {audio}); name another")
+    if stored and audio:
+        mels = replace(stored.audio, frames=audio.frames)
+        _refuse_differing(f"{path}: its {part} was trained on other mels", mels, audio, "model.params.audio")
     weights.fill(module, f"{part}.")
     logger.info("%s: %s taken from the %s", path, part, file.description)

@@ -40,6 +40,11 @@ def main(argv: Sequence[str], prog: str) -> None:
     from synctrack.generation.request import Request
 
     check_output(arguments)
+    if arguments.report:
+        # Here and not above: most do not ask for it. A tracker that is missing is found before hours of generation.
+        from synctrack.metrics.beats.trackers import TRACKERS, make_tracker
+
+        make_tracker(next(iter(TRACKERS)))
     asked = steering(arguments)
     request = Request(**asked)
     if arguments.again is None:
@@ -69,6 +74,7 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
     with locked(out):
         claim(out, made_with, "choose another --out")
         _write_missing(arguments, model, checked, [out / f"clip_{clip:03d}" for clip in range(arguments.clips)])
+        _report(arguments)
 
 
 def _write_missing(arguments: argparse.Namespace, model: SyncTrack, checked: Production, folders: list[Path]) -> None:
@@ -85,7 +91,6 @@ def _write_missing(arguments: argparse.Namespace, model: SyncTrack, checked: Pro
             song.save(folders[clip], arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate)
     for folder in folders:
         print(folder)
-    _report(arguments)
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -72,7 +72,7 @@ def _matrix(axis: Any, matrix: Any, stems: list[str], title: str) -> None:
     # The lag is signed: no lag is the middle of its colours.
     most = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1.0
     colours = {"cmap": "coolwarm", "vmin": -most, "vmax": most} if title == MATRICES["lag"] else {"cmap": "Blues"}
-    axis.imshow(values, **colours)
+    axis.imshow(values, alpha=0.6, **colours)
     for i, j in np.argwhere(np.isfinite(values)):
         axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=7)
     axis.set_xticks(range(len(stems)), stems, rotation=45, fontsize=7)

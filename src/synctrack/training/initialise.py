@@ -101,7 +101,7 @@ def _explain_misfit(file: CheckpointFile, model: LatentDiffusion, params: ModelP
     if params.vocoder_ckpt_path:
         settings = [line for line in settings if not line.startswith("model.params.vocoder.")]
     # A published file does not say its sizes, but its stems and switches are known.
-    decisive = SHAPING if file.header is None else ("model.params.unet.", *SHAPING)
+    decisive = SHAPING if file.header is None else ("model.params.", *SHAPING)
     if any(line.startswith(decisive) for line in settings):
         named = settings if file.header else [line for line in settings if line.startswith(SHAPING)]
         raise InputError(

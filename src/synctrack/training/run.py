@@ -6,6 +6,7 @@ from synctrack.errors import InputError
 from synctrack.training.first_stage.checks import check
 from synctrack.training.first_stage.vae_module import VAEModule
 from synctrack.training.first_stage.vocoder_module import VocoderModule
+from synctrack.training.holding import held_by_first_process
 from synctrack.training.initialise import initialise
 from synctrack.training.resuming import checkpoint_to_resume, require_resumable
 from synctrack.training.synctrack_module import SyncTrackModule
@@ -19,7 +20,7 @@ def train(config: Config) -> None:
     """Train or validate SyncTrack, as `train_synctrack.py` does.
 
     Raises:
-        InputError: the configuration, its data or its weights do not fit.
+        InputError: the configuration, its data or its weights do not fit, or another run writes into the run folder.
     """
     if config.mode not in DATA_OF_MODE:
         raise InputError(f"mode: {config.mode} generates clips; run eval_synctrack.py, or set mode=train")
@@ -37,7 +38,8 @@ def train(config: Config) -> None:
         with resumable(trainer, last_checkpoint(config)):
             trainer.validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if config.mode != "validate":
-        fit(config, module, data, "val/loss_ema", resume)
+        with held_by_first_process(config.run_dir):
+            fit(config, module, data, "val/loss_ema", resume)
 
 
 def train_first_stage(config: Config) -> None:
@@ -55,4 +57,5 @@ def train_first_stage(config: Config) -> None:
     module = FIRST_STAGES[kind](config)
     if resume is not None:
         require_resumable(resume, module, build_trainer(config).fit_loop.state_dict())
-    fit(config, module, data, "val/mel_l1", resume)
+    with held_by_first_process(config.run_dir):
+        fit(config, module, data, "val/mel_l1", resume)

@@ -56,7 +56,7 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
     try:
         return pl.Trainer(**common | how)
     except (MisconfigurationException, ValueError, TypeError) as error:
-        raise InputError(f"trainer: {error}") from error
+        raise _refusal(error) from error
 
 
 def build_fit_trainer(config: Config, monitor: str, validate: bool, resume: Path | None = None) -> pl.Trainer:
@@ -111,8 +111,8 @@ def fit(
         resume: the checkpoint to resume from; None for a new run.
 
     Raises:
-        InputError: the devices are not available, the run folder cannot be written or is another run's at present, or a
-            value is no longer finite.
+        InputError: the devices are not available, the run folder cannot be written or is another run's at present, the
+            settings of `trainer` do not fit the data, or a value is no longer finite.
         Interrupted: by a signal.
         LostProcessError: another process of the run has ended.
     """
@@ -136,6 +136,7 @@ def resumable(trainer: pl.Trainer, last: Path | None = None) -> Iterator[None]:
         last: the checkpoint to resume from, if it is there by then; None where the same command continues.
 
     Raises:
+        InputError: the settings of `trainer` do not fit the data.
         Interrupted: by a signal.
         LostProcessError: another process of the run has ended.
     """
@@ -150,10 +151,19 @@ def resumable(trainer: pl.Trainer, last: Path | None = None) -> Iterator[None]:
             yield
     except Interrupted as stop:
         raise Interrupted(stop.number, hint()) from stop
+    except MisconfigurationException as error:
+        # What only the size of the data shows, such as a share of the epoch that is less than a batch.
+        raise _refusal(error) from error
     except Exception as error:
         if trainer.world_size > 1 and lost_process(error):
             raise LostProcessError(f"{LOST}; {hint()}") from error
         raise
+
+
+def _refusal(error: Exception) -> InputError:
+    """Lightning's refusal of a setting, with the setting's whole key where it is told."""
+    named = next((name for name in (*RUN_SETTINGS, *FIT_SETTINGS) if name in str(error)), None)
+    return InputError(f"trainer.{named}: {error}" if named else f"trainer: {error}")
 
 
 def _callback(trainer: pl.Trainer, kind: type[Kind]) -> Kind:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from synctrack.documents import read_json
+from synctrack.errors import InputError
 from synctrack.manifest import MANIFEST, SONG_FILE
 from synctrack.metrics.beats.layout import Layout
 
@@ -15,10 +17,9 @@ LEFT_OUT = ("clips", "complete", "format", "stems", "files", "beats", "num_sampl
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path, {str: object})
+    except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _text(value: Any) -> str:

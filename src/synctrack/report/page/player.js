@@ -192,7 +192,8 @@ class Player {
     this.sideButton.hidden = !this.song.target;
     const ends = [button("A", "loop from here", () => this.setEnd(0)), button("B", "loop to here", () => this.setEnd(1))];
     this.rows = Object.keys({ ...this.song.stems, ...this.song.target }).map((stem, index) => this.row(stem, index));
-    Object.assign(this.place, { className: "synctrack-player", tabIndex: 0 });
+    this.place.classList.add("synctrack-player");
+    this.place.tabIndex = 0;
     this.place.setAttribute("role", "group");
     this.place.setAttribute("aria-label", `player of ${this.song.name}`);
     this.place.replaceChildren(

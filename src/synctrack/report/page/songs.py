@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synctrack.metrics.compare import match_stems
 from synctrack.metrics.faults import faults_of
 from synctrack.metrics.tables import cell
 
@@ -31,7 +32,8 @@ def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping
     """
     protocol, values = next(iter(result["protocols"].items()))
     onsets = result.get("onset_synchrony", {}).get("songs", {})
-    targets = result.get("reference", {}).get("beats", {}).get(protocol, {})
+    reference = result.get("reference")
+    theirs = match_stems(result["stems"], reference["stems"]) if reference else {}
     entries = []
     for song in order:
         scores = [[title, cell(values["songs"][song][name])] for title, name in SONG_SCORES.items()]
@@ -42,6 +44,8 @@ def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping
         entry["faults"] = [f"{stem} {phrase}" for stem, phrase in faults_of(result, song).items()]
         # Beats of the published protocol lie at two thirds of their times: they would be drawn in the wrong places.
         if protocol != PUBLISHED:
-            entry |= {"beats": result["beats"][protocol][song], "targetBeats": targets.get(song, {})}
+            entry["beats"] = result["beats"][protocol][song]
+            target = reference["beats"][protocol].get(song, {}) if reference else {}
+            entry["targetBeats"] = {stem: target[name] for stem, name in theirs.items() if name in target}
         entries.append(entry)
     return entries

@@ -15,7 +15,7 @@ from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.compare import match_stems
 
 MEGABYTE = 2**20
-FEWEST = 6  # songs for which there is room, however long they are
+FEWEST = 3  # songs for which there is room, however long they are: the worst, the best and one more
 MISFITS = 3  # songs too large for the room left, one after another, after which no further one is tried
 
 
@@ -128,5 +128,6 @@ def audio_lines(order: Sequence[str], audio: Mapping[str, Mapping[str, Any]], ma
         lines.append(f"{left_out} of {len(order)} songs have no audio here: {which} {max_mb:g} MB (--max-mb).")
     cut = sum("seconds" in found for found in audio.values())
     if cut:
-        lines.append(f"{cut} songs are cut to their beginnings, to fit into {max_mb:g} MB (--max-mb).")
+        songs = "1 song is cut to its beginning" if cut == 1 else f"{cut} songs are cut to their beginnings"
+        lines.append(f"{songs}, to fit into {max_mb:g} MB (--max-mb).")
     return lines

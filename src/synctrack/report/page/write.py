@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import markupsafe
 
 import synctrack
 from synctrack.files import atomic_path
@@ -69,7 +68,7 @@ def render_page(
     for entry in songs:
         entry["made"] = song_facts(folder, entry["name"])
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    raw = markupsafe.Markup
+    raw = jinja2.utils.markupsafe.Markup
     return environment.from_string(_asset("report.html.j2")).render(
         result=result,
         version=synctrack.__version__,

@@ -31,7 +31,10 @@ class FirstStageModule(pl.LightningModule):
 
     Attributes:
         discriminator: the discriminators; None if the run does not use them.
+        VALIDATED: names of the values that validation logs as `val/<name>`.
     """
+
+    VALIDATED: tuple[str, ...] = ("mel_l1",)
 
     discriminator: nn.Module | None
 
@@ -102,15 +105,28 @@ class FirstStageModule(pl.LightningModule):
         mels = mel.gather(2, frames[:, None, :, None].expand(-1, mel.shape[1], -1, mel.shape[3]))
         return mels, waveform.gather(2, samples[:, None].expand(-1, waveform.shape[1], -1))
 
-    def log_values(self, stage: str, items: int, **values: torch.Tensor) -> None:
-        """Log values of a batch of `items` as `<stage>/<name>`."""
-        named = {f"{stage}/{name}": value for name, value in values.items()}
-        validates = stage == "val"
-        self.log_dict(named, prog_bar=validates, sync_dist=validates, batch_size=items)
-        if not validates:
-            # A tensor on the CPU: Lightning would copy a number to the GPU, and wait for all that is queued there.
-            rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
-            self.log("train/learning_rate", rate, batch_size=items)
+    def log_values(self, items: int, **values: torch.Tensor) -> None:
+        """Log values of a training batch of `items` as `train/<name>`."""
+        self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=items)
+        # A tensor of the CPU: the logger would put a number on the GPU, and wait for it.
+        rate = torch.tensor(self.optimizers().param_groups[0]["lr"])
+        self.log("train/learning_rate", rate, batch_size=items)
+
+    def on_validation_epoch_start(self) -> None:
+        # Apple's GPUs know no float64.
+        dtype = torch.float if self.device.type == "mps" else torch.double
+        self._sums = torch.zeros(len(self.VALIDATED) + 1, dtype=dtype, device=self.device)
+
+    def add_validation(self, items: int, **values: torch.Tensor) -> None:
+        """Add the means of a validation batch of `items`, one for each name in `VALIDATED`."""
+        weighted = [items * values[name].detach() for name in self.VALIDATED]
+        self._sums += torch.stack([*weighted, torch.full_like(weighted[0], items)])
+
+    def on_validation_epoch_end(self) -> None:
+        # Summed over all devices, of which some may have had no item.
+        *totals, items = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
+        for name, total in zip(self.VALIDATED, totals, strict=True):
+            self.log(f"val/{name}", (total / items).float(), prog_bar=True, rank_zero_only=False)
 
     def write_samples(self, batch: dict[str, Any]) -> None:
         """Of the first `validation.clips` items: original and reconstructed stems, and a picture of their mels."""

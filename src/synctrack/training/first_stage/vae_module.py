@@ -24,6 +24,8 @@ class VAEModule(FirstStageModule):
     Validation audio is rendered from the mels by the configured vocoder.
     """
 
+    VALIDATED = ("mel_l1", "kl")
+
     def __init__(self, config: Config) -> None:
         super().__init__(config, "vae")
         params = config.model.params
@@ -51,7 +53,7 @@ class VAEModule(FirstStageModule):
         loss = distance + self.settings.kl_weight * kl
         if self.discriminator is not None:
             loss = loss + self._adversarial(mel, decoded, distance)
-        self.log_values("train", len(mel), loss=loss, mel_l1=distance, kl=kl)
+        self.log_values(len(mel), loss=loss, mel_l1=distance, kl=kl)
         return loss
 
     def _through(self, mel: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,13 +69,11 @@ class VAEModule(FirstStageModule):
             generator_loss = hinge_generator(self.discriminator(decoded))
         weight = adaptive_weight(distance, generator_loss, self.vae.decoder[-1].weight)
         discriminator_loss = hinge_discriminator(self.discriminator(mel), self.discriminator(decoded.detach()))
-        self.log_values(
-            "train", len(mel), adversarial=generator_loss, adaptive_weight=weight, discriminator=discriminator_loss
-        )
+        self.log_values(len(mel), adversarial=generator_loss, adaptive_weight=weight, discriminator=discriminator_loss)
         return self.settings.discriminator_weight * weight * generator_loss + discriminator_loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         mel = self.mel(batch["waveform"])
         decoded, kl = self._through(mel, self.generators(batch, VALIDATION_LATENT))
-        self.log_values("val", len(mel), mel_l1=(decoded.float() - mel).abs().mean(), kl=kl)
+        self.add_validation(len(mel), mel_l1=(decoded.float() - mel).abs().mean(), kl=kl)
         self.write_samples(batch)

@@ -64,7 +64,7 @@ class VocoderModule(FirstStageModule):
         loss = self.settings.mel_weight * distance
         if self.discriminator is not None:
             loss = loss + self._adversarial(waveform, generated)
-        self.log_values("train", len(mel), loss=loss, mel_l1=distance)
+        self.log_values(len(mel), loss=loss, mel_l1=distance)
         return loss
 
     def _render(self, mel: torch.Tensor, num_samples: int) -> torch.Tensor:
@@ -82,16 +82,14 @@ class VocoderModule(FirstStageModule):
             fake = self.discriminator(generated)
         features, generator_loss = feature_distance(real, fake), least_squares_generator(fake)
         discriminator_loss = least_squares_discriminator(real, self.discriminator(generated.detach()))
-        self.log_values(
-            "train", len(generated), adversarial=generator_loss, features=features, discriminator=discriminator_loss
-        )
+        self.log_values(len(generated), adversarial=generator_loss, features=features, discriminator=discriminator_loss)
         return generator_loss + self.settings.feature_weight * features + discriminator_loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         waveform = batch["waveform"]
         mel = self.mel(waveform)
         distance = (self.mel(self._render(mel, waveform.shape[-1])) - mel).abs().mean()
-        self.log_values("val", len(waveform), mel_l1=distance)
+        self.add_validation(len(waveform), mel_l1=distance)
         self.write_samples(batch)
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
