@@ -111,7 +111,9 @@ def test_stopped_and_resumed_equals_never_stopped(train, tmp_path, unbroken, sto
 
 def test_two_devices_train_as_one_with_twice_the_batch(train, tmp_path, unbroken):
     keys = ["trainer.max_steps=8", "trainer.devices=2", "data.params.batch_size=1", "validation.clips=0"]
-    train("run_dir=two", *keys, run=run_in)
+    printed = train("run_dir=two", *keys, run=run_in).stderr.lower()
+    for word in ("warn", "recommend", "deprecat", "distributed"):
+        assert word not in printed
     assert logged(tmp_path / "two", "val/loss_ema") == pytest.approx(logged(unbroken, "val/loss_ema"), rel=1e-4)
     # Adam normalises gradients, so a rounding error in a tiny gradient can be a considerable share of a step.
     apart = differences(unbroken, tmp_path / "two")
