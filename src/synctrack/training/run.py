@@ -6,7 +6,6 @@ from synctrack.errors import InputError
 from synctrack.training.first_stage.checks import check
 from synctrack.training.first_stage.vae_module import VAEModule
 from synctrack.training.first_stage.vocoder_module import VocoderModule
-from synctrack.training.holding import held_by_first_process
 from synctrack.training.initialise import initialise
 from synctrack.training.resuming import checkpoint_to_resume, require_resumable
 from synctrack.training.synctrack_module import SyncTrackModule
@@ -38,8 +37,7 @@ def train(config: Config) -> None:
         with resumable(trainer, last_checkpoint(config)):
             trainer.validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if config.mode != "validate":
-        with held_by_first_process(config.run_dir):
-            fit(config, module, data, "val/loss_ema", resume)
+        fit(config, module, data, "val/loss_ema", resume)
 
 
 def train_first_stage(config: Config) -> None:
@@ -57,5 +55,4 @@ def train_first_stage(config: Config) -> None:
     module = FIRST_STAGES[kind](config)
     if resume is not None:
         require_resumable(resume, module, build_trainer(config).fit_loop.state_dict())
-    with held_by_first_process(config.run_dir):
-        fit(config, module, data, "val/mel_l1", resume)
+    fit(config, module, data, "val/mel_l1", resume)
