@@ -26,7 +26,7 @@ def adversarial_run(grooves, tmp_path_factory):
         ("vae", ["mode=validate"], "mode: a first stage has no validate"),
         ("vae", ["first_stage.crop_frames=128"], "first_stage.crop_frames: 128 is more than a segment's 64 frames"),
         ("vae", ["first_stage.crop_frames=33"], "first_stage.crop_frames: 33 is not a multiple of 2"),
-        ("vae", ["first_stage.crop_frames=0"], "first_stage.crop_frames: 0 is not between 1 and inf"),
+        ("vae", ["first_stage.crop_frames=0"], "first_stage.crop_frames: 0 is not between 1 and"),
         ("vocoder", ["first_stage.crop_frames=1"], "first_stage.crop_frames: 1 frames are too few"),
         (
             "vocoder",
@@ -36,7 +36,7 @@ def adversarial_run(grooves, tmp_path_factory):
         ("vae", ["first_stage.crop_frames=16"], "first_stage.discriminator_start: needs 24 frames"),
         ("vae", ["first_stage.patch_channels=24"], "first_stage.patch_channels: 24 is not a positive multiple of 16"),
         ("vocoder", ["first_stage.wave_channels=6"], "first_stage.wave_channels: 6 is not a positive multiple of 4"),
-        ("vocoder", ["first_stage.periods=[2, 0]"], "first_stage.periods: 0 is not between 1 and inf"),
+        ("vocoder", ["first_stage.periods=[2, 0]"], "first_stage.periods: 0 is not between 1 and"),
         ("vocoder", ["first_stage.periods=[2, 161]"], "first_stage.periods: [2, 161] are not all between 1 and 160"),
         ("vae", ["first_stage.betas=[0.9]"], "first_stage.betas: [0.9] are not two numbers"),
         ("vae", ["first_stage.betas=[0.9, 1.0]"], "first_stage.betas: [0.9, 1.0] are not two numbers"),

@@ -130,7 +130,7 @@ def test_too_little_disk_space_is_reported_before_encoding(fail, store_copy, mon
     usage = shutil.disk_usage(store_copy)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2_000_000))
     stored = sum(file.stat().st_size for file in store_copy.glob("latents/*/*/*.npy")) - 4 * 128
-    assert f"new: needs {stored / 1e9:.1f} GB more, 0.0 GB are free" in fail("prepare_data.py", *MAKE, "new")
+    assert f"new: needs {stored / 1e6:.3g} MB more, 2 MB are free" in fail("prepare_data.py", *MAKE, "new")
     assert not Path("new").exists()
     # Complete songs need no more space.
     monkeypatch.setattr(sys, "argv", ["prepare_data.py", *map(str, MAKE), "latents"])

@@ -253,7 +253,7 @@ def test_given_beats_are_scored_without_audio(tmp_path, run):
     [
         (lambda c: c.pop("beats"), '"beats" with'),
         (lambda c: c.pop("durations"), '"durations" with'),
-        (lambda c: c["durations"].update(a=-1), "no positive number of seconds for song a"),
+        (lambda c: c["durations"].update(a=-1), "no number of seconds from 0 to 86400 for song a"),
         (lambda c: c["beats"]["a"].update(bass=[1.0, 0.5]), "song a, stem bass: beats must be a list of ascending"),
         (lambda c: c["beats"]["a"].update(bass=[1.0, 5.0]), "song a, stem bass: beats must be a list of ascending"),
         (lambda c: c["beats"]["a"].update(bass=["x"]), "song a, stem bass: beats must be a list of seconds"),

@@ -183,7 +183,13 @@ def test_clicks_are_found_where_they_are(tmp_path, rate, suffix):
     assert mir_eval.beat.f_measure(times * 2 / 3, found.beats["paper"], f_measure_threshold=0.03) > 0.9
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1 / 44100, 0.005, 0.011, 0.05])
+def test_file_without_samples_is_refused(tmp_path):
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 44100)
+    with pytest.raises(InputError, match=r"empty\.wav: holds no audio"):
+        MadmomTracker().track_file(tmp_path / "empty.wav")
+
+
+@pytest.mark.parametrize("seconds", [1 / 44100, 0.005, 0.011, 0.05])
 def test_files_too_short_for_a_beat_have_none(tmp_path, seconds):
     generator = np.random.default_rng(0)
     soundfile.write(tmp_path / "short.wav", 0.5 * generator.standard_normal(round(seconds * 44100)), 44100)

@@ -145,7 +145,7 @@ COMMANDS = [
     (["--bpm", "nan"], "bpm: nan is not between"),
     (["--strength", "much", "--from", "x"], "--strength much: is not a number"),
     (["--from", "gone", "--extend", "2"], "no such file"),
-    (["--sample-rate", "12"], "sample_rate: 12 is not between"),
+    (["--sample-rate", "12"], "--sample-rate: '12' is not a whole number from 8000 to 384000"),
     (["--best-of", "0"], "best_of: 0"),
 ]
 

@@ -55,9 +55,9 @@ def last(run_dir: Path) -> dict[str, Any]:
 
 
 def logged(run_dir: Path) -> dict[tuple[str, int], float]:
-    """All logged values by name and step, over all parts of a run."""
+    """All logged values but the speed, by name and step, over all parts of a run."""
     rows = [row for file in sorted(run_dir.glob("csv/version_*/metrics.csv")) for row in csv.DictReader(file.open())]
-    names = {name for row in rows for name in row} - {"epoch", "step"}
+    names = {name for row in rows for name in row} - {"epoch", "step", "train/songs_per_second"}
     return {(name, int(row["step"])): float(row[name]) for row in rows for name in names if row.get(name)}
 
 
