@@ -121,18 +121,16 @@ def test_page_says_how_songs_were_made_and_shows_every_table(first):
 
 
 def test_colours_follow_the_system(first):
-    colours = []
-    for scheme in ("light", "dark"):
-        first.emulate_media(color_scheme=scheme)
-        colours.append(
-            first.evaluate(
-                "[getComputedStyle(document.querySelector('.synctrack-player')).getPropertyValue('--wave'),"
-                "document.querySelector('canvas').toDataURL()]"
-            )
-        )
+    wave = "getComputedStyle(document.querySelector('.synctrack-player')).getPropertyValue('--wave')"
+    picture = "document.querySelector('canvas').toDataURL()"
     first.emulate_media(color_scheme="light")
-    assert colours[0][0] != colours[1][0]
-    assert colours[0][1] != colours[1][1]
+    light, drawn = first.evaluate(f"[{wave}, {picture}]")
+    first.emulate_media(color_scheme="dark")
+    # The page draws its waveforms again once it is told of the change.
+    first.wait_for_function(f"before => {picture} !== before", arg=drawn, timeout=10_000)
+    assert first.evaluate(wave) != light
+    first.emulate_media(color_scheme="light")
+    first.wait_for_function(f"before => {picture} === before", arg=drawn, timeout=10_000)
 
 
 def test_solo_mute_volume_and_target_change_what_sounds(first):
