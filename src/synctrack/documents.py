@@ -53,7 +53,7 @@ def read_json(path: str | Path, form: Any = object) -> Any:
         InputError: it is missing, no ordinary file, larger than 64 MiB, not JSON, holds numbers that are not finite, is
             nested too deeply, or has another form.
     """
-    content = parse_json(_text(Path(path), LARGEST_JSON), str(path))
+    content = parse_json(read_text(Path(path), LARGEST_JSON), str(path))
     if not has_form(content, form):
         raise InputError(f"{path}: is damaged, or a file of another kind; move it away or make it again")
     return content
@@ -80,7 +80,7 @@ def read_yaml(path: str | Path) -> Any:
             twice.
     """
     try:
-        return yaml.load(_text(Path(path), LARGEST_YAML), _Loader)
+        return yaml.load(read_text(Path(path), LARGEST_YAML), _Loader)
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise InputError(f"{path}: is not valid YAML ({reason})") from error
@@ -102,16 +102,27 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _text(path: Path, largest: int) -> str:
+def read_text(path: Path, largest: int, advice: str = "") -> str:
+    """The text of a file in UTF-8.
+
+    Args:
+        path: of the file.
+        largest: its size in bytes that is still read.
+        advice: what to do where it is missing or cannot be read.
+
+    Raises:
+        InputError: it is missing, no ordinary file, larger, or not UTF-8.
+    """
     require_ordinary(path)
+    then = f"; {advice}" if advice else ""
     try:
         if path.stat().st_size > largest:
-            raise InputError(f"{path}: is larger than {largest >> 20} MiB; it is taken as damaged")
+            raise InputError(f"{path}: is larger than {largest / 2**20:g} MiB; it is taken as damaged")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file{then}") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}){then}") from error
     except ValueError as error:
         raise InputError(f"{path}: is not a text file ({error})") from error
 

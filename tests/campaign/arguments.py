@@ -1,6 +1,6 @@
 """Arguments of every command: out of bounds, of another type, contradicting, unknown."""
 
-from campaign.cases import Case
+from campaign.cases import GENERATE, QUICK, Case
 
 HUGE = "1" + 31 * "0"
 
@@ -13,18 +13,7 @@ CBS = ("eval_metrics/CBS.py", "--beats", "{shared}/beats.json")
 CHECK = ("synctrack", "check")
 REPORT = ("synctrack", "report")
 FAD = ("eval_metrics/FAD.py",)
-GENERATE = ("synctrack", "generate", "--out", "out", "--model", "{shared}/small.safetensors", "--steps", "1")
-SEPARATE = (
-    "synctrack",
-    "separate",
-    "{shared}/data/train/Groove00000/bass.wav",
-    "--out",
-    "out",
-    "--model",
-    "{shared}/small.safetensors",
-    "--steps",
-    "1",
-)
+SEPARATE = ("synctrack", "separate", "{shared}/data/train/Groove00000/bass.wav", "--out", "out", *QUICK)
 EVALUATE = ("synctrack", "evaluate", "{shared}/small.safetensors", "data.params.path.valid_data={shared}/data/train")
 
 TABLE: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from campaign.cases import Case
+from campaign.cases import GENERATE, QUICK, TRAIN, Case
 
 
 def _wav(
@@ -46,30 +46,13 @@ FILES: dict[str, bytes] = {
     "MP3's head": b"ID3\x03" + bytes(2000),
 }
 
-SEPARATE = ("synctrack", "separate", "bad.wav", "--out", "out", "--steps", "1", "--model", "{shared}/small.safetensors")
-GIVEN = (
-    "synctrack",
-    "generate",
-    "--out",
-    "out",
-    "--model",
-    "{shared}/small.safetensors",
-    "--steps",
-    "1",
-    "--given",
-    "drums=bad.wav",
-)
+SEPARATE = ("synctrack", "separate", "bad.wav", "--out", "out", *QUICK)
+GIVEN = (*GENERATE, "--given", "drums=bad.wav")
 SCORE = ("synctrack", "score", "--strict", "songs")
 SCORE_ALL = ("synctrack", "score", "songs")
 CHECK = ("synctrack", "check", "songs")
-REFUSE = (
-    "train_synctrack.py",
-    "--config",
-    "{shared}/small.yaml",
-    "data.params.unreadable=refuse",
-    "data.params.path.train_data=songs",
-)
-SKIP = (*REFUSE[:3], "data.params.path.train_data=songs")
+REFUSE = (*TRAIN, "data.params.unreadable=refuse", "data.params.path.train_data=songs")
+SKIP = (*TRAIN, "data.params.path.train_data=songs")
 
 
 def _songs(content: bytes | None, every: bool = False) -> Callable[[Path, Path], None]:

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from campaign.cases import Case
+from campaign.cases import GENERATE, Case
 
 TIMES = [0.5, 1.0, 1.5, 2.0, 2.5]
 GOOD = {"beats": {"song": {"bass": TIMES, "drums": TIMES}}, "durations": {"song": 4.0}}
@@ -130,7 +130,7 @@ MIDI: dict[str, bytes] = {
 }
 
 SCORE = ("synctrack", "score", "--beats")
-GENERATE = ("synctrack", "generate", "--out", "out", "--model", "{shared}/small.safetensors", "--steps", "1", "--beats")
+GENERATE_TO = (*GENERATE, "--beats")
 TRUTH = ("synctrack", "score", "--beats", "{shared}/beats.json", "--truth")
 
 
@@ -153,18 +153,18 @@ def cases() -> list[Case]:
     for name, content in MANY.items():
         found.append(Case(f"beats: {name}", (*SCORE, "bad.json"), ("bad.json",), {"bad.json": json.dumps(content)}))
     for name, text in TEXTS.items():
-        for what, command in (("beats", SCORE), ("beats of a song", GENERATE), ("truth", TRUTH)):
+        for what, command in (("beats", SCORE), ("beats of a song", GENERATE_TO), ("truth", TRUTH)):
             found.append(Case(f"{what}: {name}", (*command, "bad.json"), ("bad.json",), {"bad.json": text}))
     for name, content in ONE_SONG.items():
-        for what, command in (("beats", SCORE), ("beats of a song", GENERATE)):
+        for what, command in (("beats", SCORE), ("beats of a song", GENERATE_TO)):
             files = {"bad.json": json.dumps(content)}
             found.append(Case(f"{what}, one song: {name}", (*command, "bad.json"), ("bad.json",), files))
     for kind, table in ((".txt", ANNOTATIONS), (".mid", MIDI)):
         for name, content in table.items():
-            for what, command in (("beats", SCORE), ("beats of a song", GENERATE)):
+            for what, command in (("beats", SCORE), ("beats of a song", GENERATE_TO)):
                 files = {f"bad{kind}": content}
                 found.append(Case(f"{what} as {kind}: {name}", (*command, f"bad{kind}"), (f"bad{kind}",), files))
     for name, prepare in (("a pipe", _fifo), ("a folder", _folder), ("10 GB", _large)):
-        for what, command in (("beats", SCORE), ("beats of a song", GENERATE), ("truth", TRUTH)):
+        for what, command in (("beats", SCORE), ("beats of a song", GENERATE_TO), ("truth", TRUTH)):
             found.append(Case(f"{what}: {name}", (*command, "bad.json"), ("bad.json",), prepare=prepare))
     return found

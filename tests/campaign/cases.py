@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SHARED = "{shared}"
+TRAIN = ("train_synctrack.py", "--config", "{shared}/small.yaml")
+QUICK = ("--model", "{shared}/small.safetensors", "--steps", "1")
+GENERATE = ("synctrack", "generate", "--out", "out", *QUICK)
+"""Commands that several tables share, of the small configuration and weights."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from campaign.cases import Case
+from campaign.cases import TRAIN, Case
 from synctrack.config import Config
 
 SMALL = "small.yaml"
-TRAIN = ("train_synctrack.py", "--config", "{shared}/small.yaml")
 FIRST_STAGE = ("train_first_stage.py", "--config", "{shared}/small.yaml")
 EVALUATE = (
     "eval_synctrack.py",

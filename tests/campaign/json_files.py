@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from campaign.cases import Case
+from campaign.cases import TRAIN, Case
 
 NOT_JSON: dict[str, str | bytes] = {
     "empty": "",
@@ -103,13 +103,13 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 GROOVES = ("prepare_data.py", "synthetic", "--out", "out", "--songs", "1", "--seconds", "1", "--workers", "1")
 LATENTS = ("prepare_data.py", "latents", "--config", "{shared}/small.yaml", "--out", "out")
-FROM_LATENTS = ("train_synctrack.py", "--config", "{shared}/small.yaml", "data.params.path.latents=latents")
+FROM_LATENTS = (*TRAIN, "data.params.path.latents=latents")
 MODEL = ("--model", "{shared}/small.safetensors")
 GENERATE = ("synctrack", "generate", "--out", "out", *MODEL, "--steps", "1", "--seconds", "0.32")
 REDO = ("synctrack", "generate", "--out", "out", *MODEL, "--steps", "1", "--from", "song", "--redo", "bass")
 AGAIN = ("synctrack", "generate", "--out", "out", *MODEL, "--again", "song")
 INSPECT = ("synctrack", "checkpoint", "inspect", "bad.safetensors")
-START = ("train_synctrack.py", "--config", "{shared}/small.yaml", "model.params.ckpt_path=bad.safetensors")
+START = (*TRAIN, "model.params.ckpt_path=bad.safetensors")
 
 
 def _song(changed: dict[str, Any] | str | bytes) -> Callable[[Path, Path], None]:

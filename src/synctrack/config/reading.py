@@ -1,7 +1,5 @@
 """YAML texts as OmegaConf trees, within bounds: what a text unfolds to is counted before it is built."""
 
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from synctrack.documents import read_text
 from synctrack.errors import InputError
 
 LARGEST_FILE = 2**18  # bytes
@@ -30,20 +29,7 @@ def read_yaml_file(path: Path) -> DictConfig:
     Raises:
         InputError: it is missing, no ordinary file, too large, not valid YAML, or holds no keys.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: is not an ordinary file; name a YAML file")
-        if status.st_size > LARGEST_FILE:
-            raise InputError(f"{path}: is larger than any configuration ({LARGEST_FILE >> 10} KiB)")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; name a YAML file after --config") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({os.strerror(error.errno or 0)}); name a YAML file") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is not valid YAML ({error})") from error
-    return parse_tree(text, str(path))
+    return parse_tree(read_text(path, LARGEST_FILE, "name a YAML file after --config"), str(path))
 
 
 def parse_tree(text: str, where: str) -> DictConfig:
@@ -87,7 +73,7 @@ def _reason(error: Exception) -> str:
 
 def _bounded_nodes(text: str) -> yaml.Node | None:
     """The nodes of a text, checked before anything is made of them. Raises ValueError where they exceed a bound."""
-    if any(0xD800 <= ord(character) < 0xE000 for character in text):
+    if _has_surrogates(text):
         raise ValueError("it holds characters that are not UTF-8")
     _check_depth(text)
     nodes = yaml.compose(text, Loader=LOADER)
@@ -128,8 +114,12 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
     return total
 
 
+def _has_surrogates(text: str) -> bool:
+    return any(0xD800 <= ord(character) < 0xE000 for character in text)
+
+
 def _check_scalar(value: str) -> None:
     if len(value) > LONGEST_SCALAR:
         raise ValueError(f"{value[:20]}… has {len(value)} characters")
-    if any(0xD800 <= ord(character) < 0xE000 for character in value):
+    if _has_surrogates(value):
         raise ValueError("a text in it holds half a character, a lone surrogate")

@@ -82,7 +82,7 @@ def new_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence
         spans[stems.index(stem)] = [(0, length)]
     wave = fitted("mix", mix.waveform, length, rate) if mix else None
     beats = asked_beats(request, length / rate)
-    if tempi is not None and audio and request.beats is None and request.bpm is None:
+    if tempi is not None and audio and request.leaves_beats_open:
         beats, detected = _detected([item.waveform for item in audio.values()], rate, length / rate, tempi)
         facts |= detected
     return Draft(num_samples, Kept(waveforms, spans), beats, wave, facts=facts)
@@ -100,7 +100,7 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequ
     level = float(song.info.get("gain", 1.0))
     beats = asked_beats(request, song.seconds) or song.beats
     if request.extend is not None:
-        if tempi is not None and beats is None and request.beats is None:
+        if tempi is not None and beats is None and request.leaves_beats_open:
             beats, detected = _detected(list(waveforms), song.sample_rate, song.seconds + request.extend, tempi)
             facts |= detected
         return _extended(request, song, waveforms, level, beats, facts)

@@ -115,10 +115,15 @@ class Request:
         return self.bpm is not None or self.beats not in (None, NO_BEATS)
 
     @property
+    def leaves_beats_open(self) -> bool:
+        """Whether beats may be drawn or detected: neither a tempo nor beats are asked for, nor that there be none."""
+        return self.bpm is None and self.beats is None
+
+    @property
     def leaves_tempo_open(self) -> bool:
         """Whether a song is asked for without anything that its tempo would follow from."""
         told = self.given or self.original is not None or self.mix is not None
-        return self.bpm is None and self.beats is None and not (told or self.loop)
+        return self.leaves_beats_open and not (told or self.loop)
 
     @functools.cached_property
     def named_beats(self) -> Beats | None:

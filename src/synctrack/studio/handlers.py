@@ -132,7 +132,7 @@ class Handlers:
             yield shown
 
     async def score(self, where: str) -> AsyncIterator[str]:
-        """Score the take that is shown, unless its scores are known; gives what there is to say of that."""
+        """Score the shown take, unless its scores are known; yields the status as HTML."""
 
         def start() -> Job | None:
             session, number = self._place(where)

@@ -10,13 +10,12 @@ import numpy as np
 
 from synctrack.errors import InputError
 from synctrack.files import sha256
-from synctrack.metrics.beats.madmom.decoding import decode
-from synctrack.metrics.beats.types import FileBeats
+from synctrack.metrics.beats.bar_tracker import BarTracker
 
 PUBLISHED_WEIGHTS = "final0"
 
 
-class BeatThisTracker:
+class BeatThisTracker(BarTracker):
     """Beat This! with its minimal postprocessing. Its times are true: it knows protocol `corrected` alone.
 
     Args:
@@ -25,8 +24,6 @@ class BeatThisTracker:
     Raises:
         InputError: the package is not installed, or the weights cannot be read or downloaded.
     """
-
-    protocols = ("corrected",)
 
     def __init__(self, weights: Path | None) -> None:
         try:
@@ -50,12 +47,6 @@ class BeatThisTracker:
             ) from error
         content = PUBLISHED_WEIGHTS if weights is None else sha256(weights)[:16]
         self.version = f"beat_this {importlib.metadata.version('beat-this')}, weights {content}"
-
-    def track_file(self, path: Path) -> FileBeats:
-        """Track one file. Raises InputError where it cannot be read."""
-        audio = decode(path)
-        beats, _ = self.track_bars(audio.channels.mean(axis=1), audio.rate)
-        return FileBeats(audio.duration, audio.peak, {"corrected": beats})
 
     def track_bars(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
         """Beats and downbeats in seconds of a waveform (n,)."""

@@ -5,13 +5,11 @@ Source: D. P. W. Ellis, "Beat tracking by dynamic programming", Journal of New M
 """
 
 import importlib.metadata
-from pathlib import Path
 
 import numpy as np
 import soxr
 
-from synctrack.metrics.beats.madmom.decoding import decode
-from synctrack.metrics.beats.types import FileBeats
+from synctrack.metrics.beats.bar_tracker import BarTracker
 
 SAMPLE_RATE = 22050
 HOP = 256  # samples: beats lie on a grid of 11.6 ms, half of librosa's default
@@ -19,19 +17,11 @@ HOP = 256  # samples: beats lie on a grid of 11.6 ms, half of librosa's default
 REVISION = 1
 
 
-class LibrosaTracker:
+class LibrosaTracker(BarTracker):
     """`librosa.beat.beat_track` of one channel at 22050 Hz, in frames of HOP samples, otherwise as by default."""
-
-    protocols = ("corrected",)
 
     def __init__(self) -> None:
         self.version = f"librosa {importlib.metadata.version('librosa')}, revision {REVISION}"
-
-    def track_file(self, path: Path) -> FileBeats:
-        """Track one file. Raises InputError where it cannot be read."""
-        audio = decode(path)
-        beats, _ = self.track_bars(audio.channels.mean(axis=1), audio.rate)
-        return FileBeats(audio.duration, audio.peak, {"corrected": beats})
 
     def track_bars(self, waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
         """Beats in seconds of a waveform (n,); there are no downbeats."""
