@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Processes that share the test files among them; each computes in its part of the processors.
+TEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: demo demo-weights test test-fast test-all test-gpu lint
 .DELETE_ON_ERROR:
@@ -39,14 +42,14 @@ demo-weights: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh ckpt/demo/make.sh
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Under a minute and a half, without the tests that take seconds each.
 test-fast: .venv/.installed-dev
-	$(BIN)/python -m pytest -m 'not slow and not medium and not gpu'
+	$(PYTEST) -m 'not slow and not medium and not gpu'
 
 test-all: .venv/.installed-dev
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 # On a CUDA GPU; skipped with one line where there is none.
 test-gpu: .venv/.installed-dev

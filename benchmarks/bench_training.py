@@ -3,11 +3,10 @@
     python benchmarks/bench_training.py [--device cpu|cuda] [--size full|demo] [--batches 1 2 4] [--json FILE]
 
 First every precision at every batch size: without --batches 1, 2, 4, … until a GPU's memory is exceeded, and 1 alone on
-a CPU. Then, in the fastest of these rows on a GPU and in the first on a CPU, each switch is changed: compile,
-channels_last, gradient_checkpointing, fused AdamW and ema_device. A step is what training from stored latents does:
-noise, U-Net, loss, gradients, AdamW and EMA. Each row runs in a process of its own, so that its peak memory is its own.
-The share is of what a large matrix product reaches in the same precision in the same process; on an H100 the share of
-the data sheet's peak is in the JSON too.
+a CPU. Then, in the fastest of these rows, each switch is changed: compile, channels_last, gradient_checkpointing, fused
+AdamW and ema_device. A step is what training from stored latents does: noise, U-Net, loss, gradients, AdamW and EMA.
+Each row runs in a process of its own, so that its peak memory is its own. The share is of what a large matrix product
+reaches in the same precision in the same process; on an H100 the share of the data sheet's peak is in the JSON too.
 """
 
 import argparse
@@ -169,7 +168,7 @@ def all_rows(device: str, size: str, repeats: int, batches: list[int] | None) ->
                 break
     fitting = [row for row in found if "out_of_memory" not in row]
     if fitting:
-        best = max(fitting, key=lambda row: row["songs_per_second"]) if device == "cuda" else fitting[0]
+        best = max(fitting, key=lambda row: row["songs_per_second"])
         for settings in Settings(device, size, repeats, best["batch"], best["precision"]).with_each_switch():
             add(settings)
     return found

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import os
 import runpy
 import shutil
 import subprocess
@@ -18,6 +19,15 @@ from helpers.latent_store import MAKE, save_vae
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken, small_config
 from synctrack.data.sources.grooves import write_grooves
 from synctrack.models.latent_diffusion import LatentDiffusion
+
+
+def pytest_configure() -> None:
+    """Let the workers of `pytest -n` share the processors: each computes in its part of them."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from synctrack import locks
+from synctrack.cli.main import main
+from synctrack.data.sources.grooves import write_grooves
 from synctrack.errors import InputError
 from synctrack.files import TEMPORARY
 
@@ -94,3 +96,32 @@ def test_many_processes_take_turns(tmp_path, monkeypatch):
         process.join()
     assert (tmp_path / "count").read_text() == "40"
     assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+@pytest.mark.parametrize("command", ["separate", "check", "data beats"])
+def test_commands_refuse_a_folder_that_another_process_writes(command, hold, tmp_path, monkeypatch, capsys):
+    folder = tmp_path.parent / f"{tmp_path.name}_songs"
+    write_grooves(folder, 2, 4.0, 16000, seed=0, workers=0)
+    if command == "data beats":
+        (folder / "Groove00000").rename(tmp_path / "Groove00000")
+        (tmp_path / "Groove00000" / "beats.json").unlink()
+    hold()
+    arguments = {
+        "separate": ["separate", folder / "Groove00000" / "drums.wav", "--out", tmp_path],
+        "check": ["check", folder, "--fix", tmp_path],
+        "data beats": ["data", "beats", tmp_path],
+    }[command]
+    monkeypatch.setattr(sys, "argv", ["synctrack", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "is writing there; wait for it, or choose another folder" in capsys.readouterr().err
+
+
+def test_locked_empty_refuses_files_and_leaves_them(tmp_path):
+    (tmp_path / "mine.txt").write_text("kept")
+    with pytest.raises(InputError, match="holds files; choose another"), locks.locked_empty(tmp_path, "choose another"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    with locks.locked_empty(tmp_path / "new", "choose another"):
+        assert [path.name for path in (tmp_path / "new").iterdir()] == [locks.LOCK]

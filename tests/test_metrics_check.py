@@ -101,7 +101,7 @@ def test_command_names_the_stem_mends_it_and_proves_it(stems, tmp_path: Path):
         assert (tmp_path / "mended" / path).read_bytes() == (tmp_path / "songs" / path).read_bytes()
     again = run_in(tmp_path, tmp_path / "run.py", "check", "songs", "--fix", "mended", check=False)
     assert again.returncode == 2
-    assert "holds files already" in again.stderr
+    assert "holds files; name an empty folder" in again.stderr
 
 
 def test_score_says_which_stem_is_late_in_which_song(stems, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from synctrack import SyncTrack, load_songs
 from synctrack.checkpoint import pretrained
 from synctrack.cli import main as command
 from synctrack.demo_weights import demo_checkpoint
+from synctrack.devices import check_precision
 from synctrack.errors import InputError
 
 pytestmark = pytest.mark.medium
@@ -191,6 +192,21 @@ def test_settings_out_of_bounds_are_refused(model, settings, message):
 def test_devices_and_precisions_that_are_not_available_are_refused(how, message):
     with pytest.raises(InputError, match=message):
         SyncTrack.from_pretrained("demo", **how)
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "warned"),
+    [
+        ("bfloat16", "AVX2", True),
+        ("bf16-mixed", "AVX2", True),
+        ("bfloat16", "AVX512", False),
+        ("float32", "AVX2", False),
+    ],
+)
+def test_bfloat16_warns_on_processors_that_emulate_it(precision, capability, warned, monkeypatch, caplog):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    check_precision(precision, torch.device("cpu"))
+    assert ("emulated by this CPU" in caplog.text) == warned
 
 
 def test_bfloat16_is_close_to_float32(model):

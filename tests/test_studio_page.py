@@ -162,6 +162,25 @@ def test_broken_upload_is_a_message_on_the_page_and_a_good_one_is_taken(page, st
     page.problems.clear()
 
 
+def test_beats_file_and_best_of_two_reach_the_song(page, studio, tmp_path):
+    beats = [0.3, 0.8, 1.3, 1.8, 2.3, 2.8]
+    (tmp_path / "beats.json").write_text(json.dumps({"beats": beats, "downbeats": beats[::4]}))
+    page.quick(bpm=0)
+    said = page.tab.locator("[data-said=beats]")
+    page.tab.get_by_label("Beats file instead of a tempo").set_input_files(tmp_path / "beats.json")
+    page.until(lambda: "beats.json" in said.inner_text())
+    page.fill("best_of", 2)
+    number = page.make()
+    folder = studio.bench.root / "sessions" / page.session / "takes" / f"{number:04d}" / "song"
+    made = json.loads((folder / "song.json").read_text())
+    assert made["steering"]["best_of"] == 2
+    assert made["steering"]["beats"]["beats"] == beats
+    page.fill("best_of", 1)
+    page.tab.locator("[data-remove=beats]").click()
+    page.until(lambda: said.inner_text() == "")
+    assert page.problems == []
+
+
 def test_what_cannot_be_made_is_a_message_and_nothing_else(page):
     page.quick(seconds=100)
     shown = page.take

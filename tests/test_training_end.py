@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from helpers.short_runs import short_run
 from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.training.finite import first_not_finite
-from synctrack.training.saving import AtomicCheckpointIO
+from synctrack.training.saving import AtomicCheckpointIO, BackgroundCheckpointIO
 from synctrack.training.synctrack_module import SyncTrackModule
 
 pytestmark = pytest.mark.medium
@@ -33,6 +34,16 @@ def at_call(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, number: i
         return act(result) if len(calls) == number else result
 
     monkeypatch.setattr(owner, method, wrapped)
+
+
+def sending(number: int) -> Callable:
+    """For `at_call`: send this process a signal, and leave the result as it is."""
+
+    def send(result: object) -> object:
+        os.kill(os.getpid(), number)
+        return result
+
+    return send
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +73,7 @@ def assert_resumes_to(unbroken: Path, folder: Path, run_dir: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_after_the_step_and_says_how_to_resume(store_copy, unbroken, monkeypatch, number):
     with monkeypatch.context() as patch:
-        at_call(patch, SyncTrackModule, "training_step", 5, lambda loss: (os.kill(os.getpid(), number), loss)[1])
+        at_call(patch, SyncTrackModule, "training_step", 5, sending(number))
         with pytest.raises(SystemExit) as stop:
             short_run(store_copy, "run_dir=stopped", "trainer.max_steps=6")
     assert stop.value.code == 128 + number
@@ -140,10 +151,51 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     assert torch.load(path, weights_only=True) == {"global_step": 1}
 
 
+def test_a_checkpoint_that_is_written_in_the_background_is_of_when_it_was_saved(tmp_path, monkeypatch):
+    may_write, save = threading.Event(), torch.save
+
+    def slow_disk(*arguments: object) -> None:
+        assert may_write.wait(60)
+        save(*arguments)
+
+    monkeypatch.setattr(torch, "save", slow_disk)
+    writer, weights = BackgroundCheckpointIO(), torch.ones(3)
+    writer.save_checkpoint({"state_dict": {"weights": weights}, "global_step": 1}, tmp_path / "one.ckpt")
+    weights.add_(1)
+    assert list(tmp_path.glob("*.ckpt")) == []
+    may_write.set()
+    writer.save_checkpoint({"state_dict": {"weights": weights}, "global_step": 2}, tmp_path / "two.ckpt")
+    one = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    assert (one["state_dict"]["weights"].tolist(), one["global_step"]) == ([1, 1, 1], 1)
+    # The one before is removed only when the one that replaces it is there.
+    writer.remove_checkpoint(tmp_path / "one.ckpt")
+    assert [path.name for path in tmp_path.iterdir()] == ["two.ckpt"]
+    assert torch.load(tmp_path / "two.ckpt", weights_only=True)["state_dict"]["weights"].tolist() == [2, 2, 2]
+
+
+def test_a_checkpoint_that_the_background_cannot_write_is_an_error_of_the_next_call(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    writer = BackgroundCheckpointIO()
+    writer.save_checkpoint({"global_step": 1}, tmp_path / "file" / "last.ckpt")
+    with pytest.raises(InputError, match=r"last\.ckpt: cannot be written"):
+        writer.teardown()
+    writer.teardown()
+
+
+def test_saving_in_the_background_changes_no_checkpoint(store_copy, unbroken, monkeypatch):
+    """Also of a run that a signal stops, and that is resumed."""
+    with monkeypatch.context() as patch:
+        at_call(patch, SyncTrackModule, "training_step", 5, sending(signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            short_run(store_copy, "run_dir=aside", "trainer.max_steps=6", "trainer.save_in_background=true")
+    assert checkpoint(store_copy, "aside")["global_step"] == 5
+    assert_resumes_to(unbroken, store_copy, "aside")
+
+
 def test_only_the_first_process_reports_an_interruption(store_copy, monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "1")
     monkeypatch.setattr("synctrack.errors.HEAD_START", 0.0)
-    at_call(monkeypatch, SyncTrackModule, "training_step", 1, lambda loss: (os.kill(os.getpid(), 15), loss)[1])
+    at_call(monkeypatch, SyncTrackModule, "training_step", 1, sending(signal.SIGTERM))
     with pytest.raises(SystemExit) as stop:
         short_run(store_copy, "trainer.max_steps=2")
     assert stop.value.code == 143

@@ -51,6 +51,24 @@ def locked(folder: str | Path, part: str = "", clear: bool = True) -> Iterator[N
 
 
 @contextmanager
+def locked_empty(folder: str | Path, remedy: str) -> Iterator[None]:
+    """`locked`, of a folder that is empty or not there.
+
+    Args:
+        folder: to write into.
+        remedy: what to do where it is not, for the message.
+
+    Raises:
+        InputError: it holds files, or another process holds it.
+    """
+    folder = Path(folder)
+    with locked(folder, clear=False):
+        if any(path.name != LOCK for path in folder.glob("*")):
+            raise InputError(f"{folder}: holds files; {remedy}")
+        yield
+
+
+@contextmanager
 def _lock_file(path: Path, shared: bool) -> Iterator[None]:
     file = _acquire(path, shared)
     try:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from synctrack.checkpoint.loading import CheckpointInfo, load_model
 from synctrack.checkpoint.pretrained import find_pretrained, write_pretrained
-from synctrack.devices import resolve_device
+from synctrack.devices import check_precision, resolve_device
 from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
@@ -108,8 +108,7 @@ class SyncTrack:
             InputError: there is no such device, or it does not compute in this precision.
         """
         self.device = resolve_device(device)
-        if self.precision == "float16" and self.device.type == "cpu":
-            raise InputError("precision: float16 needs a GPU; use bfloat16 or float32")
+        check_precision(self.precision, self.device)
         self.model.to(self.device)
         return self
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from helpers.latent_store import save_vae
 from helpers.small_model import SMALL_AUDIO
+from helpers.sources import clicking_fluidsynth
 from helpers.steered import NOTHING, save_steered, steered_model
 from synctrack.audio.beat_files import regular_beats, write_midi_beats
 from synctrack.data.sources.grooves import write_grooves
@@ -33,7 +34,10 @@ evaluation: {out: out, steps: 1, clips: 1, score: false}
 
 
 def make_shared(folder: Path) -> Path:
-    """Fill `folder` with a configuration, a data set, weights with and without conditions, a song and beats."""
+    """Fill `folder` with a configuration, a data set, weights with and without conditions, a song and beats.
+
+    FluidSynth may be missing where the tests run, and must not be what is refused: `bin` has one that clicks.
+    """
     seconds = 1.2 * SMALL_AUDIO.segment_seconds
     write_grooves(
         folder / "data/train", songs=2, seconds=seconds, sample_rate=SMALL_AUDIO.sample_rate, seed=0, workers=0
@@ -47,6 +51,7 @@ def make_shared(folder: Path) -> Path:
     beats = {"beats": {"song": {"bass": times, "drums": times}}, "durations": {"song": 4.0}}
     (folder / "beats.json").write_text(json.dumps(beats))
     (folder / "song.txt").write_text("0.5\n1.0\n1.5\n")
+    clicking_fluidsynth(folder / "bin")
     (folder / "midi").mkdir()
     write_midi_beats(folder / "midi/song.mid", regular_beats(bpm=100, meter=4, seconds=10.0))
     return folder

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.fork_server import ForkServer
+from helpers.forked_commands import KILLED, Commands, Ended
 from helpers.latent_store import KEYS, MAKE, TRAIN_CONFIG, save_vae
 from helpers.small_model import SMALL_AUDIO
 from helpers.sources import FOUR_CLASSES, save_slakh_song
@@ -25,14 +25,15 @@ pytestmark = pytest.mark.slow
 KILLS = {"synthetic": 25, "slakh": 15, "latents": 10, "generate": 20, "score": 15, "train": 15}
 """How many runs of each kind are killed."""
 KILLS_IN_A_ROUND = 5
+PATIENCE = 300.0
+"""Seconds in which a command that is not killed ends."""
 SEED = 0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    server = ForkServer()
-    yield server
-    server.close()
+def commands() -> Iterator[Commands]:
+    with Commands(Path("cache")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +105,20 @@ COMMANDS: dict[str, tuple[Callable[[Path], list[Any]], Callable[[Path], dict]]] 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_killed_command_run_again_gives_the_same_bytes(server, sources, tmp_path, name):
+def test_killed_command_run_again_gives_the_same_bytes(commands, sources, tmp_path, name):
     arguments, results = COMMANDS[name]
     rng = np.random.default_rng(SEED)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+
+    def run(folder: Path, seconds: float = PATIENCE) -> Ended:
+        words = ["synctrack", *map(str, arguments(folder))]
+        return commands.run(folder, words, seconds, outputs, alone=True)
 
     def finish(folder: Path) -> float:
-        status, seconds = server.run(folder, arguments(folder))
-        assert status == 0, (folder / "log").read_text()[-3000:]
-        return seconds
+        ended = run(folder)
+        assert ended.status == 0, ended.err[-3000:]
+        return ended.seconds
 
     def new_folder(round_name: str) -> Path:
         # Latents know the modification times of their sources, which a copy keeps.
@@ -124,12 +131,12 @@ def test_killed_command_run_again_gives_the_same_bytes(server, sources, tmp_path
     while killed < KILLS[name]:
         folder = new_folder(f"round_{rounds}")
         for _ in range(min(KILLS_IN_A_ROUND, KILLS[name] - killed)):
-            status, seconds = server.run(folder, arguments(folder), kill_after=rng.uniform(0, longest))
-            assert status in (0, -9), (folder / "log").read_text()[-3000:]
-            killed += status == -9
-            if status == 0:
+            ended = run(folder, rng.uniform(0, longest))
+            assert ended.status in (0, KILLED), ended.err[-3000:]
+            killed += ended.status == KILLED
+            if ended.status == 0:
                 # The machine is quicker than it was, or little was left to do.
-                longest = min(longest, max(seconds, longest / 2))
+                longest = min(longest, max(ended.seconds, longest / 2))
         finish(folder)
         assert results(folder) == expected
         shutil.rmtree(folder)

@@ -51,7 +51,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def commands(shared: Path) -> Iterator[Commands]:
-    with Commands(shared / "cache") as running:
+    with Commands(shared / "cache", shared / "bin") as running:
         yield running
 
 

@@ -141,6 +141,7 @@ def cases() -> list[Case]:
         command = ("train_synctrack.py", "--config", device)
         found.append(Case(f"yaml: --config {device[:20]!r}", command, (device.split()[0][:80],)))
     midi = ("prepare_data.py", "midi", "--midi", "midi", "--out", "out", "--stem-map", "map.yaml")
+    midi += ("--soundfont", "{shared}/bin/clicks.sf2")
     for name, content in STEM_MAPS.items():
         files = {"map.yaml": content, "midi/empty.mid": b""}
         found.append(Case(f"stem map: {name}", midi, ("map.yaml",), files))

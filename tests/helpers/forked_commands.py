@@ -41,15 +41,17 @@ class Commands:
     """Runs commands in forks of one process; a context manager, which ends that process.
 
     Args:
-        cache: folder for the commands' cache of beats.
+        cache: folder for the commands' cache of beats; if relative, in each command's working folder.
+        programs: folder of programs that come before those of the system.
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, cache: Path, programs: Path | None = None) -> None:
+        self._own = {"SYNCTRACK_CACHE": str(cache)}
+        if programs is not None:
+            self._own["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
 
     def __enter__(self) -> "Commands":
-        own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src"), "SYNCTRACK_CACHE": str(self._cache)}
-        environment = os.environ | own
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")} | self._own
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -59,7 +61,7 @@ class Commands:
         self._process.stdin.close()
         self._process.wait(timeout=60)
 
-    def run(self, folder: Path, command: Sequence[str], seconds: float, outputs: Path) -> Ended:
+    def run(self, folder: Path, command: Sequence[str], seconds: float, outputs: Path, alone: bool = False) -> Ended:
         """Run `command` (`synctrack` or a script of the repository, and its arguments) in `folder`.
 
         Args:
@@ -67,8 +69,10 @@ class Commands:
             command: as words.
             seconds: after which it is killed, with all that it started.
             outputs: an existing folder for its two outputs, other than `folder`.
+            alone: kill the command and not what it started, as the system does where memory is short.
         """
         request = {"command": list(command), "folder": str(folder), "seconds": seconds, "outputs": str(outputs)}
+        request["alone"] = alone
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
@@ -143,7 +147,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     os.close(handle)
     if not ended:
         # With it goes what it started; its own group, so that nothing else is meant.
-        os.killpg(child, signal.SIGKILL)
+        (os.kill if request["alone"] else os.killpg)(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     seconds = time.monotonic() - begin
     return {"status": os.waitstatus_to_exitcode(status), "seconds": seconds, "timed_out": not ended}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 240.0  # seconds; the machine may be busy
+PATIENCE = 120.0  # seconds; the machine may be busy
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synctrack.arguments import CommandParser
 from synctrack.cli.steering_arguments import add_output, add_sampling, check_output, load_model
-from synctrack.errors import InputError
+from synctrack.locks import locked_empty
 
 
 def main(argv: Sequence[str], prog: str) -> None:
@@ -16,12 +16,15 @@ def main(argv: Sequence[str], prog: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     check_output(arguments)
     out = Path(arguments.out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds files; choose another --out")
+    with locked_empty(out, "choose another --out"):
+        print(_separate(arguments, out))
+
+
+def _separate(arguments: argparse.Namespace, out: Path) -> Path:
     model = load_model(arguments, arguments.model)
     names = ("seed", "method", "sampler", "steps", "eta", "batch_size", "best_of", "guidance", "long")
     song = model.separate(arguments.mix, progress=True, **{name: getattr(arguments, name) for name in names})
-    print(song.save(out, arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
+    return song.save(out, arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

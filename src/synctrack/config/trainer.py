@@ -28,6 +28,8 @@ class TrainerConfig:
     limit_val_batches: float | int = 1.0
     validation_every_n_steps: int = 5000
     save_checkpoint_every_n_steps: int = 1000
+    save_in_background: bool = False
+    """Whether the training continues while a checkpoint is written, which takes its size in the CPU's memory."""
     save_top_k: int = 3
     resume: str | None = None
     accumulate_grad_batches: int = 1

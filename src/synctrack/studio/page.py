@@ -51,7 +51,7 @@ class Page:
     def _make(self) -> None:
         self.seed = gradio.Number(0, label="Seed", minimum=0, precision=0, elem_id="seed")
         with gradio.Row():
-            self.bpm = gradio.Number(0, label="Tempo (BPM)", info="0: the model chooses", elem_id="bpm")
+            self.bpm = gradio.Number(0, label="Tempo (BPM)", info="0: drawn by the seed", elem_id="bpm")
             self.meter = gradio.Number(4, label="Beats per bar", minimum=1, precision=0, elem_id="meter")
         self.tap = gradio.Button("Tap the tempo", elem_id="tap")
         gradio.HTML(_file_field("beats", "Beats file instead of a tempo", ".json,.txt,.beats,.mid,.midi", "beats"))

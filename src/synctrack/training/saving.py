@@ -1,11 +1,13 @@
 """Checkpoints of a training: when they are written, and how, so that none is ever incomplete."""
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
@@ -33,6 +35,47 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             except RuntimeError as error:
                 # What torch raises when the disk is full.
                 raise OSError("disk full or not writable") from error
+
+
+class BackgroundCheckpointIO(AtomicCheckpointIO):
+    """Copies a checkpoint to the CPU's memory and writes it while the training continues, one at a time.
+
+    What a write raises is raised by the next call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Wait for the checkpoint before, copy this one, and begin to write it.
+
+        Raises:
+            InputError: the checkpoint before could not be written.
+        """
+        self.finish()
+        copy = apply_to_collection(checkpoint, torch.Tensor, _copied)
+        self._written = self._writer.submit(super().save_checkpoint, copy, path)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint, once the one that replaces it is written."""
+        self.finish()
+        super().remove_checkpoint(path)
+
+    def teardown(self) -> None:
+        """Called when a run ends, however it ends: its last checkpoint is whole then."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until nothing is being written."""
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to("cpu", copy=True)
 
 
 class SaveLast(Callback):

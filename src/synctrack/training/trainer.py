@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from synctrack.config import Config, save_config
+from synctrack.devices import check_precision
 from synctrack.errors import InputError, Interrupted, LostProcessError
 from synctrack.files import remove_temporaries
 from synctrack.training.acceleration import use_tf32
@@ -20,7 +21,7 @@ from synctrack.training.interruption import Signals, resume_command
 from synctrack.training.launching import LOST, lost_process, process_settings
 from synctrack.training.monitoring import SongsPerSecond, loggers
 from synctrack.training.progress import Bar
-from synctrack.training.saving import LAST, VALIDATED, AtomicCheckpointIO, SaveLast
+from synctrack.training.saving import LAST, VALIDATED, AtomicCheckpointIO, BackgroundCheckpointIO, SaveLast
 
 Kind = TypeVar("Kind")
 RUN_SETTINGS = ("accelerator", "precision", "limit_val_batches")
@@ -40,7 +41,8 @@ def build_trainer(config: Config, **how: Any) -> pl.Trainer:
         InputError: the devices, accelerator or precision are not available on this machine.
     """
     processes = process_settings(config)
-    processes["plugins"] = [*processes.get("plugins", []), AtomicCheckpointIO()]
+    writer = BackgroundCheckpointIO() if config.trainer.save_in_background else AtomicCheckpointIO()
+    processes["plugins"] = [*processes.get("plugins", []), writer]
     common = {
         **{name: getattr(config.trainer, name) for name in RUN_SETTINGS},
         **processes,
@@ -111,14 +113,15 @@ def fit(
         resume: the checkpoint to resume from; None for a new run.
 
     Raises:
-        InputError: the devices are not available, the run folder cannot be written or is another run's at present, the
-            settings of `trainer` do not fit the data, or a value is no longer finite.
+        InputError: the devices or the precision are not available, the run folder cannot be written or is another
+            run's at present, the settings of `trainer` do not fit the data, or a value is no longer finite.
         Interrupted: by a signal.
         LostProcessError: another process of the run has ended.
     """
     trainer, last = build_fit_trainer(config, monitor, data.valid is not None, resume), last_checkpoint(config)
     with held_by_first_process(config.run_dir), resumable(trainer, last):
         if trainer.is_global_zero:
+            check_precision(config.trainer.precision, trainer.strategy.root_device)
             remove_temporaries(last.parent)
             save_config(config, Path(config.run_dir) / "config.yaml")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

@@ -12,6 +12,7 @@ import numpy as np
 from synctrack.audio.beat_files import BEATS_FILE, Beats, write_beats
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.errors import InputError
+from synctrack.locks import locked
 from synctrack.metrics.beats.layout import is_mix
 from synctrack.metrics.beats.types import Tracker
 from synctrack.metrics.parallel import in_threads
@@ -56,9 +57,14 @@ def track_songs(
         workers: songs tracked at once; one for each processor where None.
 
     Raises:
-        InputError: `folder` holds no song, or a beats.json cannot be written.
+        InputError: `folder` holds no song or is being written by another process, or a beats.json cannot be written.
     """
     songs = _songs(Path(folder))
+    with locked(folder, clear=False):
+        return _track(songs, tracker, overwrite, workers)
+
+
+def _track(songs: list[Path], tracker: Tracker, overwrite: bool, workers: int | None) -> TrackedSongs:
     outcome = TrackedSongs()
     wanted = []
     for song in songs:

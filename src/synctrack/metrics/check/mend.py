@@ -9,6 +9,7 @@ import numpy as np
 from synctrack.audio.files import read_channels, write_audio
 from synctrack.errors import InputError
 from synctrack.files import atomic_path
+from synctrack.locks import locked_empty
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.check.timing import StemTiming
 
@@ -45,15 +46,14 @@ def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]],
         The files that were mended.
 
     Raises:
-        InputError: `out` holds files, or a file cannot be read or written.
+        InputError: `out` holds files or is being written by another process, or a file cannot be read or written.
     """
-    out = Path(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"--fix {out}: holds files already; name an empty folder")
-    mended = []
-    for song, stems in timings.items():
-        for stem, files in layout.stems.items():
-            if song in files:
+    out, mended = Path(out), []
+    with locked_empty(out, "name an empty folder for --fix"):
+        for song, stems in timings.items():
+            for stem, files in layout.stems.items():
+                if song not in files:
+                    continue
                 timing = stems.get(stem)
                 if timing is not None and timing.faulty:
                     mended.append(_write_mended(files[song], timing, out / song / stem))
