@@ -100,7 +100,8 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """The hexadecimal SHA-256 of a file."""
+    """The hexadecimal SHA-256 of a file; raises InputError where `path` is no ordinary file."""
+    require_ordinary(Path(path))
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -150,7 +150,6 @@ FOUND = (
     "nonsense=1",
     "trainer..devices=1",
     ".seed=1",
-    "seed.x=1",
 )
 """`key=value` for train_synctrack.py; the line must name the key."""
 
@@ -181,6 +180,7 @@ FOUND_IN_EVALUATION = (
     "evaluation.out=/dev/null",
 )
 BLAMED = (
+    (("seed.x=1",), "seed"),
     # What does not fit with other keys names the key that was set.
     (("model.params.diffusion.timesteps=10", "validation.steps=20"), "model.params.diffusion.timesteps"),
     (

@@ -59,6 +59,8 @@ def write_slakh(
         InputError: no such split, a split without songs; or as `write_songs` and `load_stem_map`.
     """
     options = _Options(load_stem_map(stem_map), sample_rate, missing_stem, f".{file_format}")
+    for split in splits:
+        check_file_name(split, "--split")
     songs = {split: _song_folders(Path(root), split) for split in splits}
     _say_if_mido_is_missing(songs)
     report = SongReport()

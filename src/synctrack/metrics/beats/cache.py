@@ -9,7 +9,7 @@ import numpy as np
 
 from synctrack.documents import read_json
 from synctrack.errors import InputError
-from synctrack.files import write_json
+from synctrack.files import require_ordinary, write_json
 from synctrack.metrics.beats.types import FileBeats
 
 CACHE_VARIABLE = "SYNCTRACK_CACHE"
@@ -40,8 +40,9 @@ def cache_entry(kind: str, version: str, path: Path, suffix: str) -> Path:
         suffix: of the cache file.
 
     Raises:
-        InputError: `path` cannot be read.
+        InputError: `path` cannot be read or is no ordinary file.
     """
+    require_ordinary(path)
     key = hashlib.sha256(version.encode())
     try:
         key.update(path.read_bytes())
