@@ -152,3 +152,40 @@ def test_fluidsynth_plays_on_the_beats(songs, tmp_path):
         at = round(16000 * beat)
         before, after = (np.square(wave[at + shift : at + shift + 400]).mean() for shift in (-400, 100))
         assert after > 4 * before
+
+
+def hanging_note() -> list[mido.Message]:
+    """A distorted guitar's note that is never released, in a song of four seconds."""
+    return [
+        mido.Message("program_change", channel=2, program=30),
+        mido.Message("note_on", channel=2, note=50, velocity=90, time=0),
+        mido.MetaMessage("end_of_track", time=800),
+    ]
+
+
+def test_notes_that_are_never_released_end_with_the_song(songs, soundfont, monkeypatch, tmp_path):
+    save_song(songs / "hanging.mid", *FOUR_PARTS[:2], hanging_note(), FOUR_PARTS[3])
+    played = []
+    save = mido.MidiFile.save
+
+    def keep(song: mido.MidiFile, *arguments: object) -> None:
+        played.append(song)
+        save(song, *arguments)
+
+    monkeypatch.setattr(mido.MidiFile, "save", keep)
+    write_midi(songs, tmp_path / "out", soundfont, workers=0)
+    ends = {song.length: [m for m in song if m.is_cc(120)] for song in played if any(m.is_cc(120) for m in song)}
+    (length,), ((off,),) = ends.keys(), ends.values()
+    assert (length, off.channel) == (4.0, 2)
+
+
+@pytest.mark.skipif(
+    not (shutil.which("fluidsynth") and DEFAULT_SOUNDFONT.exists()), reason="FluidSynth and its soundfont are optional"
+)
+def test_fluidsynth_renders_a_note_that_is_never_released_until_the_end(songs, monkeypatch, tmp_path):
+    save_song(songs / "hanging.mid", *FOUR_PARTS[:2], hanging_note(), FOUR_PARTS[3])
+    monkeypatch.setattr("synctrack.data.sources.midi.LONGEST_RENDERING", 60)
+    write_midi(songs, tmp_path / "out", workers=0)
+    wave, rate = soundfile.read(tmp_path / "out" / "hanging" / "guitar.wav")
+    assert len(wave) == 4 * rate
+    assert np.abs(wave[-rate // 2 :]).max() > 0.001

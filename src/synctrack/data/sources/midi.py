@@ -33,6 +33,7 @@ except ModuleNotFoundError:
     mido = None
 
 DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+SUSTAIN_PEDAL, ALL_SOUND_OFF = 64, 120
 DRUM_CHANNEL = 9
 # FluidSynth reads its samples without a low-pass: at a lower rate they would alias.
 RENDER_RATE = 44100
@@ -160,7 +161,26 @@ def _only(song: mido.MidiFile, families: tuple[str, ...]) -> mido.MidiFile | Non
             found = True
         track.append(message.copy(time=message.time + waiting))
         waiting = 0
+    _end_sounds(track)
     return mido.MidiFile(type=0, ticks_per_beat=song.ticks_per_beat, tracks=[track]) if found else None
+
+
+def _end_sounds(track: mido.MidiTrack) -> None:
+    """End with the song what its notes and pedals leave sounding, which FluidSynth would render for ever."""
+    held, pedals = set(), set()
+    for message in track:
+        if message.type in ("note_on", "note_off"):
+            sounds = message.type == "note_on" and message.velocity > 0
+            (held.add if sounds else held.discard)((message.channel, message.note))
+        elif message.type == "control_change" and message.control == SUSTAIN_PEDAL:
+            (pedals.add if message.value >= 64 else pedals.discard)(message.channel)
+    channels = sorted(pedals | {channel for channel, _ in held})
+    if channels:
+        end = track.pop()
+        for channel in channels:
+            track.append(mido.Message("control_change", channel=channel, control=ALL_SOUND_OFF, time=end.time))
+            end = end.copy(time=0)
+        track.append(end)
 
 
 def _render(rendering: _Rendering, part: mido.MidiFile, folder: Path, samples: int, path: Path) -> np.ndarray:
