@@ -125,3 +125,17 @@ def test_locked_empty_refuses_files_and_leaves_them(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     with locks.locked_empty(tmp_path / "new", "choose another"):
         assert [path.name for path in (tmp_path / "new").iterdir()] == [locks.LOCK]
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_locked_empty_leaves_no_folder_where_nothing_was_made(tmp_path):
+    def fail_after(name: str, *written: str) -> None:
+        with locks.locked_empty(tmp_path / name, "choose another"):
+            for file in written:
+                (tmp_path / name / file).touch()
+            raise InputError("unreadable")
+
+    for arguments in (("nothing",), ("half", "bass.wav")):
+        with pytest.raises(InputError, match="unreadable"):
+            fail_after(*arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["half"]

@@ -62,10 +62,18 @@ def locked_empty(folder: str | Path, remedy: str) -> Iterator[None]:
         InputError: it holds files, or another process holds it.
     """
     folder = Path(folder)
-    with locked(folder, clear=False):
-        if any(path.name != LOCK for path in folder.glob("*")):
-            raise InputError(f"{folder}: holds files; {remedy}")
-        yield
+    new = not folder.exists()
+    try:
+        with locked(folder, clear=False):
+            if any(path.name != LOCK for path in folder.glob("*")):
+                raise InputError(f"{folder}: holds files; {remedy}")
+            yield
+    except BaseException:
+        if new:
+            # What came to nothing leaves nothing; a folder that holds something stays.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @contextmanager
