@@ -74,6 +74,15 @@ def test_mending_keeps_length_and_pitch():
     np.testing.assert_array_equal(shifted[160:], tone[:-160])
 
 
+@pytest.mark.parametrize("stem", ["bass", "drums", "guitar", "piano"])
+def test_mended_drift_is_together_again(stems, stem):
+    faulty = late(stems[stem], 0, 0.01)
+    found = timings({**stems, stem: faulty})[stem]
+    assert found.finding == "drifting"
+    again = timings({**stems, stem: mend(faulty, RATE, found)})
+    assert {timing.finding for timing in again.values()} == {"together"}
+
+
 def write_song(folder: Path, stems: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True)
     for stem, wave in stems.items():

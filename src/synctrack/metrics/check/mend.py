@@ -11,6 +11,7 @@ from synctrack.errors import InputError
 from synctrack.files import atomic_path
 from synctrack.locks import locked_empty
 from synctrack.metrics.beats.layout import Layout
+from synctrack.metrics.check.stretch import stretch
 from synctrack.metrics.check.timing import StemTiming
 
 LOSSY_SUFFIXES = (".ogg", ".mp3")
@@ -18,18 +19,16 @@ LOSSY_SUFFIXES = (".ogg", ".mp3")
 
 
 def mend(samples: np.ndarray, rate: int, timing: StemTiming) -> np.ndarray:
-    """Samples (n,) with the lag of `timing` taken away, of the same length.
+    """Samples (n,) or (n, channels) with the lag of `timing` taken away, of the same shape.
 
-    What is cut at one end is silence at the other. A drift is taken out by a phase vocoder, which keeps the pitch.
+    What is cut at one end is silence at the other. A drift is taken out without change of pitch.
     """
-    length = len(samples)
+    length, channels = len(samples), [(0, 0)] * (samples.ndim - 1)
     if timing.drift:
-        import librosa
-
-        samples = librosa.effects.time_stretch(samples.astype(np.float32), rate=1 + timing.drift)
+        samples = stretch(samples, rate, 1 + timing.drift)
     shift = round(timing.offset / (1 + timing.drift) * rate)
-    samples = samples[shift:] if shift > 0 else np.pad(samples, (-shift, 0))
-    return np.pad(samples, (0, max(0, length - len(samples))))[:length]
+    samples = samples[shift:] if shift > 0 else np.pad(samples, [(-shift, 0), *channels])
+    return np.pad(samples, [(0, max(0, length - len(samples))), *channels])[:length]
 
 
 def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]], out: str | Path) -> list[Path]:
@@ -65,10 +64,9 @@ def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]],
 def _write_mended(source: Path, timing: StemTiming, target: Path) -> Path:
     """Write the mended stem at `target`, whose suffix is added; the path of the file."""
     samples, rate, _, subtype = read_channels(source)
-    wave = np.stack([mend(channel, rate, timing) for channel in samples.T], axis=1)
     lossy = source.suffix.lower() in LOSSY_SUFFIXES
     path = target.with_name(f"{target.name}{'.flac' if lossy else source.suffix.lower()}")
-    write_audio(path, wave, rate, "PCM_24" if lossy else subtype, exact=True)
+    write_audio(path, mend(samples, rate, timing), rate, "PCM_24" if lossy else subtype, exact=True)
     return path
 
 
