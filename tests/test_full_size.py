@@ -25,9 +25,12 @@ def test_full_size_trains_and_samples_a_step():
     assert sum(p.numel() for p in model.unet.parameters()) == 241_314_712
     optimizer = module.configure_optimizers()["optimizer"]
     optimizer.param_groups[0]["lr"] = 1e-4
+    # It is not known before the first data are encoded.
+    model.scale_factor.fill_(1.0)
     latent = model.encode(0.1 * torch.randn(1, len(STEMS), audio.segment_samples), [item_generator(0)])
     assert latent.shape == (1, len(STEMS), 8, 256, 16)
     model.set_scale_factor(latent)
+    latent = latent * model.scale_factor
     losses = []
     for _ in range(2):
         optimizer.zero_grad()
