@@ -23,7 +23,7 @@ def stretch(samples: np.ndarray, rate: int, factor: float) -> np.ndarray:
         factor: above 0; above 1 is faster.
 
     Returns:
-        (round(n / factor),) or (round(n / factor), channels), float64; `samples` themselves where `factor` is 1.
+        (round(n / factor),) or (round(n / factor), channels), float64; the samples as they are where `factor` is 1.
     """
     wave = samples.reshape(len(samples), -1).astype(np.float64)
     hop, reach = max(1, round(FRAME * rate / 2)), round(SEARCH * rate)
