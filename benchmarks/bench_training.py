@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench_unet import best_seconds, matmul_peak, peak_resident_bytes
 from scaling_table import PEAKS
 from synctrack.config import load_config
+from synctrack.devices import emulates_bfloat16
 from synctrack.errors import InputError, run_command
 from synctrack.files import write_json
 from synctrack.models.latent_diffusion import LatentDiffusion
@@ -163,6 +164,9 @@ def all_rows(device: str, size: str, repeats: int, batches: list[int] | None) ->
     if batches is None:
         batches = [1] if device == "cpu" else [2**i for i in range(LARGEST_BATCH.bit_length())]
     for precision in PRECISIONS[device]:
+        if device == "cpu" and precision.startswith("bf") and emulates_bfloat16():
+            print(f"{precision:14} left out: emulated by this CPU", flush=True)
+            continue
         for batch in batches:
             if not add(Settings(device, size, repeats, batch, precision)):
                 break

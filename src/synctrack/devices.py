@@ -65,11 +65,15 @@ def all_devices(accelerator: str, devices: Any) -> list[torch.device]:
     return [first] * len(numbers)
 
 
+def emulates_bfloat16() -> bool:
+    """Whether this machine's CPU has no instructions for torch's bfloat16 kernels: x86 without AVX-512."""
+    return torch.backends.cpu.get_cpu_capability() in EMULATES_BFLOAT16
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Check that a device computes in a precision; warn where bfloat16 is slower there than float32.
 
-    x86 processors without AVX-512 have no instructions for torch's bfloat16 kernels, which emulate it: a training step
-    of the demo's model took ten times as long as in float32.
+    On a CPU that emulates bfloat16 a training step of the demo's model took ten times as long as in float32.
 
     Args:
         precision: `float16` and `bfloat16` are checked, also as Lightning's `16-mixed`, `bf16-mixed` and so on.
@@ -82,7 +86,7 @@ def check_precision(precision: str, device: torch.device) -> None:
         return
     if precision.startswith(("float16", "16")):
         raise InputError(f"precision {precision}: float16 needs a GPU; use bfloat16 or float32")
-    if precision.startswith("bf") and torch.backends.cpu.get_cpu_capability() in EMULATES_BFLOAT16:
+    if precision.startswith("bf") and emulates_bfloat16():
         logger.warning("precision %s: emulated by this CPU, several times slower than float32", precision)
 
 
