@@ -2,16 +2,15 @@
 
     python benchmarks/bench_samplers.py [--clips 32] [--steps 5 8 10 20 50 200] [--model demo] [--out FOLDER]
 
-For every sampler and number of steps: corrected CBS, CBD and IRS with 95 % bootstrap intervals over clips; the Fréchet
-distance of log-mels to the data (of the mean and the standard deviation over 0.64 s in each mel band, a mean over
-stems; compare rows only, all have the same number of clips); seconds for a clip, the shorter of two, and how many times
-as fast that is as the published sampler with 200 steps. Seconds are measured last, in one go: the cores should be idle
-then. As in `synctrack generate`, a model that was trained with a click
-is told the click of a tempo that the clip's seed draws. `ddim (published)` is DDIM with eta 1, leading spacing and the
-last alpha kept; the others have trailing spacing and end at alpha 1. Every row starts from the same noise. The data are
-grooves of the kind that the demo was trained on, with other seeds. The table is also in samplers.md, all numbers in
-samplers.json and a plot in samplers.png; a run that was stopped resumes, and one that had ended measures the seconds
-again.
+For every sampler and number of steps: corrected CBS, CBD and IRS with 95 % bootstrap intervals over clips; the
+Fréchet distance of log-mels to the data (of the mean and the standard deviation over 0.64 s in each mel band, a mean
+over stems; compare rows only, all have the same number of clips); seconds for a clip, the shorter of two, and how
+many times as fast that is as the published sampler with 200 steps. Seconds are measured last, in one go: the cores
+should be idle then. As in `synctrack generate`, a model that was trained with a click is told the click of a tempo
+that the clip's seed draws. `ddim (published)` is DDIM with eta 1, leading spacing and the last alpha kept; the others
+have trailing spacing and end at alpha 1. Every row starts from the same noise. The data are grooves of the kind that
+the demo was trained on, with other seeds. The table is also in samplers.md, all numbers in samplers.json and a plot
+in samplers.png; a run that was stopped resumes, and one that had ended measures the seconds again.
 """
 
 import argparse
