@@ -72,6 +72,7 @@ def test_mels_reach_up_to_half_the_sample_rate():
         assert mel(wave)[40:60].mean(dim=0).argmax().item() == np.abs(centres - tone).argmin()
 
 
+@pytest.mark.slow
 def test_vae_vocoder_and_unet_train_and_generate_audio(songs, tmp_path):
     data = [f"data.params.path.{part}_data={songs}" for part in ("train", "valid")]
     weights = {kind: f"model.params.{kind}_ckpt_path={kind}.safetensors" for kind in ("vae", "vocoder")}

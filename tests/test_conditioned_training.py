@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import default_collate
 
 from helpers.commands import run_here, run_in
-from helpers.latent_store import KEYS, TRAIN_CONFIG, config_with
+from helpers.latent_store import KEYS, OFFSETS, TRAIN_CONFIG, config_with
 from helpers.runs import logged
 from helpers.small_model import SMALL_AUDIO, awaken
 from synctrack.audio.beat_files import read_beats
@@ -37,7 +37,7 @@ def place(latent_store, tmp_path_factory) -> Path:
     """A folder with `data`, `vae.ckpt`, a store `told` with signals, and a run `plain` without conditions."""
     folder = tmp_path_factory.mktemp("conditioned") / "place"
     shutil.copytree(latent_store, folder)
-    arguments = ["latents", "--config", TRAIN_CONFIG, *KEYS, TOLD, "--offsets", 8, "--out", "told"]
+    arguments = ["latents", "--config", TRAIN_CONFIG, *KEYS, TOLD, "--offsets", OFFSETS, "--out", "told"]
     run_here(folder, "prepare_data.py", *arguments)
     train(folder, "plain")
     return folder
@@ -79,7 +79,7 @@ def test_losses_from_the_store_are_those_from_audio(here):
     awaken(module.model.unet)
     module.model.scale_factor.fill_(5.0)
     audio = StemDataModule(config_with(TOLD)).train
-    audio.offsets = 8
+    audio.offsets = OFFSETS
     losses = []
     for data in (audio, StemDataModule(config_with(TOLD), latents="told").train):
         batch = default_collate([data[0, index] for index in range(len(data))])

@@ -11,7 +11,7 @@ import torch
 
 from helpers.commands import ROOT
 from helpers.first_stage_runs import last, logged, small_config, train, values
-from helpers.small_model import SMALL_AUDIO, SMALL_VAE, STEMS
+from helpers.small_model import PRECISIONS, SMALL_AUDIO, SMALL_VAE, STEMS
 from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.commands import convert
 from synctrack.checkpoint.loading import fill_vocoder, load_vae
@@ -102,15 +102,16 @@ def test_stopped_and_resumed_equals_never_stopped(runs, grooves, tmp_path, kind,
     assert all(torch.equal(t, states[1][i][name]) for i, state in states[0].items() for name, t in state.items())
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_bfloat16_clipping_and_accumulation_give_numbers(grooves, tmp_path, kind):
+def test_precision_clipping_and_accumulation_give_numbers(grooves, tmp_path, kind, precision):
     train(
         tmp_path,
         kind,
         grooves,
         "run_dir=mixed",
         "trainer.max_steps=4",
-        "trainer.precision=bf16-mixed",
+        f"trainer.precision={precision}",
         "trainer.gradient_clip_val=1.0",
         "trainer.accumulate_grad_batches=2",
         "validation.clips=0",

@@ -109,8 +109,8 @@ def save_broken_vae() -> None:
         (["model.params.vae_ckpt_path=gone.ckpt", "--out", "new"], "gone.ckpt: "),
         (["model.params.vae.channels=64", "--out", "new"], "vae.ckpt"),
         (
-            ["--offsets", "4", "--out", "latents"],
-            "latents/train: was created with different settings (offsets 8, now 4)",
+            ["--offsets", "2", "--out", "latents"],
+            "latents/train: was created with different settings (offsets 4, now 2)",
         ),
         (["--out", "data"], "data/train: was created with different settings ("),
     ],
@@ -128,9 +128,9 @@ def test_numbers_that_float16_cannot_hold_are_refused(fail, store_copy):
 
 def test_too_little_disk_space_is_reported_before_encoding(fail, store_copy, monkeypatch):
     usage = shutil.disk_usage(store_copy)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=500_000))
     stored = sum(file.stat().st_size for file in store_copy.glob("latents/*/*/*.npy")) - 4 * 128
-    assert f"new: needs {stored / 1e6:.3g} MB more, 2 MB are free" in fail("prepare_data.py", *MAKE, "new")
+    assert f"new: needs {stored / 1e6:.3g} MB more, 500 kB are free" in fail("prepare_data.py", *MAKE, "new")
     assert not Path("new").exists()
     # Complete songs need no more space.
     monkeypatch.setattr(sys, "argv", ["prepare_data.py", *map(str, MAKE), "latents"])

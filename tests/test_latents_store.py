@@ -109,7 +109,7 @@ def test_validation_items_equal_those_of_the_audio(module):
         torch.testing.assert_close(stored["std"].float(), posterior.std[0], rtol=1e-3, atol=1e-4)
 
 
-def train(folder: Path, *keys: str, run: Callable = run_in) -> Path:
+def train(folder: Path, *keys: str, run: Callable = run_here) -> Path:
     """Run training in `folder`, by `run_in` or `run_here`; gives the run's folder."""
     run(folder, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, *keys)
     return folder / "runs" / "synctrack"

@@ -87,6 +87,7 @@ def test_a_shard_leaves_the_unfinished_songs_of_others_alone(tmp_path):
     assert not own.exists()
 
 
+@pytest.mark.slow
 def test_latents_in_bfloat16_are_near_those_in_float32_and_say_so(store_copy):
     write_latents(config_with("trainer.precision=bf16-mixed", "data.params.num_workers=2"), "half")
     settings = json.loads((store_copy / "half" / "train" / "manifest.json").read_text())["settings"]

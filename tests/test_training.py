@@ -12,7 +12,7 @@ import torch
 
 from helpers.commands import ROOT, run_here, run_in
 from helpers.runs import logged
-from helpers.small_model import SMALL_AUDIO, SMALL_KEYS, STEMS
+from helpers.small_model import PRECISIONS, SMALL_AUDIO, SMALL_KEYS, STEMS
 
 pytestmark = pytest.mark.medium
 
@@ -181,12 +181,13 @@ def test_resuming_a_first_stage_as_synctrack_is_one_line_and_status_2(fail, groo
     assert "is not a checkpoint of such a training run" in line
 
 
-def test_options_for_large_models_train(train, tmp_path):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_options_for_large_models_train(train, tmp_path, precision):
     """Accumulation counts optimiser steps, and bfloat16, clipping and recomputation give numbers."""
     train(
         "trainer.max_steps=2",
         "trainer.accumulate_grad_batches=2",
-        "trainer.precision=bf16-mixed",
+        f"trainer.precision={precision}",
         "trainer.gradient_clip_val=1.0",
         "model.params.unet.gradient_checkpointing=true",
         "mode=validate_and_train",

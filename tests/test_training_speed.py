@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from helpers.commands import ROOT, run_here
-from helpers.latent_store import KEYS, TRAIN_CONFIG, config_with
+from helpers.latent_store import FROM_STORE, KEYS, TRAIN_CONFIG, config_with
 from helpers.runs import logged
 from helpers.small_model import STEMS, awaken, small_config
 from synctrack.data.datamodule import StemDataModule
@@ -64,7 +64,8 @@ def train(store_copy):
     """Run train_synctrack.py on the small model with more keys; gives the run folder."""
 
     def train_with(name: str, *keys: str) -> Path:
-        run_here(store_copy, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, f"run_dir={name}", *keys)
+        usual = [*KEYS, f"run_dir={name}"]
+        run_here(store_copy, "train_synctrack.py", "--config", TRAIN_CONFIG, *usual, *keys)
         return store_copy / name
 
     return train_with
@@ -139,7 +140,7 @@ def test_ema_of_bfloat16_weights_is_computed_in_float32():
 @pytest.mark.medium
 def test_ema_on_the_cpu_trains_the_same_weights(train):
     keys = ["validation={clips: 1, steps: 1}"]
-    one, other = train("beside", *keys), train("cpu", *keys, "trainer.ema_device=cpu")
+    one, other = train("beside", *keys, FROM_STORE), train("cpu", *keys, FROM_STORE, "trainer.ema_device=cpu")
     first, second = last(one)["state_dict"], last(other)["state_dict"]
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -147,11 +148,11 @@ def test_ema_on_the_cpu_trains_the_same_weights(train):
 
 @pytest.mark.medium
 def test_memory_formats_give_the_same_losses_and_each_resumes_the_other(train):
-    nhwc = train("nhwc", "trainer.max_steps=4")
-    nchw = train("mixed", "trainer.max_steps=2", "trainer.channels_last=false")
+    nhwc = train("nhwc", FROM_STORE, "trainer.max_steps=4")
+    nchw = train("mixed", FROM_STORE, "trainer.max_steps=2", "trainer.channels_last=false")
     weights = last(nchw)["state_dict"]
     assert all(weight.is_contiguous() for name, weight in weights.items() if weight.dim() == 4)
-    train("mixed", "trainer.max_steps=4", "trainer.resume=last")
+    train("mixed", FROM_STORE, "trainer.max_steps=4", "trainer.resume=last")
     losses = [logged(run, "train/loss") for run in (nhwc, nchw)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     state = last(nchw)["optimizer_states"][0]["state"]
@@ -252,6 +253,6 @@ def test_compiled_unet_is_one_graph_with_the_outputs_and_gradients_of_the_plain_
 @pytest.mark.slow
 def test_training_with_a_compiled_unet_gives_the_losses_and_weight_names_of_the_plain_one(train):
     compiler_or_skip()
-    plain, fast = train("plain"), train("fast", "trainer.compile=true")
+    plain, fast = train("plain", FROM_STORE), train("fast", FROM_STORE, "trainer.compile=true")
     assert logged(fast, "train/loss") == pytest.approx(logged(plain, "train/loss"), rel=1e-4)
     assert last(fast)["state_dict"].keys() == last(plain)["state_dict"].keys()

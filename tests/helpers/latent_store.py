@@ -11,7 +11,7 @@ from synctrack.config import Config, load_config
 from synctrack.models.vae import VAE
 
 TRAIN_CONFIG = ROOT / "config" / "synctrack_train.yaml"
-OFFSETS = 8
+OFFSETS = 4
 KEYS = [
     *SMALL_KEYS,
     "data.params.path.train_data=data/train",
@@ -24,7 +24,7 @@ KEYS = [
     "trainer.max_steps=3",
     "trainer.validation_every_n_steps=3",
     "trainer.log_every_n_steps=1",
-    "validation={clips: 1, steps: 2}",
+    "validation={clips: 0, steps: 2}",
 ]
 MAKE = ["latents", "--config", TRAIN_CONFIG, *KEYS, "--offsets", OFFSETS, "--out"]
 FROM_STORE = "data.params.path.latents=latents"

@@ -12,7 +12,6 @@ SHORT = [
     FROM_STORE,
     "trainer.save_checkpoint_every_n_steps=2",
     "trainer.validation_every_n_steps=3",
-    "validation.clips=0",
 ]
 
 

@@ -1,5 +1,6 @@
 """A model small enough to train in seconds, in Python and as key=value pairs."""
 
+import pytest
 import torch
 
 from synctrack.audio.mel import AudioFormat
@@ -22,6 +23,8 @@ SMALL_KEYS = [
     "data.params.batch_size=2",
 ]
 """The same small model as key=value pairs for the commands."""
+PRECISIONS = ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.slow)]
+"""Of a training; many processors emulate bfloat16, which takes ten times as long."""
 
 
 def small_config(**unet: object) -> ModelConfig:
