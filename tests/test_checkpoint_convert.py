@@ -32,6 +32,7 @@ def test_published_to_ours_and_back_is_the_same(tmp_path, monkeypatch, kind, dty
     assert back.get("global_step") == (small.STEP if kind in ("synctrack", "musicldm") else None)
 
 
+@pytest.mark.medium
 def test_converted_file_gives_the_same_model(tmp_path, monkeypatch):
     convert_small(monkeypatch)
     source = small.saved_file(tmp_path, "synctrack")

@@ -52,6 +52,7 @@ def one_line(error: pytest.ExceptionInfo, *parts: str) -> None:
         assert part in text
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", small.CONTAINERS)
 def test_renamed_removed_added_reshaped_and_retyped_tensors_are_listed(tmp_path, kind):
     name, whole = A_TENSOR[kind], small.published_tensors(kind)

@@ -49,6 +49,7 @@ def test_ddim_schedule_equals_golden(diffusion, steps, eta):
     assert golden.error(f"ddim_sigmas_{name}", [ddim_sigma(step, eta) for step in schedule]) < 1e-7
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("eta", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_ddim_trajectory_of_the_small_unet_equals_golden(diffusion, eta):
     unet = UNet(TINY, 4, 8)

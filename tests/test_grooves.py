@@ -116,6 +116,7 @@ def test_stems_and_mix_do_not_clip():
         )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("instrument", VOICES)
 @pytest.mark.parametrize("pitch", [45, 69])
 @pytest.mark.parametrize("rate", [8000, 44100])

@@ -94,6 +94,7 @@ def test_stems_sort_by_number_and_hidden_files_do_not_count(tmp_path):
         find_layout(tmp_path)
 
 
+@pytest.mark.medium
 def test_librosa_finds_the_beats_of_clicks_and_none_in_silence(tmp_path):
     times = np.arange(0.5, 9.5, 0.5)
     soundfile.write(tmp_path / "clicks.wav", clicks(times, 10.0, 22050), 22050)

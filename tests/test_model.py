@@ -56,6 +56,7 @@ def test_generation_stops_at_the_first_prediction_that_is_not_finite(small_model
     assert len(asked) == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("part", "named"), [("vae", "the VAE's mel"), ("vocoder", "the vocoder's waveform")])
 def test_decoding_to_values_that_are_not_finite_is_refused(small_model, monkeypatch, part, named):
     module, method = (small_model.vae, "decode") if part == "vae" else (small_model.vocoder, "forward")
@@ -98,6 +99,7 @@ def test_first_stage_and_vocoder_are_frozen(small_model):
     assert trainable == {"unet"}
 
 
+@pytest.mark.medium
 def test_one_batch_can_be_overfitted(small_model):
     torch.manual_seed(0)
     latent = torch.randn(1, len(STEMS), 4, 8, 8)

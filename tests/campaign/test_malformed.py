@@ -84,6 +84,7 @@ def test_campaign_has_hundreds_of_cases_each_with_a_name_of_its_own():
     assert len(names) >= LEAST
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("case", _parameters(FAST))
 def test_sample_of_malformed_inputs_is_refused_in_one_line(case, commands, shared, tmp_path):
     _refusal(_run(case, commands, shared, tmp_path), case)
