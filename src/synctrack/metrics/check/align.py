@@ -7,6 +7,7 @@ Fine: a robust line through the lags of the onsets that meet then.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 
 from synctrack.metrics.check.evidence import LAGS, REACH, coincidences, merged, pair_evidence, weights_of
@@ -104,23 +105,24 @@ def meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
     return first[kept], (nearest - first)[kept]
 
 
+@numba.njit(cache=True, nogil=True)
 def _robust_line(times: np.ndarray, lags: np.ndarray) -> tuple[float, float, float, float]:
     """Offset at 0, slope, interquartile range of the residuals and standard error of the slope, by Tukey's biweight."""
     centre = times.mean()
-    slope, level = 0.0, float(np.median(lags))
+    slope, level, variance = 0.0, np.median(lags), 0.0
     for _ in range(12):
         residual = lags - level - slope * (times - centre)
-        scale = max(1.4826 * float(np.median(np.abs(residual))), 0.001)
-        weight = np.clip(1 - (residual / (4.685 * scale)) ** 2, 0, None) ** 2
+        scale = max(1.4826 * np.median(np.abs(residual)), 0.001)
+        weight = np.maximum(1 - (residual / (4.685 * scale)) ** 2, 0.0) ** 2
         mean = (weight * times).sum() / weight.sum()
         variance = (weight * (times - mean) ** 2).sum()
         level_at_mean = (weight * lags).sum() / weight.sum()
-        slope = float((weight * (times - mean) * (lags - level_at_mean)).sum() / max(variance, 1e-9))
-        level = float(level_at_mean + slope * (centre - mean))
+        slope = (weight * (times - mean) * (lags - level_at_mean)).sum() / max(variance, 1e-9)
+        level = level_at_mean + slope * (centre - mean)
     residual = lags - level - slope * (times - centre)
-    spread = float(np.subtract(*np.percentile(residual, [75, 25])))
+    spread = np.percentile(residual, 75) - np.percentile(residual, 25)
     error = max(spread / 1.35, 0.001) / np.sqrt(max(variance, 1e-9))
-    return level - slope * centre, slope, spread, float(error)
+    return level - slope * centre, slope, spread, error
 
 
 def fine(stems: Mapping[str, FileOnsets], name: str, line: Line) -> Line:

@@ -6,6 +6,7 @@ scores with one stem of four shifted by 20 to 300 ms (conditional logit); tracke
 
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 
 from synctrack.metrics.onsets import CHROMA_PER_SECOND, FileOnsets
@@ -58,16 +59,27 @@ def coincidences(
         second: (m,) ascending onset times in seconds.
         second_weights: (m,) weights of its onsets.
     """
-    size = len(LAGS) + 2 * MARGIN
-    reach = (REACH + MARGIN) * STEP
-    low, high = np.searchsorted(second, first - reach), np.searchsorted(second, first + reach)
-    counts_each = high - low
-    owner = np.repeat(np.arange(len(first)), counts_each)
-    partner = np.arange(len(owner)) - np.repeat(np.cumsum(counts_each) - counts_each, counts_each) + low[owner]
-    places = np.round((second[partner] - first[owner]) / STEP).astype(int) + size // 2
-    kept = (places >= 0) & (places < size)
-    weights = (first_weights[owner] * second_weights[partner])[kept]
-    return np.convolve(np.bincount(places[kept], weights, size), KERNEL, mode="same")[MARGIN:-MARGIN]
+    counts = _weighted_lags(first, first_weights, second, second_weights)
+    return np.convolve(counts, KERNEL, mode="same")[MARGIN:-MARGIN]
+
+
+@numba.njit(cache=True, nogil=True)
+def _weighted_lags(
+    first: np.ndarray, first_weights: np.ndarray, second: np.ndarray, second_weights: np.ndarray
+) -> np.ndarray:
+    """(lags and twice MARGIN,) sum of the products of weights of all pairs of onsets, by their rounded lag."""
+    reach = REACH + MARGIN
+    sums = np.zeros(2 * reach + 1)
+    begin = 0
+    for i in range(len(first)):
+        while begin < len(second) and second[begin] < first[i] - reach * STEP:
+            begin += 1
+        partner = begin
+        while partner < len(second) and second[partner] < first[i] + reach * STEP:
+            lag = int(np.rint((second[partner] - first[i]) / STEP))
+            sums[lag + reach] += first_weights[i] * second_weights[partner]
+            partner += 1
+    return sums
 
 
 def harmony(first: np.ndarray, second: np.ndarray) -> np.ndarray:
