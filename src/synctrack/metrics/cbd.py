@@ -60,8 +60,8 @@ class BeatDeviation:
 def _pair(reference: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Offsets (paired,) in seconds of the nearest target beats, and the half intervals (paired,) of their sides."""
     intervals = np.diff(reference)
-    half_before = np.r_[intervals[0], intervals] / 2
-    half_after = np.r_[intervals, intervals[-1]] / 2
+    half_before = np.concatenate([intervals[:1], intervals]) / 2
+    half_after = np.concatenate([intervals, intervals[-1:]]) / 2
     after = np.searchsorted(target, reference)
     early, late = target[np.maximum(after - 1, 0)], target[np.minimum(after, len(target) - 1)]
     nearest = np.where(np.abs(early - reference) <= np.abs(late - reference), early, late)
