@@ -64,8 +64,7 @@ def train(store_copy):
     """Run train_synctrack.py on the small model with more keys; gives the run folder."""
 
     def train_with(name: str, *keys: str) -> Path:
-        usual = [*KEYS, f"run_dir={name}"]
-        run_here(store_copy, "train_synctrack.py", "--config", TRAIN_CONFIG, *usual, *keys)
+        run_here(store_copy, "train_synctrack.py", "--config", TRAIN_CONFIG, *KEYS, f"run_dir={name}", *keys)
         return store_copy / name
 
     return train_with

@@ -1,6 +1,7 @@
 """Commands that write a folder, what they read, and what of their results must be the same after a stop."""
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ def make_sources(folder: Path) -> Path:
     save_vae(folder / "vae.ckpt", seed=0)
     save_steered(folder / "model.safetensors", NOTHING)
     return folder
+
+
+def copy_sources(sources: Path, folder: Path) -> Path:
+    """Copy them into `folder`, which may exist; latents know their modification times, which a copy keeps."""
+    return Path(shutil.copytree(sources, folder, dirs_exist_ok=True))
 
 
 def bytes_below(*names: str) -> Callable[[Path], dict[str, bytes]]:
@@ -81,3 +87,9 @@ COMMANDS: dict[str, tuple[Callable[[Path], list[Any]], Callable[[Path], dict]]] 
     "train": (_training, _trained),
 }
 """Name -> the command in a round's folder, and what of its results must be the same."""
+
+
+def words(name: str, folder: Path) -> list[str]:
+    """The command of this name, as words, in a round's folder."""
+    arguments, _ = COMMANDS[name]
+    return ["synctrack", *map(str, arguments(folder))]

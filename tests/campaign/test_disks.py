@@ -12,25 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from campaign.rounds import COMMANDS, PATIENCE, make_sources
-from helpers.forked_commands import Commands, Ended
+from campaign.rounds import COMMANDS, PATIENCE, copy_sources, words
+from helpers.forked_commands import Ended, refusal
 
 pytestmark = pytest.mark.slow
 
 SHARES = (0.0, 0.3, 0.7, 0.95)
 """Of what a command needs, the room that it has."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    with Commands(Path("cache")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory) -> Path:
-    return make_sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture
@@ -61,8 +50,7 @@ def run(commands, tmp_path) -> Callable[..., Ended]:
     outputs.mkdir()
 
     def run_in(name: str, folder: Path) -> Ended:
-        arguments, _ = COMMANDS[name]
-        return commands.run(folder, ["synctrack", *map(str, arguments(folder))], PATIENCE, outputs)
+        return commands.run(folder, words(name, folder), PATIENCE, outputs)
 
     return run_in
 
@@ -73,24 +61,10 @@ def used(folder: Path) -> int:
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-def copied(sources: Path, folder: Path) -> None:
-    # Latents know the modification times of their sources, which a copy keeps.
-    shutil.copytree(sources, folder, dirs_exist_ok=True)
-
-
 def empty(folder: Path) -> None:
     """Remove all that a folder holds; a mounted one cannot be removed itself."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def assert_refused(ended: Ended) -> None:
-    """One line that says what is wrong, and status 2."""
-    assert ended.status == 2, ended.err[-3000:]
-    assert "Traceback" not in ended.err, ended.err[-3000:]
-    errors = [line for line in ended.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, ended.err[-3000:]
-    assert ended.err.rstrip().endswith(errors[0])
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -98,17 +72,15 @@ def assert_refused(ended: Ended) -> None:
 def test_full_disk_is_one_line_and_with_room_again_the_command_ends_in_the_same_bytes(run, sources, disk, name, share):
     _, results = COMMANDS[name]
     folder = disk("size=1g")
-    copied(sources, folder)
+    copy_sources(sources, folder)
     before = used(folder)
     ended = run(name, folder)
     assert ended.status == 0, ended.err[-3000:]
     expected, needed = results(folder), used(folder) - before
     empty(folder)
-    copied(sources, folder)
+    copy_sources(sources, folder)
     disk(f"size={used(folder) + PAGE * int(share * needed / PAGE)}")
-    ended = run(name, folder)
-    assert_refused(ended)
-    assert re.search("No space left on device|cannot be written|are free", ended.err), ended.err
+    assert re.search("No space left on device|cannot be written|are free", refusal(run(name, folder)))
     disk("size=1g")
     ended = run(name, folder)
     assert ended.status == 0, ended.err[-3000:]
@@ -118,8 +90,6 @@ def test_full_disk_is_one_line_and_with_room_again_the_command_ends_in_the_same_
 @pytest.mark.parametrize("name", COMMANDS)
 def test_read_only_disk_is_one_line(run, sources, disk, name):
     folder = disk("size=1g")
-    copied(sources, folder)
+    copy_sources(sources, folder)
     disk("ro")
-    ended = run(name, folder)
-    assert_refused(ended)
-    assert "Read-only file system" in ended.err
+    assert "Read-only file system" in refusal(run(name, folder))

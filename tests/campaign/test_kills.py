@@ -4,14 +4,13 @@ A round is a new folder in which a command is killed several times before it may
 """
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from campaign.rounds import COMMANDS, PATIENCE, make_sources
-from helpers.forked_commands import KILLED, Commands, Ended
+from campaign.rounds import COMMANDS, PATIENCE, copy_sources, words
+from helpers.forked_commands import KILLED, Ended
 
 pytestmark = pytest.mark.slow
 
@@ -21,27 +20,15 @@ KILLS_IN_A_ROUND = 5
 SEED = 0
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    with Commands(Path("cache")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory) -> Path:
-    return make_sources(tmp_path_factory.mktemp("sources"))
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_command_run_again_gives_the_same_bytes(commands, sources, tmp_path, name):
-    arguments, results = COMMANDS[name]
+    _, results = COMMANDS[name]
     rng = np.random.default_rng(SEED)
     outputs = tmp_path / "outputs"
     outputs.mkdir()
 
     def run(folder: Path, seconds: float = PATIENCE) -> Ended:
-        words = ["synctrack", *map(str, arguments(folder))]
-        return commands.run(folder, words, seconds, outputs, alone=True)
+        return commands.run(folder, words(name, folder), seconds, outputs, alone=True)
 
     def finish(folder: Path) -> float:
         ended = run(folder)
@@ -49,8 +36,7 @@ def test_killed_command_run_again_gives_the_same_bytes(commands, sources, tmp_pa
         return ended.seconds
 
     def new_folder(round_name: str) -> Path:
-        # Latents know the modification times of their sources, which a copy keeps.
-        return Path(shutil.copytree(sources, tmp_path / round_name))
+        return copy_sources(sources, tmp_path / round_name)
 
     whole = new_folder("whole")
     longest = finish(whole)

@@ -13,7 +13,7 @@ from campaign import arguments, audio_files, beat_files, configuration, json_fil
 from campaign.cases import Case
 from campaign.shared import make_shared
 from helpers.commands import ROOT
-from helpers.forked_commands import Commands, Ended
+from helpers.forked_commands import Commands, Ended, refusal
 
 TABLES = {
     "configuration": configuration.cases(),
@@ -57,17 +57,11 @@ def commands(shared: Path) -> Iterator[Commands]:
 
 def _refusal(ended: Ended, case: Case) -> str:
     """The one line that a command says; fails unless it is one that names what is wrong."""
-    assert not ended.timed_out, f"hangs; {ended.err[-2000:]}"
-    assert "Traceback" not in ended.err, ended.err[-4000:]
-    assert ended.status == 2, f"status {ended.status}: {ended.out[-1000:]} {ended.err[-2000:]}"
-    lines = [line for line in ended.err.splitlines() if line.strip() and "%|" not in line]
-    errors = [line for line in lines if line.startswith("error: ")]
-    assert len(errors) == 1, ended.err[-2000:]
-    assert lines[-1] == errors[0], ended.err[-2000:]
-    line = errors[0].replace("-", "_")
-    assert any(name.replace("-", "_") in line for name in case.names), f"{case.names}: {errors[0]}"
-    assert len(errors[0]) < 2000, errors[0][:200]
-    return errors[0]
+    error = refusal(ended)
+    line = error.replace("-", "_")
+    assert any(name.replace("-", "_") in line for name in case.names), f"{case.names}: {error}"
+    assert len(error) < 2000, error[:200]
+    return error
 
 
 def _run(case: Case, commands: Commands, shared: Path, folder: Path) -> Ended:

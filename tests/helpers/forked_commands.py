@@ -37,6 +37,18 @@ class Ended:
     timed_out: bool
 
 
+def refusal(ended: Ended) -> str:
+    """The one line with which a command refused its input, its last beside progress; fails where it did not."""
+    assert not ended.timed_out, f"hangs; {ended.err[-2000:]}"
+    assert "Traceback" not in ended.err, ended.err[-4000:]
+    assert ended.status == 2, f"status {ended.status}: {ended.out[-1000:]} {ended.err[-2000:]}"
+    lines = [line for line in ended.err.splitlines() if line.strip() and "%|" not in line]
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1, ended.err[-2000:]
+    assert lines[-1] == errors[0], ended.err[-2000:]
+    return errors[0]
+
+
 class Commands:
     """Runs commands in forks of one process; a context manager, which ends that process.
 

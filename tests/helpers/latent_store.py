@@ -24,7 +24,7 @@ KEYS = [
     "trainer.max_steps=3",
     "trainer.validation_every_n_steps=3",
     "trainer.log_every_n_steps=1",
-    "validation={clips: 0, steps: 2}",
+    "validation.clips=0",
 ]
 MAKE = ["latents", "--config", TRAIN_CONFIG, *KEYS, "--offsets", OFFSETS, "--out"]
 FROM_STORE = "data.params.path.latents=latents"
