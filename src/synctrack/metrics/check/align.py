@@ -15,12 +15,14 @@ from synctrack.metrics.onset_synchrony import pair_synchrony
 from synctrack.metrics.onsets import FileOnsets
 
 MEETING = 0.045  # seconds within which onsets count as meant together
-FAULT_COST = 6.0  # log-odds against any fault
-LAG_COST = 2.8  # more for each second of lag
+FAULT_COST = 5.0  # log-odds against any fault
+LAG_COST = 7.0  # more for each second of lag
+LONG_LAG, LONG_LAG_COST = 0.32, 20.0  # seconds, and more for each beyond: half a beat or a beat rather than a fault
 DRIFT_COST = 2.0  # more for a drift
 LARGEST_DRIFT = 0.035
 SEARCHED = 40.0  # seconds of a long song that the search looks at; the line takes all
 FEWEST_MEETINGS = 6
+_COSTS = FAULT_COST + LAG_COST * np.abs(LAGS) + LONG_LAG_COST * np.maximum(np.abs(LAGS) - LONG_LAG, 0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
     for name in stems:
         others = [other for other in stems if other != name]
         total = np.sum([evidence[other, name] for other in others], axis=0)
-        gain = total - total[centre].max() - FAULT_COST - LAG_COST * np.abs(LAGS)
+        gain = total - total[centre].max() - _COSTS
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
             best = (name, Line(float(LAGS[lag]), 0.0), float(gain[lag]))
@@ -89,7 +91,7 @@ def _coarse_drift(stems: Mapping[str, FileOnsets], name: str, duration: float) -
     best = (0.0, 0.0, -np.inf)
     for drift in np.concatenate([-drifts, drifts]):
         total = coincidences(*others, times / (1 + drift), weights)
-        gain = total - baseline - FAULT_COST - DRIFT_COST - LAG_COST * np.abs(LAGS)
+        gain = total - baseline - DRIFT_COST - _COSTS
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
             best = (float(LAGS[lag] * (1 + drift)), float(drift), float(gain[lag]))

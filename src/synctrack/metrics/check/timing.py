@@ -134,11 +134,11 @@ def _worst(
 
 def _threshold(line: Line, usual: Usual | None) -> float:
     """The largest offset in seconds that counts as together."""
-    general = LEAST_OFFSET + line.spread
     if usual is None:
-        return general
+        return LEAST_OFFSET + line.spread
+    # Songs of a folder differ by this much without a fault, as their sounds do.
     uncertainty = np.hypot(usual.scatter, line.spread / np.sqrt(max(line.meetings, 1)))
-    return min(general, max(LEAST_UNUSUAL, SURE * float(uncertainty)))
+    return max(LEAST_UNUSUAL, SURE * float(uncertainty))
 
 
 def _size(line: Line, duration: float, usual: Usual | None) -> float:
