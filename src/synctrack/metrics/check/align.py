@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 
-from synctrack.metrics.check.evidence import LAGS, REACH, coincidences, merged, pair_evidence, weights_of
+from synctrack.metrics.check.evidence import (
+    LAGS,
+    REACH,
+    START_TOLERANCE,
+    coincidences,
+    merged,
+    pair_evidence,
+    start_of,
+    weights_of,
+)
 from synctrack.metrics.onset_synchrony import pair_synchrony
 from synctrack.metrics.onsets import FileOnsets
 
@@ -19,6 +28,7 @@ FAULT_COST = 5.0  # log-odds against any fault
 LAG_COST = 7.0  # more for each second of lag
 LONG_LAG, LONG_LAG_COST = 0.32, 20.0  # seconds, and more for each beyond: half a beat or a beat rather than a fault
 DRIFT_COST = 2.0  # more for a drift
+SOUNDING_COST = 2.0  # more for a late stem that sounds before its lag is over, as in one cut from a longer recording
 LARGEST_DRIFT = 0.035
 SEARCHED = 40.0  # seconds of a long song that the search looks at; the line takes all
 FEWEST_MEETINGS = 6
@@ -51,6 +61,11 @@ def straighten(times: np.ndarray, line: Line) -> np.ndarray:
     return (times - line.offset) / (1 + line.drift)
 
 
+def _sounding_cost(file: FileOnsets) -> np.ndarray:
+    """(lags,) log-odds against each of LAGS by which a stem is late although it sounds before."""
+    return np.where(LAGS > start_of(file) + START_TOLERANCE, SOUNDING_COST, 0.0)
+
+
 def _until(file: FileOnsets, end: float) -> FileOnsets:
     kept = file.times < end
     return replace(file, times=file.times[kept], strengths=file.strengths[kept])
@@ -71,7 +86,7 @@ def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
     for name in stems:
         others = [other for other in stems if other != name]
         total = np.sum([evidence[other, name] for other in others], axis=0)
-        gain = total - total[centre].max() - _COSTS
+        gain = total - total[centre].max() - _COSTS - _sounding_cost(stems[name])
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
             best = (name, Line(float(LAGS[lag]), 0.0), float(gain[lag]))
@@ -88,10 +103,11 @@ def _coarse_drift(stems: Mapping[str, FileOnsets], name: str, duration: float) -
     step = min(0.001, 0.015 / duration)
     drifts = np.arange(1, round(LARGEST_DRIFT / step) + 1) * step
     baseline = coincidences(*others, times, weights)[REACH - 1 : REACH + 2].max()
+    costs = _COSTS + DRIFT_COST + _sounding_cost(stems[name])
     best = (0.0, 0.0, -np.inf)
     for drift in np.concatenate([-drifts, drifts]):
         total = coincidences(*others, times / (1 + drift), weights)
-        gain = total - baseline - DRIFT_COST - _COSTS
+        gain = total - baseline - costs
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
             best = (float(LAGS[lag] * (1 + drift)), float(drift), float(gain[lag]))

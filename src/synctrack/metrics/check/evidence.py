@@ -118,15 +118,16 @@ def _common_start(early: FileOnsets, late: FileOnsets, lags: np.ndarray) -> np.n
     sounds at once, is cut at its start, and its first onset is the late one's first that was not cut.
     """
     whole = np.exp(-(((late.times[0] - early.times[0] - lags) / START) ** 2) / 2)
-    whole[_start(late) < lags - START_TOLERANCE] = 0.0
-    if _start(early) > START_TOLERANCE:
+    whole[start_of(late) < lags - START_TOLERANCE] = 0.0
+    if start_of(early) > START_TOLERANCE:
         return whole
     partner = np.searchsorted(late.times, lags - START_TOLERANCE)
     times = np.append(late.times, np.inf)[partner]
     return np.maximum(whole, np.exp(-(((times - early.times[0] - lags) / START) ** 2) / 2))
 
 
-def _start(file: FileOnsets) -> float:
+def start_of(file: FileOnsets) -> float:
+    """Seconds at which a stem begins to sound, or its first onset where that is not known."""
     return float(file.times[0]) if file.start is None else file.start
 
 

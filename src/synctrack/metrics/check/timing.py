@@ -13,6 +13,7 @@ TOGETHER, OFFSET, DRIFTING = "together", "offset", "drifting"
 OTHER_SONG, CANNOT_TELL = "other song", "cannot tell"
 LEAST_OFFSET = 0.014  # seconds; to this comes the spread of the stem's onsets, as soft attacks are late by nature
 LEAST_UNUSUAL = 0.012  # seconds; the least offset where it is known how late the stem usually is
+LEAST_OF_SPREAD, SHARE_OF_SPREAD = 0.010, 0.6  # the same for strummed chords: seconds, and a share of the spread
 LEAST_DRIFT = 0.001
 LEAST_DRIFT_LAG = 0.012  # seconds that a drift must amount to over the song
 SURE = 4.0  # standard errors
@@ -138,7 +139,7 @@ def _threshold(line: Line, usual: Usual | None) -> float:
         return LEAST_OFFSET + line.spread
     # Songs of a folder differ by this much without a fault, as their sounds do.
     uncertainty = np.hypot(usual.scatter, line.spread / np.sqrt(max(line.meetings, 1)))
-    return max(LEAST_UNUSUAL, SURE * float(uncertainty))
+    return max(LEAST_UNUSUAL, LEAST_OF_SPREAD + SHARE_OF_SPREAD * line.spread, SURE * float(uncertainty))
 
 
 def _size(line: Line, duration: float, usual: Usual | None) -> float:
