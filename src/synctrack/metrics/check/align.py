@@ -63,7 +63,7 @@ def straighten(times: np.ndarray, line: Line) -> np.ndarray:
 
 def _sounding_cost(file: FileOnsets) -> np.ndarray:
     """(lags,) log-odds against each of LAGS by which a stem is late although it sounds before."""
-    return np.where(LAGS > start_of(file) + START_TOLERANCE, SOUNDING_COST, 0.0)
+    return np.where(start_of(file) + START_TOLERANCE < LAGS, SOUNDING_COST, 0.0)
 
 
 def _until(file: FileOnsets, end: float) -> FileOnsets:
