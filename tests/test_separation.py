@@ -6,9 +6,14 @@ import torch
 
 from helpers.small_model import SMALL_AUDIO
 from helpers.steered import QUICK, RATE, STEMS, noise_song, steered_model
+from synctrack.audio.files import write_audio
 from synctrack.audio.mel import LogMel
+from synctrack.errors import InputError
 from synctrack.generation import separation
+from synctrack.generation.production import Production
+from synctrack.generation.request import Request
 from synctrack.generation.separation import soft_masks
+from synctrack.generation.song import load_song
 
 AUDIO = SMALL_AUDIO
 
@@ -66,3 +71,57 @@ def test_model_separates_a_mix_of_any_length_into_stems_that_sum_to_it(tmp_path,
     generated = model.separate(mix, method="generated", **QUICK)
     assert generated.num_samples == len(mix)
     assert np.abs(generated["bass"] - song["bass"]).max() > 1e-3
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_draws_are_averaged(monkeypatch, batch_size):
+    mix, drawn = noise_song(1.28).mix, []
+    rendered = Production._waveforms
+
+    def remembered(production, keys, count):
+        for waveforms in rendered(production, keys, count):
+            drawn.append(waveforms.copy())
+            yield waveforms
+
+    monkeypatch.setattr(Production, "_waveforms", remembered)
+    songs = list(
+        steered_model().stream([(0, 0), (5, 0)], mix=mix, method="masks", draws=4, batch_size=batch_size, **QUICK)
+    )
+    assert len(drawn) == 8
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
+    for song, draws in zip(songs, (drawn[:4], drawn[4:]), strict=True):
+        expected = np.mean(draws, axis=0)
+        np.testing.assert_allclose([song[stem] for stem in STEMS], expected * song.info["gain"], atol=1e-6)
+    monkeypatch.undo()
+    alone = steered_model().separate(mix, draws=1, **QUICK)
+    np.testing.assert_allclose([alone[stem] for stem in STEMS], drawn[0] * alone.info["gain"], atol=1e-5)
+
+
+@pytest.mark.medium
+def test_separated_song_is_made_again_to_the_last_bit_in_any_batch(tmp_path):
+    write_audio(tmp_path / "mix.wav", noise_song(0.64).mix, RATE, "FLOAT")
+    model = steered_model()
+    for batch_size in (1, 2, 3):
+        song = model.separate(tmp_path / "mix.wav", batch_size=batch_size, best_of=1)
+        assert song.info["steering"]["draws"] == 4
+        assert song.info["sampling"]["steps"] == 5
+        folder = song.save(tmp_path / f"batch_{batch_size}")
+        again = model.remake(folder)
+        assert again.info == load_song(folder).info
+        for stem in STEMS:
+            assert np.array_equal(again[stem], song[stem])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"draws": 2}, "draws: averages the masks that share out a mix"),
+        ({"draws": 2, "mix": np.zeros(9), "method": "generated"}, "draws: averages the masks"),
+        ({"draws": 0, "mix": np.zeros(9)}, "draws: 0 is not a whole number from 1 to 256"),
+        ({"draws": 1.5, "mix": np.zeros(9)}, "draws: 1.5 is not a whole number"),
+    ],
+)
+def test_draws_that_mean_nothing_are_refused(asked, message):
+    with pytest.raises(InputError, match=message):
+        Request(**asked)

@@ -31,7 +31,7 @@ from synctrack.generation.record import (
     recorded_model,
     recorded_settings,
 )
-from synctrack.generation.request import Request
+from synctrack.generation.request import MASK_DEFAULTS, Request
 from synctrack.generation.song import Song, load_song
 from synctrack.models.latent_diffusion import LatentDiffusion
 
@@ -166,11 +166,12 @@ class SyncTrack:
             method: `masks` shares the mix out among the stems, which sum to it; `generated` gives the stems as the
                 model generates them.
             progress: whether to show a progress bar.
-            settings: see `stream`.
+            settings: see `stream`; by default the masks of 4 `draws` of 5 `steps` are averaged.
 
         Raises:
             InputError: the model was not trained with a mix, or the mix cannot be read.
         """
+        settings = (MASK_DEFAULTS if method == "masks" else {}) | settings
         (song,) = self.stream([(seed, 0)], progress=progress, mix=mix, method=method, **settings)
         return song
 
@@ -211,7 +212,7 @@ class SyncTrack:
             progress: whether to show a progress bar.
             request: what to play, the fields of `synctrack.generation.request.Request`: `seconds`, `bpm`, `meter`,
                 `beats`, `bars`, `given`, `original`, `redo`, `span`, `extend`, `strength`, `loop`, `best_of`,
-                `guidance`, `resampling`, `long`.
+                `guidance`, `resampling`, `long`, `draws`.
 
         Raises:
             InputError: a value is out of its bounds, or the model cannot do what is asked.

@@ -22,8 +22,9 @@ def main(argv: Sequence[str], prog: str) -> None:
 
 def _separate(arguments: argparse.Namespace, out: Path) -> Path:
     model = load_model(arguments, arguments.model)
-    names = ("seed", "method", "sampler", "steps", "eta", "batch_size", "best_of", "guidance", "long")
-    song = model.separate(arguments.mix, progress=True, **{name: getattr(arguments, name) for name in names})
+    names = ("seed", "method", "draws", "sampler", "steps", "eta", "batch_size", "best_of", "guidance", "long")
+    asked = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    song = model.separate(arguments.mix, progress=True, **asked)
     return song.save(out, arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate)
 
 
@@ -33,9 +34,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("mix", metavar="MIX", help="audio file of any rate, channels and length")
     add("--out", required=True, metavar="DIR", help="folder for the stems")
     add("--method", default="masks", metavar="M", help="masks (stems sum to the mix; default) or generated")
+    add("--draws", type=int, metavar="N", help="average the masks of N draws (default: 4)")
     add("--best-of", type=int, default=1, metavar="N", help="make N, keep the one whose stems keep time best")
     add("--guidance", type=float, default=1.0, metavar="G", help="above 1: follow the mix more closely (default: 1)")
     add("--long", metavar="HOW", help="beyond the trained length: windows or whole (default: what the model can)")
-    add_sampling(parser)
+    add_sampling(parser, steps="5; 20 for generated stems")
     add_output(parser)
     return parser

@@ -20,8 +20,8 @@ STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guida
 """Options that are settings of `SyncTrack.stream` under the same name."""
 
 
-def add_sampling(parser: ArgumentParser) -> None:
-    """Which model, which noise, which sampler, on which device."""
+def add_sampling(parser: ArgumentParser, steps: int | str = 20) -> None:
+    """Which model, noise, sampler and device; `steps` is the default, or what to say of it where it varies."""
     add = parser.add_argument
     add(
         "--model",
@@ -31,7 +31,8 @@ def add_sampling(parser: ArgumentParser) -> None:
     add("--revision", help="branch, tag or commit of a model on the Hub")
     add("--seed", type=seed, default=0, metavar="N", help="clip i depends on the seed and i alone (default: 0)")
     add("--sampler", default="dpmpp_2m_sde", metavar="NAME", help="dpmpp_2m_sde (default), dpmpp_2m or ddim")
-    add("--steps", type=whole(1, 100_000), default=20, metavar="N", help="calls of the U-Net (default: 20)")
+    add("--steps", type=whole(1, 100_000), metavar="N", help=f"calls of the U-Net (default: {steps})")
+    parser.set_defaults(steps=steps if isinstance(steps, int) else None)
     add("--eta", type=float, metavar="X", help="of ddim alone: 0 is deterministic, 1 (default) the noisiest")
     add("--batch-size", type=whole(1, 65_536), metavar="N", help="clips at once (default: 1 on a CPU, 8 on a GPU)")
     add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")

@@ -58,8 +58,8 @@ class Production:
         return request_json(self.request, self.plan)
 
     def total_steps(self, songs: int) -> int:
-        """Calls of the U-Net for so many songs, over all their candidates and windows."""
-        return songs * self.request.best_of * len(self.plan.starts) * self._steps
+        """Calls of the U-Net for so many songs, over all their candidates, draws and windows."""
+        return songs * self.request.best_of * self.request.draws * len(self.plan.starts) * self._steps
 
     def songs(self, keys: Sequence[tuple[int, int]], batch_size: int, count: Callable[[int], Any]) -> Iterator[Song]:
         """The song of each key (seed, clip), as soon as it is ready.
@@ -72,22 +72,41 @@ class Production:
         Raises:
             InputError: the model gives samples that are not numbers, or candidates cannot be ranked without a tracker.
         """
-        candidates = [(*key, number) for key in keys for number in range(self.request.best_of)]
         timings: list[Timing] = []
         best: Song | None = None
-        for begin in range(0, len(candidates), batch_size):
-            batch = candidates[begin : begin + batch_size]
+        for batch, position, waveforms in self._candidates(keys, batch_size, count):
+            if self.request.best_of == 1:
+                yield self._song(batch, position, waveforms)
+                continue
+            timings.append(keeps_time(waveforms, self.plan.grid.sample_rate, self._asked_beats(batch[position])))
+            if best is None or timings[-1].rank > max(timing.rank for timing in timings[:-1]):
+                best = self._song(batch, position, waveforms)
+            if len(timings) == self.request.best_of:
+                ranked = {"candidates": [timing.as_json() for timing in timings]}
+                yield replace(best, info=best.info | ranked)
+                timings, best = [], None
+
+    def _candidates(
+        self, keys: Sequence[tuple[int, int]], batch_size: int, count: Callable[[int], Any]
+    ) -> Iterator[tuple[list[Key], int, np.ndarray]]:
+        """Of each candidate its batch, its place there, and its waveforms (s, n): the mean of its draws."""
+        draws = self.request.draws
+        if draws > 1:
+            # All batches of one size, so that a song that is made again is so to the last bit.
+            batch_size = max(size for size in range(1, min(batch_size, draws) + 1) if draws % size == 0)
+        numbered = [(*key, number) for key in keys for number in range(self.request.best_of * draws)]
+        total = np.empty(0)
+        for begin in range(0, len(numbered), batch_size):
+            batch = numbered[begin : begin + batch_size]
             for position, waveforms in enumerate(self._waveforms(batch, count)):
-                if self.request.best_of == 1:
-                    yield self._song(batch, position, waveforms)
-                    continue
-                timings.append(keeps_time(waveforms, self.plan.grid.sample_rate, self._asked_beats(batch[position])))
-                if best is None or timings[-1].rank > max(timing.rank for timing in timings[:-1]):
-                    best = self._song(batch, position, waveforms)
-                if len(timings) == self.request.best_of:
-                    ranked = {"candidates": [timing.as_json() for timing in timings]}
-                    yield replace(best, info=best.info | ranked)
-                    timings, best = [], None
+                draw = batch[position][2] % draws
+                if draw == 0:
+                    total = waveforms
+                else:
+                    total += waveforms
+                if draw == draws - 1:
+                    total /= draws
+                    yield batch, position, total
 
     def _beats(self, key: Key) -> Beats | None:
         """The beats of a song, where they are known."""
@@ -127,7 +146,7 @@ class Production:
         seed, clip, candidate = batch[position]
         info: dict[str, Any] = {"seed": seed, "clip": clip}
         if self.request.best_of > 1:
-            info["candidate"] = candidate
+            info["candidate"] = candidate // self.request.draws
         if len(batch) > 1:
             info["batch"] = {"position": position, "size": len(batch)}
         info["sampling"] = vars(self.sampling)

@@ -18,9 +18,12 @@ MAX_SECONDS = 3600.0
 MAX_GUIDANCE = 20.0
 MAX_RESAMPLING = 20
 MAX_CANDIDATES = 256
+MAX_DRAWS = 256
 MAX_BARS = 10_000
 METHODS = ("masks", "generated")
 """What separation gives: the mixture shared out by soft masks, or the generated stems as they are."""
+MASK_DEFAULTS = {"draws": 4, "steps": 5}
+"""Draws whose masks separation averages, and calls of the U-Net for each: the calls of one draw of 20."""
 NO_BEATS = "none"
 """As `beats`: the model is told no beats, neither drawn nor detected ones."""
 LONG = ("windows", "whole")
@@ -56,6 +59,7 @@ class Request:
     long: str | None = None
     mix: Waveform = None
     method: str | None = None
+    draws: int = 1
 
     def __post_init__(self) -> None:
         # The mappings and sequences of a caller may change later, and one name may stand for a list of one.
@@ -149,7 +153,8 @@ class Request:
                 raise InputError(f"{name}: {value} is not above 0 and up to {MAX_SECONDS:g}")
         if not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
             raise InputError(f"guidance: {self.guidance} is not between 0 and {MAX_GUIDANCE:g}")
-        for name, lowest, highest in (("resampling", 0, MAX_RESAMPLING), ("best_of", 1, MAX_CANDIDATES)):
+        bounds = {"resampling": (0, MAX_RESAMPLING), "best_of": (1, MAX_CANDIDATES), "draws": (1, MAX_DRAWS)}
+        for name, (lowest, highest) in bounds.items():
             value = getattr(self, name)
             if not (_is_whole(value) and lowest <= value <= highest):
                 raise InputError(f"{name}: {value} is not a whole number from {lowest} to {highest}")
@@ -178,6 +183,10 @@ class Request:
                 raise InputError(f"{name}: changes a song that is there; name its folder (--from, original=)")
         if self.mix is not None and (self.given or self.loop):
             raise InputError("mix: does not go with given or loop; leave one out")
+        if self.draws > 1 and (self.mix is None or self.method == "generated"):
+            raise InputError(
+                "draws: averages the masks that share out a mix; leave it out, or separate with method masks"
+            )
         if self.bars is None:
             return
         if not _is_whole(self.bars):

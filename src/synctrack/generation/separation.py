@@ -1,7 +1,8 @@
 """Separation: a mixture shared out among its stems by soft masks that the generated mels give.
 
 Wiener's filter: a stem's share of each bin of the mixture's spectrum is its power over that of all stems. The shares
-add up to 1, so that the separated stems keep the mixture's phase and sum to it.
+add up to 1, so that the separated stems keep the mixture's phase and sum to it. Of several draws the masks, and so the
+separated stems, are averaged: the mean of a stem over all that the model holds possible has the least squared error.
 
 The powers are those of the generated mels, whose shares in the bands are spread over the bins. Powers of the vocoder's
 waveforms have finer bins, but harmonics a little beside those of the mixture: with the demo's VAE and vocoder, and the

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synctrack.errors import InputError
+from synctrack.generation.request import MASK_DEFAULTS
 from synctrack.studio.sessions import Session, Take
 from synctrack.studio.uploads import find_upload
 
@@ -150,7 +151,7 @@ def ask_separation(session: Session, token: str, before: int | None) -> Asked:
     """The stems of a mix. Raises InputError where its upload is gone."""
     if not token:
         raise InputError("mix: give the file to separate")
-    settings = {"mix": find_upload(session, token), "method": "masks"}
+    settings = {"mix": find_upload(session, token), "method": "masks"} | MASK_DEFAULTS
     return Asked(settings, 0, "separated from a mix", before)
 
 
