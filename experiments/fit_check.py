@@ -22,7 +22,7 @@ from tqdm import tqdm
 from check_detection import SAMPLE_RATE, folder_songs, groove_stems, kept, read_stems
 from synctrack.errors import InputError, run_command
 from synctrack.metrics.check.align import LONG_LAG
-from synctrack.metrics.check.evidence import LAGS, REACH, WEIGHTS, pair_features, pitched
+from synctrack.metrics.check.evidence import LAGS, NO_LAG, WEIGHTS, pair_features
 from synctrack.metrics.onsets import CHROMA_PER_SECOND, FileOnsets, onsets_of
 
 SECONDS = 20.0
@@ -81,16 +81,13 @@ def moved(file: FileOnsets, lag: float) -> FileOnsets:
 
 def evidence_of(stems: Stems) -> np.ndarray:
     """(stems, features, lags) of each stem against all others, less the most of what it is without a lag."""
-    names = list(stems)
-    total = np.zeros((len(names), len(WEIGHTS), len(LAGS)), np.float32)
-    for i, a in enumerate(names):
-        for j in range(i + 1, len(names)):
-            b = names[j]
-            features = pair_features(stems[a], stems[b], pitched(stems[a], a) and pitched(stems[b], b))
-            pair = np.stack([features[name] for name in WEIGHTS])
-            total[j] += pair
-            total[i] += pair[:, ::-1]
-    return total - total[:, :, REACH - 1 : REACH + 2].max(axis=2, keepdims=True)
+    rows = {name: row for row, name in enumerate(stems)}
+    total = np.zeros((len(stems), len(WEIGHTS), len(LAGS)), np.float32)
+    for (first, second), features in pair_features(stems).items():
+        pair = np.stack([features[name] for name in WEIGHTS])
+        total[rows[second]] += pair
+        total[rows[first]] += pair[:, ::-1]
+    return total - total[:, :, NO_LAG].max(axis=2, keepdims=True)
 
 
 def cases(songs: list[list[Stems]]) -> Iterator[Case]:
@@ -181,15 +178,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.grooves < HELD_BACK:
         raise InputError(f"--grooves {arguments.grooves}: must be at least {HELD_BACK}")
-    makers = [lambda n=n: groove_stems(FIRST_SEED + n, SECONDS) for n in range(arguments.grooves)]
-    names = [f"groove_{FIRST_SEED + n}" for n in range(arguments.grooves)]
-    if arguments.midi:
-        for song in folder_songs(arguments.midi, SECONDS):
-            makers.append(lambda song=song: read_stems(song, 2 * SECONDS))
-            names.append(next(iter(song.values())).parent.name)
+    makers = {
+        f"groove_{seed}": lambda seed=seed: groove_stems(seed, SECONDS)
+        for seed in range(FIRST_SEED, FIRST_SEED + arguments.grooves)
+    }
+    for number, song in enumerate(folder_songs(arguments.midi, SECONDS) if arguments.midi else []):
+        makers[f"{arguments.midi.name}_{number:04d}"] = lambda song=song: read_stems(song, 2 * SECONDS)
     songs = [
         kept(arguments.out / f"{name}.pickle", lambda make=make: windows(make()))
-        for name, make in zip(names, tqdm(makers, desc="onsets", unit="song", disable=None), strict=True)
+        for name, make in tqdm(makers.items(), desc="onsets", unit="song", disable=None)
     ]
     everything = list(cases(songs))
     model = fit([case for case in everything if not case.held_back])

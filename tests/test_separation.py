@@ -117,6 +117,7 @@ def test_separated_song_is_made_again_to_the_last_bit_in_any_batch(tmp_path):
     ("asked", "message"),
     [
         ({"draws": 2}, "draws: averages the masks that share out a mix"),
+        ({"draws": 2, "original": "song", "redo": ["piano"]}, "draws: averages the masks"),
         ({"draws": 2, "mix": np.zeros(9), "method": "generated"}, "draws: averages the masks"),
         ({"draws": 0, "mix": np.zeros(9)}, "draws: 0 is not a whole number from 1 to 256"),
         ({"draws": 1.5, "mix": np.zeros(9)}, "draws: 1.5 is not a whole number"),

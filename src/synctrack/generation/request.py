@@ -162,6 +162,10 @@ class Request:
             raise InputError(f"long: {self.long!r} must be one of {', '.join(LONG)}")
         if self.method is not None and self.method not in METHODS:
             raise InputError(f"method: {self.method!r} must be one of {', '.join(METHODS)}")
+        if self.draws > 1 and (self.mix is None or self.method == "generated"):
+            raise InputError(
+                "draws: averages the masks that share out a mix; leave it out, or separate with method masks"
+            )
         strengths = self.strength if isinstance(self.strength, Mapping) else {"": self.strength}
         for stem, value in strengths.items():
             if value is not None and not (_is_number(value) and 0 <= value <= 1):
@@ -183,10 +187,6 @@ class Request:
                 raise InputError(f"{name}: changes a song that is there; name its folder (--from, original=)")
         if self.mix is not None and (self.given or self.loop):
             raise InputError("mix: does not go with given or loop; leave one out")
-        if self.draws > 1 and (self.mix is None or self.method == "generated"):
-            raise InputError(
-                "draws: averages the masks that share out a mix; leave it out, or separate with method masks"
-            )
         if self.bars is None:
             return
         if not _is_whole(self.bars):

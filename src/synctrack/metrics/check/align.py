@@ -12,7 +12,7 @@ import numpy as np
 
 from synctrack.metrics.check.evidence import (
     LAGS,
-    REACH,
+    NO_LAG,
     START_TOLERANCE,
     coincidences,
     merged,
@@ -82,11 +82,10 @@ def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
     stems = {name: file for name, file in stems.items() if len(file.times) > 1}
     evidence = pair_evidence(stems)
     best = ("", Line(0.0, 0.0), -np.inf)
-    centre = slice(REACH - 1, REACH + 2)
     for name in stems:
         others = [other for other in stems if other != name]
         total = np.sum([evidence[other, name] for other in others], axis=0)
-        gain = total - total[centre].max() - _COSTS - _sounding_cost(stems[name])
+        gain = total - total[NO_LAG].max() - _COSTS - _sounding_cost(stems[name])
         lag = int(np.argmax(gain))
         if gain[lag] > best[2]:
             best = (name, Line(float(LAGS[lag]), 0.0), float(gain[lag]))
@@ -102,7 +101,7 @@ def _coarse_drift(stems: Mapping[str, FileOnsets], name: str, duration: float) -
     others = merged(stems, name)
     step = min(0.001, 0.015 / duration)
     drifts = np.arange(1, round(LARGEST_DRIFT / step) + 1) * step
-    baseline = coincidences(*others, times, weights)[REACH - 1 : REACH + 2].max()
+    baseline = coincidences(*others, times, weights)[NO_LAG].max()
     costs = _COSTS + DRIFT_COST + _sounding_cost(stems[name])
     best = (0.0, 0.0, -np.inf)
     for drift in np.concatenate([-drifts, drifts]):

@@ -15,6 +15,7 @@ from synctrack.metrics.onsets import CHROMA_PER_SECOND, FileOnsets
 STEP = 0.005  # seconds between two lags
 REACH = 100  # largest lag, in steps
 LAGS = np.arange(-REACH, REACH + 1) * STEP
+NO_LAG = slice(REACH - 1, REACH + 2)  # of LAGS, those that count as none
 MARGIN = 20
 NARROW, WIDE = 0.010, 0.030  # seconds, widths of the kernels
 START = 0.015
@@ -136,22 +137,26 @@ def pitched(file: FileOnsets, name: str) -> bool:
     return len(file.chroma) > 0 and not any(word in name.lower() for word in ("drum", "perc", "kick", "snare"))
 
 
-def pair_features(first: FileOnsets, second: FileOnsets, both_pitched: bool) -> dict[str, np.ndarray]:
-    """Each kind of evidence (lags,), unweighted, that the second of two stems is late by each of LAGS."""
-    weights = weights_of(first), weights_of(second)
-    counts = _weighted_lags(first.times, weights[0], second.times, weights[1]) / _scale(*weights)
-    features = {name: _smoothed(counts, kernel) for name, kernel in KERNELS.items()}
-    features["harmony"] = harmony(first.chroma, second.chroma) if both_pitched else np.zeros(len(LAGS))
-    features["start"] = beginning(first, second)
-    return features
+def pair_features(stems: Mapping[str, FileOnsets]) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+    """(first, second), each pair once → each kind of evidence (lags,), unweighted, that the second is late."""
+    names, result = list(stems), {}
+    weights = {name: weights_of(file) for name, file in stems.items()}
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            first, second = stems[a], stems[b]
+            counts = _weighted_lags(first.times, weights[a], second.times, weights[b]) / _scale(weights[a], weights[b])
+            features = {name: _smoothed(counts, kernel) for name, kernel in KERNELS.items()}
+            both = pitched(first, a) and pitched(second, b)
+            features["harmony"] = harmony(first.chroma, second.chroma) if both else np.zeros(len(LAGS))
+            features["start"] = beginning(first, second)
+            result[a, b] = features
+    return result
 
 
 def pair_evidence(stems: Mapping[str, FileOnsets]) -> dict[tuple[str, str], np.ndarray]:
     """(first, second) → (lags,) evidence that the second is late by each of LAGS, for every ordered pair."""
-    names, result = list(stems), {}
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            features = pair_features(stems[a], stems[b], pitched(stems[a], a) and pitched(stems[b], b))
-            total = sum(WEIGHTS[name] * feature for name, feature in features.items())
-            result[a, b], result[b, a] = total, total[::-1]
+    result = {}
+    for (a, b), features in pair_features(stems).items():
+        total = sum(WEIGHTS[name] * feature for name, feature in features.items())
+        result[a, b], result[b, a] = total, total[::-1]
     return result
