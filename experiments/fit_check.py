@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from check_detection import SAMPLE_RATE, folder_songs, groove_stems, kept, read_stems
+from check_detection import SAMPLE_RATE, content_of, folder_songs, groove_stems, kept, read_stems
 from synctrack.errors import InputError, run_command
 from synctrack.metrics.check.align import LONG_LAG
 from synctrack.metrics.check.evidence import LAGS, NO_LAG, WEIGHTS, pair_features
@@ -182,8 +182,8 @@ def main() -> None:
         f"groove_{seed}": lambda seed=seed: groove_stems(seed, SECONDS)
         for seed in range(FIRST_SEED, FIRST_SEED + arguments.grooves)
     }
-    for number, song in enumerate(folder_songs(arguments.midi, SECONDS) if arguments.midi else []):
-        makers[f"{arguments.midi.name}_{number:04d}"] = lambda song=song: read_stems(song, 2 * SECONDS)
+    for song in folder_songs(arguments.midi, SECONDS) if arguments.midi else []:
+        makers[f"song_{content_of(song)}"] = lambda song=song: read_stems(song, 2 * SECONDS)
     songs = [
         kept(arguments.out / f"{name}.pickle", lambda make=make: windows(make()))
         for name, make in tqdm(makers.items(), desc="onsets", unit="song", disable=None)
