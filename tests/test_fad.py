@@ -17,7 +17,7 @@ from synctrack.cli import score
 from synctrack.cli.fad import run_fad
 from synctrack.errors import InputError
 from synctrack.metrics.fad.distances import frechet_infinity, gaussian_kernels, kernel_distance
-from synctrack.metrics.fad.embed import make_embedding
+from synctrack.metrics.fad.embed import embed_files, make_embedding
 from synctrack.metrics.fad.intervals import ROUNDS_KAD, infinity_interval, kernel_interval
 from synctrack.metrics.fad.mel import DIMENSIONS, mel_embeddings
 from synctrack.metrics.fad.vggish import VGGish, load_vggish, log_mel_patches, vggish_embeddings
@@ -223,3 +223,16 @@ def test_score_adds_distances_to_table_json_and_csv(folders, tmp_path, monkeypat
 def test_wrong_options_of_distances_are_refused(options, message):
     with pytest.raises(InputError, match=re.escape(message)):
         score.main(["a", *options], "synctrack score")
+
+
+@pytest.mark.medium
+def test_channels_are_averaged_but_for_vggish_which_takes_the_first(tmp_path, weights, monkeypatch):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    wave = clicks(np.arange(0.2, 2.8, 0.4), 3.0, 16000)
+    soundfile.write(tmp_path / "right.wav", np.stack([np.zeros_like(wave), wave], axis=1), 16000)
+    soundfile.write(tmp_path / "both.wav", np.stack([wave / 2, wave / 2], axis=1), 16000)
+    right, both = ([tmp_path / name] for name in ("right.wav", "both.wav"))
+    mel = embed_files([right, both], make_embedding("mel"))
+    assert mel.silent == []
+    np.testing.assert_allclose(mel.values[mel.songs == 0], mel.values[mel.songs == 1], rtol=1e-3, atol=1e-3)
+    assert embed_files([right, both], make_embedding("vggish", weights)).silent == right

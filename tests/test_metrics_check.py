@@ -9,8 +9,9 @@ import soundfile
 
 from helpers.commands import run_in
 from synctrack.data.sources.grooves import render_groove
+from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.check.folder import check_songs
-from synctrack.metrics.check.mend import mend
+from synctrack.metrics.check.mend import mend, mend_folder
 from synctrack.metrics.check.timing import StemTiming, check_song
 from synctrack.metrics.onsets import FileOnsets, onsets_of
 
@@ -152,3 +153,61 @@ def test_stem_that_is_late_in_all_songs_is_late():
 
 def test_usual_lags_need_five_songs():
     assert check_songs({str(n): played(n, {"bass": 0.013}) for n in range(4)})[1] == {}
+
+
+def test_stems_that_enter_after_the_searched_part_are_searched_where_they_play():
+    songs = {}
+    for name, lag in (("together", 0.0), ("late", 0.1)):
+        stems = played(3, {}) | {"vocals": played(3, {"guitar": lag})["guitar"]}
+        songs[name] = {
+            stem: FileOnsets(70.0, 0.5, file.times + 50, file.strengths, file.chroma) for stem, file in stems.items()
+        }
+        for stem in ("drums", "bass"):
+            intro = played(5, {})[stem].times
+            times = np.concatenate([intro, intro + 25, songs[name][stem].times])
+            songs[name][stem] = FileOnsets(70.0, 0.5, times, np.ones(len(times)), np.zeros((0, 12)))
+    assert {timing.finding for timing in check_song(songs["together"]).values()} == {"together"}
+    found = check_song(songs["late"])
+    assert [stem for stem, timing in found.items() if timing.faulty] == ["vocals"]
+    assert found["vocals"].offset == pytest.approx(0.1, abs=0.005)
+
+
+def test_drift_found_in_a_later_part_is_told_from_the_songs_start():
+    stems = {s: FileOnsets(70.0, 0.5, f.times + 45, f.strengths, f.chroma) for s, f in played(6, {}).items()}
+    # Late by 0.1 s when the music begins, and by 0.2 s when it ends.
+    bass = stems["bass"]
+    stems["bass"] = FileOnsets(70.0, 0.5, bass.times * 1.005 - 0.125, bass.strengths, bass.chroma)
+    found = check_song(stems)["bass"]
+    assert found.finding == "drifting"
+    assert (found.drift, found.offset) == (pytest.approx(0.005, abs=5e-4), pytest.approx(-0.125, abs=0.03))
+
+
+def test_stems_that_never_play_together_cannot_be_told():
+    first, second = played(0, {})["drums"], played(0, {})["bass"]
+    later = FileOnsets(300.0, 0.5, second.times + 200, second.strengths, second.chroma)
+    assert {timing.finding for timing in check_song({"drums": first, "bass": later}).values()} == {"cannot tell"}
+
+
+def test_mended_stem_keeps_floats_beyond_full_scale_and_files_of_another_kind(stems, tmp_path):
+    loud, rest = late(stems["drums"], 0.1) * 4, {stem: stems[stem] for stem in ("bass", "guitar", "piano")}
+    assert np.abs(loud).max() > 1.5
+    write_song(tmp_path / "songs" / "loud", rest)
+    soundfile.write(tmp_path / "songs" / "loud" / "drums.wav", loud, RATE, "FLOAT")
+    write_song(tmp_path / "songs" / "other", rest)
+    with (tmp_path / "songs" / "other" / "drums.wav").open("wb") as file:
+        soundfile.write(file, loud / 8, RATE, "PCM_S8", format="FLAC")
+    layout = find_layout(tmp_path / "songs", "songs")
+    timings = {song: {"drums": StemTiming("offset", 0.1, 0.0, 1.0, "")} for song in ("loud", "other")}
+    for song, path in zip(timings, mend_folder(layout, timings, tmp_path / "out"), strict=True):
+        samples, rate = soundfile.read(path, dtype="float32")
+        assert (path, rate) == (tmp_path / "out" / song / "drums.wav", RATE)
+        kept = loud if song == "loud" else np.round(loud / 8 * 128) / 128
+        np.testing.assert_allclose(samples[:-1600], kept[1600:], atol=0 if song == "loud" else 0.008)
+
+
+def test_cache_that_cannot_be_written_is_said_and_makes_no_file_unreadable(stems, tmp_path, fail, monkeypatch):
+    write_song(tmp_path / "songs" / "one", stems)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "file"))
+    (tmp_path / "run.py").write_text("import runpy; runpy.run_module('synctrack.cli.main', run_name='__main__')")
+    assert "set SYNCTRACK_CACHE or use --no-cache" in fail(tmp_path / "run.py", "check", "songs")

@@ -284,3 +284,20 @@ def test_scripts_start_without_torch_or_madmom(tmp_path, run):
         "assert not heavy, heavy\n"
     )
     run(tmp_path / "probe.py")
+
+
+def test_song_without_a_readable_stem_is_skipped_and_named(stems, run, tmp_path):
+    for stem in range(4):
+        (stems / f"stem_{stem}" / "two_from_0.wav").write_bytes(b"")
+    result = run("eval_metrics/score.py", stems, "--tracker", "librosa", "--json", "all.json")
+    assert result.stderr.count("two_from_0.wav") == 4
+    written = json.loads((tmp_path / "all.json").read_text())
+    assert "two_from_0" not in written["durations"]
+    assert written["counts"]["unreadable_files"] == 4
+    run("eval_metrics/score.py", "--beats", "all.json")
+
+
+def test_trackers_without_the_published_protocol_are_scored_from_python(stems):
+    assert list(score_folder(stems, tracker="librosa", cache=False)["protocols"]) == ["corrected"]
+    with pytest.raises(InputError, match="--protocol both"):
+        score_folder(stems, tracker="librosa", protocol="both", cache=False)

@@ -91,3 +91,30 @@ def test_interval_of_means_is_the_normal_one():
     assert difference_interval(first, second[:4], 0) is None
     assert mean_interval(np.r_[first[:4], np.nan], 0) is None
     assert too_few(5) is None
+
+
+def test_irs_has_the_interval_of_all_its_files_and_the_difference_of_the_same_stems():
+    beats, rng = folder(0.0, range(6)), np.random.default_rng(0)
+    only_bass = {}
+    for number in range(24):
+        times = np.cumsum(rng.uniform(0.4, 0.6, 30))
+        only_bass[f"more {number}"] = {"bass": FileBeats(20.0, 0.5, {"truth": times})}
+    more = StemBeats(beats.stems, {**beats.files, **only_bass}, beats.protocols, beats.tracker)
+    result = score_beats(more)["protocols"]["truth"]
+    low, high = result["interval_95"]["irs"]
+    assert 0.01 < low < result["irs"] < high
+    comparison = beside(more, beats)
+    assert comparison["protocols"]["truth"]["irs"]["difference"] == pytest.approx(0, abs=1e-9)
+    assert comparison["notes"][0].startswith("IRS is also of songs that not every stem has (24 in the folder, 0 in")
+
+
+def test_difference_of_irs_leaves_out_stems_of_which_one_side_knows_nothing():
+    beats = folder(0.0, range(6))
+    times = np.array([0.0, 0.4, 1.0, 1.4])
+    files = {song: {**stems, "drums": FileBeats(20.0, 0.5, {"truth": times})} for song, stems in beats.files.items()}
+    unsteady = StemBeats(beats.stems, files, beats.protocols, beats.tracker)
+    none = {song: {**stems, "drums": FileBeats(20.0, 0.5, {"truth": times[:1]})} for song, stems in beats.files.items()}
+    change = beside(unsteady, StemBeats(beats.stems, none, beats.protocols, beats.tracker))["protocols"]["truth"]["irs"]
+    assert change["difference"] == pytest.approx(0, abs=1e-9)
+    change = beside(unsteady, beats)["protocols"]["truth"]["irs"]
+    assert change["difference"] == pytest.approx(np.std(np.diff(times)) / 2)

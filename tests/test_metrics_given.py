@@ -39,3 +39,18 @@ def test_folder_without_beats_and_damaged_beats_of_a_song_are_named(tmp_path, fa
     assert "set: neither it nor a folder in it holds beats.json" in fail("eval_metrics/score.py", "--beats", "set")
     (tmp_path / "set" / "a" / "beats.json").write_text('{"beats": [1.0, 0.5]}')
     assert "a/beats.json: beats: number 2" in fail("eval_metrics/score.py", "--beats", "set")
+
+
+def test_stems_of_given_beats_are_chosen_and_options_of_audio_refused(tmp_path, run, fail):
+    times = {"a": [0.5, 1.0, 1.5], "b": [0.5, 1.0, 1.5], "c": [0.7, 1.3, 1.9]}
+    content = {"beats": {"one": times}, "durations": {"one": 3.0}}
+    (tmp_path / "beats.json").write_text(json.dumps(content))
+    arguments = ("eval_metrics/score.py", "--beats", "beats.json", "--json", "scores.json")
+    values = {}
+    for chosen in ([], ["--stems", "a,b"]):
+        run(*arguments, *chosen)
+        values[len(chosen)] = json.loads((tmp_path / "scores.json").read_text())["protocols"]["given"]["cbs"]
+    assert values[2] == 1 > values[0]
+    assert "--stems: there are no beats of x; stems are a, b, c" in fail(*arguments, "--stems", "a,x")
+    assert "--layout: belongs to a folder of audio" in fail(*arguments, "--layout", "songs")
+    assert "--tracker: belongs to a folder of audio" in fail(*arguments, "--tracker", "librosa")

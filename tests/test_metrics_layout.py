@@ -146,3 +146,38 @@ def test_numbered_mix_of_an_export_is_not_a_stem(tmp_path):
     found = find_layout(tmp_path)
     assert list(found.stems) == ["01_bass", "02_drums"]
     assert found.mixes["song"].name == "00_mix.wav"
+
+
+def test_names_with_signs_that_are_no_decimal_digits_are_sorted(tmp_path):
+    make(tmp_path, *(f"take {n}/{stem}.wav" for n in ("2²", "10", "①") for stem in STEMS))
+    assert set(find_layout(tmp_path).songs) == {"take 2²", "take 10", "take ①"}
+
+
+def test_folders_beside_numbered_stems_are_said_to_be_left_out(tmp_path):
+    make(tmp_path, *(f"{stem}/a.wav" for stem in ("stem_0", "stem_1", "bass", "mix")))
+    layout = find_layout(tmp_path)
+    assert (list(layout.stems), layout.left_out) == (["stem_0", "stem_1"], {"bass": "beside stem_0 …"})
+
+
+def test_mixes_beside_songs_are_no_song_and_songs_may_be_called_mixture(tmp_path):
+    make(tmp_path / "a", *(f"{song}/{stem}.wav" for song in SONGS for stem in STEMS), *(f"mix/{s}.wav" for s in SONGS))
+    assert find_layout(tmp_path / "a").songs == list(SONGS)
+    names = [f"mixture_{number:03d}" for number in range(3)]
+    make(tmp_path / "b", *(f"{song}/{stem}.wav" for song in names for stem in (*STEMS, "mixture")))
+    assert (find_layout(tmp_path / "b").songs, list(find_layout(tmp_path / "b").mixes)) == (names, names)
+    make(tmp_path / "c", *(f"{stem}/track_{n}.wav" for stem in (*STEMS, "mix") for n in range(3)))
+    assert list(find_layout(tmp_path / "c", "stems").stems) == list(STEMS)
+
+
+def test_folders_whose_names_are_the_same_but_for_their_writing_are_refused(tmp_path):
+    for form in ("NFC", "NFD"):
+        make(tmp_path / unicodedata.normalize(form, "Für Elise"), "bass.wav", "drums.wav")
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system takes both for one name")
+    with pytest.raises(InputError, match="has the same name, written otherwise"):
+        find_layout(tmp_path)
+
+
+def test_one_song_of_other_stems_is_read_on_request(tmp_path):
+    make(tmp_path, "tom.wav", "cello.wav")
+    assert list(find_layout(tmp_path, "song").stems) == ["cello", "tom"]

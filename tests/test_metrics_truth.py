@@ -46,3 +46,10 @@ def test_paper_is_left_out_and_missing_songs_are_named():
     assert list(result["protocols"]) == ["corrected"]
     assert result["protocols"]["corrected"]["stems"]["bass"]["f_measure"] == 1
     assert result["missing"] == ["b"]
+
+
+def test_paper_alone_has_no_true_times():
+    file = FileBeats(20.0, 0.5, {"paper": TRUTH * 2 / 3})
+    beats = StemBeats(("bass", "drums"), {"a": {"bass": file, "drums": file}}, ("paper",), "none")
+    with pytest.raises(InputError, match="use --protocol corrected or both"):
+        score_truth(beats, {"a": TRUTH})

@@ -27,6 +27,7 @@ MOST_SECONDS, MOST_SAMPLES = 4 * 3600, 2**29
 BLOCK = 2**20  # samples that are written at once
 IN_MEMORY = 2**26  # bytes; longer waveforms lie in a temporary file
 PCM_BITS = {"PCM_16": 16, "PCM_24": 24}
+FLOATS = ("FLOAT", "DOUBLE")
 
 
 class AudioInfo(NamedTuple):
@@ -121,15 +122,15 @@ def write_wav(path: str | Path, waveform: np.ndarray, sample_rate: int) -> None:
 
 
 def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtype: str, exact: bool = False) -> None:
-    """Write a waveform, clipped to [-1, 1], whole or not at all.
+    """Write a waveform, clipped to [-1, 1] unless `exact` says otherwise, whole or not at all.
 
     Args:
         path: where; its suffix decides the container.
         waveform: (n,), or (n, channels); full scale 1.
         sample_rate: Hz.
         subtype: libsndfile's name of the sample type, such as `PCM_16`, `PCM_24` or `FLOAT`.
-        exact: write samples that were read from a file of this sample type as the very integers that they were.
-            Otherwise libsndfile scales by 32767 where reading divides by 32768.
+        exact: write samples that were read from a file of this sample type as what they were: the very integers
+            (otherwise libsndfile scales by 32767 where reading divides by 32768), or floats beyond full scale too.
 
     Raises:
         InputError: the place cannot be written, or samples are not numbers.
@@ -169,6 +170,8 @@ def peak_gain(waveforms: Iterable[np.ndarray], peak_dbfs: float = PEAK_DBFS) -> 
 
 def _integers(waveform: np.ndarray, subtype: str) -> np.ndarray:
     """Samples in the upper bits of 32-bit integers, as libsndfile takes them; floats stay as they are."""
+    if subtype in FLOATS:
+        return waveform
     if subtype not in PCM_BITS:
         return np.clip(waveform, -1.0, 1.0)
     full = 2 ** (PCM_BITS[subtype] - 1)

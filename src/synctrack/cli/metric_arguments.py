@@ -91,9 +91,16 @@ def fad_embedding(arguments: argparse.Namespace) -> Any:
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse a command line of `metric_parser`; the folder is `folder`, however it was given."""
+    """Parse a command line of `metric_parser`; the folder is `folder`, however it was given.
+
+    Raises:
+        InputError: an option belongs to audio, and beats are given instead.
+    """
     arguments = parser.parse_args(argv)
     arguments.folder = arguments.folder or arguments.path
+    for name in ("layout", "tracker", "weights"):
+        if arguments.beats and getattr(arguments, name) != parser.get_default(name):
+            raise InputError(f"--{name}: belongs to a folder of audio; --beats gives beats that are known")
     return arguments
 
 
@@ -113,6 +120,7 @@ def read_arguments(arguments: argparse.Namespace) -> StemBeats:
     """
     if arguments.beats:
         beats = read_given_beats(arguments.beats)
+        beats = beats.only(arguments.stems) if arguments.stems else beats
     else:
         tracker = make_tracker(arguments.tracker, arguments.weights)
         choose_protocols(tracker.protocols, arguments.protocol, arguments.default_protocol)

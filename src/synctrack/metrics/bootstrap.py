@@ -41,9 +41,19 @@ def too_few(known: int) -> str | None:
 
 def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float] | None:
     """95 % interval of the mean of (songs,) values, NaN left out; None with fewer than LEAST_SONGS of them."""
-    if too_few(int(np.isfinite(values).sum())):
+    return stem_mean_interval(values[:, None], seed)
+
+
+def stem_mean(values: np.ndarray) -> np.ndarray:
+    """Mean over stems of the means over songs of (..., songs, stems) values, NaN left out: as IRS is taken."""
+    return nanmean(nanmean(values, axis=-2), axis=-1)
+
+
+def stem_mean_interval(values: np.ndarray, seed: int) -> tuple[float, float] | None:
+    """95 % interval of `stem_mean` of (songs, stems) values; None where fewer than LEAST_SONGS songs have one."""
+    if too_few(int(np.isfinite(values).any(axis=1).sum())):
         return None
-    return bootstrap_interval(lambda rounds: nanmean(values[rounds], axis=1), len(values), seed)
+    return bootstrap_interval(lambda rounds: stem_mean(values[rounds]), len(values), seed)
 
 
 def difference_interval(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[float, float] | None:

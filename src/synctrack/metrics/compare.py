@@ -12,7 +12,7 @@ import numpy as np
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import StemBeats
-from synctrack.metrics.bootstrap import difference_interval, mean_interval, too_few
+from synctrack.metrics.bootstrap import difference_interval, stem_mean, stem_mean_interval, too_few
 
 LENGTH_TOLERANCE = 0.1  # seconds
 MEAN_LENGTH_RATIO = 1.2
@@ -46,6 +46,12 @@ def match_stems(ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
 def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:
     """What is unlike in songs, stems and lengths, one line each."""
     notes, ours, theirs = [], beats.durations, reference.durations
+    alone = len(beats.incomplete), len(reference.incomplete)
+    if any(alone):
+        notes.append(
+            f"IRS is also of songs that not every stem has ({alone[0]} in the folder, {alone[1]} in the reference); "
+            "its difference is not"
+        )
     common = [song for song in ours if song in theirs]
     if set(beats.stems) != set(reference.stems):
         pairs = ", ".join(f"{a} = {b}" for a, b in zip(beats.stems, reference.stems, strict=True))
@@ -78,6 +84,18 @@ def _column(values: Mapping[str, Any], metric: str, songs: list[str]) -> np.ndar
     return np.array([values["songs"][song][metric] for song in songs], float)
 
 
+def _changes(values: Mapping[str, Any], reference: Mapping[str, Any], metric: str, songs: list[str]) -> np.ndarray:
+    """(songs, columns) differences of songs that both have: of each stem for IRS, which looks at each alone."""
+    if metric != "irs":
+        return (_column(values, metric, songs) - _column(reference, metric, songs))[:, None]
+    matched = match_stems(list(values["stems"]), list(reference["stems"]))
+    ours, theirs = (
+        np.array([[side["songs"][song]["interval_std"][stem] for stem in stems] for song in songs], float)
+        for side, stems in ((values, matched.keys()), (reference, matched.values()))
+    )
+    return ours - theirs
+
+
 def compare(
     values: Mapping[str, Any], reference: Mapping[str, Any], metrics: tuple[str, ...], seed: int
 ) -> dict[str, dict[str, Any]]:
@@ -98,10 +116,9 @@ def compare(
     result = {}
     for metric in metrics:
         if common:
-            change = _column(values, metric, common) - _column(reference, metric, common)
-            known = int(np.isfinite(change).sum())
-            difference = float(np.nanmean(change)) if known else np.nan
-            interval, reason = mean_interval(change, seed), too_few(known)
+            change = _changes(values, reference, metric, common)
+            known = int(np.isfinite(change).any(axis=1).sum())
+            difference, interval, reason = float(stem_mean(change)), stem_mean_interval(change, seed), too_few(known)
         else:
             sets = [_column(side, metric, list(side["songs"])) for side in (values, reference)]
             known, counts = 0, [int(np.isfinite(side).sum()) for side in sets]

@@ -14,11 +14,16 @@ from synctrack.metrics.onsets import FileOnsets, find_onsets
 REVISION = 1
 
 
+class CacheError(InputError):
+    """The cache folder cannot be written, which says nothing of the file."""
+
+
 def cached_onsets(path: Path) -> FileOnsets:
     """`find_onsets`, from the cache where it has them, and kept there.
 
     Raises:
-        InputError: the file cannot be read, or the cache folder cannot be written.
+        CacheError: the cache folder cannot be written.
+        InputError: the file cannot be read.
     """
     entry = cache_entry("onsets", f"onsets {REVISION}", path, ".npz")
     kept = _read(entry)
@@ -48,4 +53,4 @@ def _write(entry: Path, onsets: FileOnsets) -> None:
             start = np.nan if onsets.start is None else onsets.start
             np.savez(file, numbers=np.array([onsets.duration, onsets.peak, start]), **arrays)
     except InputError as error:
-        raise InputError(f"{error}; set {CACHE_VARIABLE} or use --no-cache") from error
+        raise CacheError(f"{error}; set {CACHE_VARIABLE} or use --no-cache") from error

@@ -8,7 +8,7 @@ import numpy as np
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import mean_interval, nanmean, too_few
-from synctrack.metrics.onset_cache import cached_onsets
+from synctrack.metrics.onset_cache import CacheError, cached_onsets
 from synctrack.metrics.onset_synchrony import TOLERANCE, song_synchrony
 from synctrack.metrics.onsets import FileOnsets, find_onsets
 from synctrack.metrics.parallel import in_threads
@@ -23,13 +23,15 @@ def folder_onsets(layout: Layout, workers: int | None = None, cache: bool = True
         cache: use and fill the user's cache.
 
     Raises:
-        InputError: the cache folder cannot be written.
+        CacheError: the cache folder cannot be written.
     """
     jobs = [(song, stem, files[song]) for song in layout.songs for stem, files in layout.stems.items() if song in files]
 
     def read(job: tuple) -> FileOnsets | None:
         try:
             return cached_onsets(job[2]) if cache else find_onsets(job[2])
+        except CacheError:
+            raise
         except InputError:
             return None
 

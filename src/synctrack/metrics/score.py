@@ -224,7 +224,7 @@ def score_sides(
 def score_files(
     folder: str | Path,
     reference: str | Path | None = None,
-    protocol: str = "both",
+    protocol: str | None = None,
     *,
     window_size: float = WINDOW_SIZE,
     tracker: str = "madmom",
@@ -244,7 +244,7 @@ def score_files(
     Args:
         folder: holds one folder of audio files for each stem, or for each song.
         reference: another such folder, scored for comparison.
-        protocol: `paper`, `corrected` or `both`.
+        protocol: `paper`, `corrected` or `both`; where None, both as far as the tracker knows them.
         window_size: of CBS, in seconds.
         tracker: one of `TRACKERS`; all but `madmom` know `corrected` alone.
         weights: checkpoint for `beat_this`.
@@ -263,7 +263,7 @@ def score_files(
             or the reference has other stems.
     """
     chosen = make_tracker(tracker, Path(weights) if weights is not None else None)
-    protocols = choose_protocols(chosen.protocols, protocol, protocol)
+    protocols = choose_protocols(chosen.protocols, protocol, "both")
     embedding = None
     if fad is not None:
         from synctrack.metrics.fad.embed import make_embedding

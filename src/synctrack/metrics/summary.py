@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from synctrack.metrics.beats.types import StemBeats
-from synctrack.metrics.bootstrap import bootstrap_interval, mean_interval, nanmean, too_few
+from synctrack.metrics.bootstrap import nanmean, stem_mean_interval, too_few
 from synctrack.metrics.cbd import BeatDeviation, cbd
 from synctrack.metrics.cbs import BeatSynchrony, cbs
 from synctrack.metrics.chance import PUBLISHED_NAMES, chance_floor, chance_reason, fold_song, marks, noise_irs
@@ -25,23 +25,34 @@ def _with_published(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **{PUBLISHED_NAMES[name]: values[name] for name in PUBLISHED_NAMES if name in values}}
 
 
-def _intervals(rows: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[dict[str, Any], dict[str, str]]:
-    """Metric → bootstrap interval, and metric → why there is none."""
-    stem_std = np.array([list(row["interval_std"].values()) for row in rows.values()])
+def _stem_deviations(beats: StemBeats, protocol: str) -> np.ndarray:
+    """(songs, stems) standard deviation of the intervals of every file, NaN where there is none, of all songs."""
+    empty = np.empty(0)
+    return np.array(
+        [
+            [interval_statistics(files[s].beats[protocol] if s in files else empty)[0] for s in beats.stems]
+            for files in beats.files.values()
+        ]
+    )
 
-    def regularity(rounds: np.ndarray) -> np.ndarray:
-        return nanmean(nanmean(stem_std[rounds], axis=1), axis=1)
 
+def _intervals(
+    columns: Mapping[str, np.ndarray], deviations: np.ndarray, seed: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Metric → bootstrap interval, and metric → why there is none.
+
+    Args:
+        columns: metric → (songs,) values of the songs that every stem has.
+        deviations: of `_stem_deviations`; IRS is of all files, and so is its interval.
+        seed: of the bootstrap.
+    """
     intervals, reasons = {}, {}
     for name in SONG_METRICS:
-        column = np.array([row[name] for row in rows.values()])
-        reason = too_few(int(np.isfinite(column).sum()))
-        if reason:
-            intervals[name], reasons[name] = None, reason
-        elif name == "irs":
-            intervals[name] = bootstrap_interval(regularity, len(stem_std), seed)
-        else:
-            intervals[name] = mean_interval(column, seed)
+        values = deviations if name == "irs" else columns[name][:, None]
+        interval = stem_mean_interval(values, seed)
+        intervals[name] = interval
+        if interval is None:
+            reasons[name] = str(too_few(int(np.isfinite(values).any(axis=1).sum())))
     return intervals, reasons
 
 
@@ -116,7 +127,7 @@ def summarise(beats: StemBeats, protocol: str, window_size: float, seed: int) ->
         "folded_cbs": float(nanmean(columns["folded_cbs"], axis=0)),
         "folded_cbd": float(nanmean(columns["folded_cbd"], axis=0)),
     }
-    intervals, reasons = _intervals(rows, seed)
+    intervals, reasons = _intervals(columns, _stem_deviations(beats, protocol), seed)
     chance = chance_floor(songs, beats.durations, window_size, seed, folded=True)
     noise = noise_irs(beats.tracker, protocol, float(np.median(list(beats.durations.values()))))
     return {

@@ -69,7 +69,12 @@ def score_truth(beats: StemBeats, truth: Mapping[str, np.ndarray]) -> dict[str, 
     Returns:
         `protocols`: protocol → `stems` (stem → means over songs) and `songs` (song → stem → measures); `missing`: the
         songs without known beats.
+
+    Raises:
+        InputError: there are beats in protocol `paper` alone.
     """
+    if set(beats.protocols) == {"paper"}:
+        raise InputError("--truth: times in protocol paper are at 2/3 of the truth; use --protocol corrected or both")
     protocols = {}
     for protocol in beats.protocols:
         if protocol == "paper":

@@ -75,6 +75,7 @@ def _matrix(axis: Any, matrix: Any, stems: list[str], title: str) -> None:
     axis.imshow(values, alpha=0.6, **colours)
     for i, j in np.argwhere(np.isfinite(values)):
         axis.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=7)
-    axis.set_xticks(range(len(stems)), stems, rotation=45, fontsize=7)
-    axis.set_yticks(range(len(stems)), stems, fontsize=7)
+    # A $ in a stem's name begins no formula.
+    axis.set_xticks(range(len(stems)), stems, rotation=45, fontsize=7, parse_math=False)
+    axis.set_yticks(range(len(stems)), stems, fontsize=7, parse_math=False)
     axis.set_title(title)

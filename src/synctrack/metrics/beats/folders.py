@@ -78,4 +78,5 @@ def track_folder(
     if strict and unreadable:
         raise InputError(next(iter(unreadable.values())))
     files = {song: _song_files(song, stems, tracked) for song in found.songs}
+    files = {song: readable for song, readable in files.items() if readable}
     return StemBeats(tuple(stems), files, tracker.protocols, tracker.version, unreadable, found)

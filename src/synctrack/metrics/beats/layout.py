@@ -15,8 +15,9 @@ from synctrack.errors import InputError
 
 MIX_NAMES = ("mix", "mixture", "master")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-LAYOUTS = ("auto", "stems", "songs")
-"""How files are sorted into folders: one folder for each stem, or for each song; `auto` decides by the names."""
+LAYOUTS = ("auto", "stems", "songs", "song")
+"""How files are sorted: one folder for each stem, or for each song, or one song whose stems they are; `auto` decides by
+the names."""
 STEM_NAMES = frozenset(
     {"bass", "drums", "drum", "guitar", "piano", "vocals", "vocal", "voice", "other", "accompaniment", "strings"}
     | {"lead", "synth", "keys", "keyboard", "organ", "brass", "winds", "woodwinds", "percussion", "pad", "melody"}
@@ -71,18 +72,22 @@ class Layout:
 
 def natural(name: str) -> list[int | str]:
     """Sorting key that puts stem_10 after stem_9."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def _plain(name: str) -> str:
+    """A name in lower case, without numbers and marks around it."""
+    return re.sub(r"^[\d\W_]+|[\d\W_]+$", "", name.lower())
 
 
 def is_stem_name(name: str) -> bool:
     """Whether a name is one that stems have: `stem_3`, `bass`, `02 Bass`, `guitar_1`."""
-    plain = re.sub(r"^[\d\W_]+|[\d\W_]+$", "", name.lower())
-    return plain in STEM_NAMES or re.fullmatch(r"(stem|track)[_ -]?\d+", name.lower()) is not None
+    return _plain(name) in STEM_NAMES or re.fullmatch(r"(stem|track)[_ -]?\d+", name.lower()) is not None
 
 
 def is_mix(name: str) -> bool:
     """Whether a name is that of the sum of all stems: `mix`, `00_mix`, `Mixture`."""
-    return re.sub(r"^[\d\W_]+|[\d\W_]+$", "", name.lower()) in MIX_NAMES
+    return _plain(name) in MIX_NAMES
 
 
 def audio_files(folder: Path) -> dict[str, Path]:
@@ -106,10 +111,23 @@ def _children(folder: Path) -> dict[str, dict[str, Path]]:
     """Name → audio files, of the sub-folders, hidden ones left out."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    paths = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural(path.name))
-    return {
-        unicodedata.normalize("NFC", path.name): audio_files(path) for path in paths if not path.name.startswith(".")
-    }
+    children: dict[str, dict[str, Path]] = {}
+    for path in sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural(path.name)):
+        name = unicodedata.normalize("NFC", path.name)
+        if name in children:
+            raise InputError(f"{path}: another folder beside it has the same name, written otherwise; rename one")
+        if not name.startswith("."):
+            children[name] = audio_files(path)
+    return children
+
+
+def _is_mix_folder(name: str, files: Iterable[str]) -> bool:
+    """Whether a folder holds mixes of songs, as `mix/song.wav`; `mixture_001/bass.wav` is of a song called so."""
+    return is_mix(name) and not any(_plain(file) in STEM_NAMES for file in files)
+
+
+def _is_numbered(name: str) -> bool:
+    return re.fullmatch(r"stem_\d+", name) is not None
 
 
 def layout_of(folder: Path) -> str:
@@ -118,11 +136,11 @@ def layout_of(folder: Path) -> str:
     Raises:
         InputError: the folder is missing, or its names can be read both ways or in neither.
     """
-    children = {name: files for name, files in _children(folder).items() if not is_mix(name)}
+    children = {name: files for name, files in _children(folder).items() if not _is_mix_folder(name, files)}
     direct = [name for name in audio_files(folder) if not is_mix(name)]
     if len(direct) > 1 and 2 * sum(map(is_stem_name, direct)) >= len(direct):
         return "song"
-    if any(re.fullmatch(r"stem_\d+", name) for name in children):
+    if any(map(_is_numbered, children)):
         _refuse_songs_beside_stems(folder, children)
         return "stems"
     children = {name: [file for file in files if not is_mix(file)] for name, files in children.items() if files}
@@ -132,7 +150,7 @@ def layout_of(folder: Path) -> str:
 
 
 def _refuse_songs_beside_stems(folder: Path, children: Mapping[str, Iterable[str]]) -> None:
-    numbered = [name for name in children if re.fullmatch(r"stem_\d+", name)]
+    numbered = [name for name in children if _is_numbered(name)]
     for name, files in children.items():
         if name not in numbered and any(map(is_stem_name, files)) and not is_stem_name(name):
             raise InputError(
@@ -187,13 +205,16 @@ def find_layout(folder: str | Path, layout: str = "auto", stems: Sequence[str] |
     kind = layout_of(folder) if layout == "auto" else layout
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found, mixes = _stem_folders(folder) if kind == "stems" else _song_folders(folder, kind)
-    left_out = {}
+    left_out: dict[str, str] = {}
+    if kind == "stems":
+        found, mixes, left_out = _stem_folders(folder)
+    else:
+        found, mixes = _song_folders(folder, kind)
     if stems is not None:
         missing = [stem for stem in stems if stem not in found]
         if missing:
             raise InputError(f"--stems: {folder} has no {', '.join(missing)}; its stems are {', '.join(found)}")
-        left_out = {stem: "not among --stems" for stem in found if stem not in stems}
+        left_out |= {stem: "not among --stems" for stem in found if stem not in stems}
         found = {stem: found[stem] for stem in stems}
     if len(found) < 2:
         what = "stem folder" if kind == "stems" else "stem"
@@ -209,7 +230,7 @@ def _song_folders(folder: Path, kind: str) -> tuple[dict[str, dict[str, Path]], 
     """Stem → song → file, and song → mix; stems that differ in case alone are one."""
     songs = {unicodedata.normalize("NFC", folder.resolve().name): audio_files(folder)}
     if kind == "songs":
-        songs = _children(folder)
+        songs = {name: files for name, files in _children(folder).items() if not _is_mix_folder(name, files)}
     stems: dict[str, dict[str, Path]] = {}
     spelling: dict[str, str] = {}
     mixes: dict[str, Path] = {}
@@ -225,12 +246,16 @@ def _song_folders(folder: Path, kind: str) -> tuple[dict[str, dict[str, Path]], 
     return dict(sorted(stems.items(), key=lambda item: natural(item[0]))), mixes
 
 
-def _stem_folders(folder: Path) -> tuple[dict[str, dict[str, Path]], dict[str, Path]]:
-    """Where there are sub-folders named stem_*, they are the stems; otherwise all that hold audio, the mix excepted."""
+def _stem_folders(folder: Path) -> tuple[dict[str, dict[str, Path]], dict[str, Path], dict[str, str]]:
+    """Stem → song → file, song → mix, and what is left out → why.
+
+    Where there are sub-folders named stem_*, they are the stems; otherwise all that hold audio, the mix excepted.
+    """
     children = _children(folder)
-    numbered = [name for name in children if name.startswith("stem_")]
-    named = [name for name, files in children.items() if not is_mix(name) and files]
+    numbered = [name for name in children if _is_numbered(name)]
+    named = [name for name, files in children.items() if files and not _is_mix_folder(name, files)]
     stems = {name: children[name] for name in numbered or named}
+    left_out = {name: f"beside {numbered[0]} …" for name in named if name not in stems}
     kinds = " ".join(AUDIO_SUFFIXES)
     for name, files in stems.items():
         if not files:
@@ -241,5 +266,5 @@ def _stem_folders(folder: Path) -> tuple[dict[str, dict[str, Path]], dict[str, P
         raise InputError(
             f"{folder}: holds no stem folder (stem_0, stem_1 …, or bass, drums …) with audio files ({kinds}){hint}"
         )
-    mixes = next((files for name, files in children.items() if is_mix(name)), {})
-    return stems, mixes
+    mixes = next((files for name, files in children.items() if _is_mix_folder(name, files)), {})
+    return stems, mixes, left_out

@@ -1,7 +1,7 @@
 """What a beat tracker is and what it gives: the types that trackers, cache and metrics share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -75,6 +75,14 @@ class StemBeats:
     def durations(self) -> dict[str, float]:
         """Per song that every stem has, the duration of its longest stem in seconds."""
         return {song: max(file.duration for file in self.files[song].values()) for song in self.songs}
+
+    def only(self, stems: Sequence[str]) -> "StemBeats":
+        """The same of these stems alone, in this order. Raises InputError where one is missing."""
+        missing = [stem for stem in stems if stem not in self.stems]
+        if missing:
+            raise InputError(f"--stems: there are no beats of {', '.join(missing)}; stems are {', '.join(self.stems)}")
+        chosen = {song: {s: files[s] for s in stems if s in files} for song, files in self.files.items()}
+        return replace(self, stems=tuple(stems), files={song: files for song, files in chosen.items() if files})
 
     def by_song(self, protocol: str) -> dict[str, list[np.ndarray]]:
         """Per song that every stem has, the beat times in seconds of its stems, in the order of `stems`."""

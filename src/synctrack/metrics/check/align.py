@@ -21,7 +21,7 @@ from synctrack.metrics.check.evidence import (
     weights_of,
 )
 from synctrack.metrics.onset_synchrony import pair_synchrony
-from synctrack.metrics.onsets import FileOnsets
+from synctrack.metrics.onsets import CHROMA_PER_SECOND, FileOnsets
 
 MEETING = 0.045  # seconds within which onsets count as meant together
 FAULT_COST = 5.0  # log-odds against any fault
@@ -31,6 +31,7 @@ DRIFT_COST = 2.0  # more for a drift
 SOUNDING_COST = 2.0  # more for a late stem that sounds before its lag is over, as in one cut from a longer recording
 LARGEST_DRIFT = 0.035
 SEARCHED = 40.0  # seconds of a long song that the search looks at; the line takes all
+SEARCH_STEP = 5.0  # seconds between two places of which the search chooses
 FEWEST_MEETINGS = 6
 _COSTS = FAULT_COST + LAG_COST * np.abs(LAGS) + LONG_LAG_COST * np.maximum(np.abs(LAGS) - LONG_LAG, 0)
 
@@ -66,9 +67,27 @@ def _sounding_cost(file: FileOnsets) -> np.ndarray:
     return np.where(start_of(file) + START_TOLERANCE < LAGS, SOUNDING_COST, 0.0)
 
 
-def _until(file: FileOnsets, end: float) -> FileOnsets:
-    kept = file.times < end
-    return replace(file, times=file.times[kept], strengths=file.strengths[kept])
+def _searched_from(stems: Mapping[str, FileOnsets], duration: float) -> float:
+    """Where, in seconds, the search begins: at the start, or where all stems play, should one enter later."""
+
+    def fewest(begin: float) -> int:
+        return min(int(((f.times >= begin) & (f.times < begin + SEARCHED)).sum()) for f in stems.values())
+
+    if fewest(0.0) >= FEWEST_MEETINGS:
+        return 0.0
+    return max(np.arange(0.0, max(duration - SEARCHED, 0.0) + SEARCH_STEP, SEARCH_STEP).tolist(), key=fewest)
+
+
+def _part(file: FileOnsets, begin: float, end: float) -> FileOnsets:
+    """The onsets of a part of a file, in seconds from where the part begins."""
+    kept = (file.times >= begin) & (file.times < end)
+    return replace(
+        file,
+        times=file.times[kept] - begin,
+        strengths=file.strengths[kept],
+        chroma=file.chroma[round(begin * CHROMA_PER_SECOND) :],
+        start=None if file.start is None else max(0.0, file.start - begin),
+    )
 
 
 def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
@@ -77,11 +96,14 @@ def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
     Args:
         stems: stem → onsets, at least two stems, each with onsets.
     """
-    duration = min(SEARCHED, max(file.duration for file in stems.values()))
-    stems = {name: _until(file, duration) for name, file in stems.items()}
+    longest = max(file.duration for file in stems.values())
+    begin, duration = _searched_from(stems, longest), min(SEARCHED, longest)
+    stems = {name: _part(file, begin, begin + duration) for name, file in stems.items()}
     stems = {name: file for name, file in stems.items() if len(file.times) > 1}
-    evidence = pair_evidence(stems)
     best = ("", Line(0.0, 0.0), -np.inf)
+    if len(stems) < 2:
+        return best
+    evidence = pair_evidence(stems)
     for name in stems:
         others = [other for other in stems if other != name]
         total = np.sum([evidence[other, name] for other in others], axis=0)
@@ -91,7 +113,8 @@ def coarse(stems: Mapping[str, FileOnsets]) -> tuple[str, Line, float]:
             best = (name, Line(float(LAGS[lag]), 0.0), float(gain[lag]))
         offset, drift, gain = _coarse_drift(stems, name, duration)
         if gain > best[2]:
-            best = (name, Line(offset, drift), gain)
+            # The lag at the start of the song, not of the part that was searched.
+            best = (name, Line(offset - drift * begin, drift), gain)
     return best
 
 

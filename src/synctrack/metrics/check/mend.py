@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from synctrack.audio.files import read_channels, write_audio
 from synctrack.errors import InputError
@@ -32,9 +33,10 @@ def mend(samples: np.ndarray, rate: int, timing: StemTiming) -> np.ndarray:
 
 
 def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]], out: str | Path) -> list[Path]:
-    """Write the songs of a folder anew, one folder for each song: faulty stems mended, other files copied as they are.
+    """Write the songs that were checked anew, one folder for each: faulty stems mended, other stems copied as they are.
 
     A mended stem keeps its rate, channels and sample type; where the original is lossy it is written as 24-bit FLAC.
+    Mixes, other files, and songs that were not checked are left out.
 
     Args:
         layout: the files.
@@ -64,9 +66,12 @@ def mend_folder(layout: Layout, timings: Mapping[str, Mapping[str, StemTiming]],
 def _write_mended(source: Path, timing: StemTiming, target: Path) -> Path:
     """Write the mended stem at `target`, whose suffix is added; the path of the file."""
     samples, rate, _, subtype = read_channels(source)
-    lossy = source.suffix.lower() in LOSSY_SUFFIXES
-    path = target.with_name(f"{target.name}{'.flac' if lossy else source.suffix.lower()}")
-    write_audio(path, mend(samples, rate, timing), rate, "PCM_24" if lossy else subtype, exact=True)
+    suffix = ".flac" if source.suffix.lower() in LOSSY_SUFFIXES else source.suffix.lower()
+    # A file may be called .wav and hold something else, whose sample type no WAV has.
+    if not soundfile.check_format(suffix[1:], subtype):
+        subtype = "PCM_24"
+    path = target.with_name(f"{target.name}{suffix}")
+    write_audio(path, mend(samples, rate, timing), rate, subtype, exact=True)
     return path
 
 

@@ -17,7 +17,7 @@ from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.summary import SILENCE_PEAK
 
 EMBEDDINGS = ("mel", "vggish", "clap")
-REVISION = 1
+REVISION = 2
 CLAP_RATE = 48000
 CLAP_SECONDS = 10
 
@@ -30,6 +30,7 @@ class Embedding:
         name: one of EMBEDDINGS.
         version: name and weights; embeddings of another one are not mixed with it.
         rate: of the samples that `embed` takes, in Hz.
+        first_channel: take the first channel alone, as the published VGGish evaluation does; otherwise their mean.
         embed: samples (n,) → (patches, d).
     """
 
@@ -37,6 +38,7 @@ class Embedding:
     version: str
     rate: int
     embed: Callable[[np.ndarray], np.ndarray]
+    first_channel: bool = False
 
 
 def make_embedding(name: str, weights: Path | None = None) -> Embedding:
@@ -70,7 +72,7 @@ def _vggish(weights: Path) -> Embedding:
     model = load_vggish(weights)
     content = sha256(weights)[:16]
     version = f"vggish {content}, revision {REVISION}"
-    return Embedding("vggish", version, RATE, lambda samples: vggish_embeddings(model, samples))
+    return Embedding("vggish", version, RATE, lambda samples: vggish_embeddings(model, samples), first_channel=True)
 
 
 def _clap(folder: Path) -> Embedding:
@@ -116,7 +118,7 @@ class Embedded:
     Attributes:
         values: (patches, d) of all items in their order.
         songs: (patches,), the number of the item that each patch is of.
-        silent: files without a sample above -60 dB; their embeddings are among `values`.
+        silent: files without a sample above -60 dB in what the embedding takes; their embeddings are among `values`.
     """
 
     values: np.ndarray
@@ -124,11 +126,12 @@ class Embedded:
     silent: Sequence[Path]
 
 
-def read_first_channel(path: Path, rate: int) -> np.ndarray:
-    """The first channel (n,) of a file at `rate` Hz. Raises InputError where it cannot be read or is not numbers."""
+def read_for(embedding: Embedding, path: Path) -> np.ndarray:
+    """The samples (n,) of a file that an embedding takes. Raises InputError where it cannot be read or holds NaN."""
     file = read_channels(path)
-    samples, own = np.ascontiguousarray(file.samples[:, 0]), file.sample_rate
-    return samples if own == rate else soxr.resample(samples, own, rate)
+    samples = file.samples[:, 0] if embedding.first_channel else file.samples.mean(axis=1)
+    samples, own = np.ascontiguousarray(samples), file.sample_rate
+    return samples if own == embedding.rate else soxr.resample(samples, own, embedding.rate)
 
 
 def embed_files(groups: Sequence[Sequence[Path]], embedding: Embedding, cache: bool = True) -> Embedded:
@@ -172,7 +175,7 @@ def _embed_once(files: Sequence[Path], embedding: Embedding, cache: bool) -> tup
     kept = _kept(entry) if cache else None
     if kept is not None:
         return kept
-    waves = [read_first_channel(path, embedding.rate) for path in files]
+    waves = [read_for(embedding, path) for path in files]
     total = np.zeros(max(map(len, waves)), np.float32)
     for wave in waves:
         total[: len(wave)] += wave

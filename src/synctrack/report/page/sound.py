@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 
 from synctrack.audio.files import read_channels
 from synctrack.metrics.beats.layout import Layout
@@ -16,6 +17,7 @@ from synctrack.metrics.compare import match_stems
 
 MEGABYTE = 2**20
 FEWEST = 3  # songs for which there is room, however long they are: the worst, the best and one more
+HIGHEST_RATE = 192_000  # Hz; players and FLAC know few beyond, and no ear hears them
 MISFITS = 3  # songs too large for the room left, one after another, after which no further one is tried
 
 
@@ -40,9 +42,11 @@ def flac_url(path: Path, seconds: float | None = None) -> tuple[str, int]:
     """
     file, buffer = read_channels(path), io.BytesIO()
     samples = file.samples if seconds is None else file.samples[: max(1, round(seconds * file.sample_rate))]
-    mono = np.clip(np.nan_to_num(samples.mean(axis=1)), -1, 1)
-    soundfile.write(buffer, mono, file.sample_rate, "PCM_16", format="FLAC")
-    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode(), file.sample_rate
+    mono, rate = samples.mean(axis=1), min(file.sample_rate, HIGHEST_RATE)
+    if rate != file.sample_rate:
+        mono = soxr.resample(mono, file.sample_rate, rate)
+    soundfile.write(buffer, np.clip(mono, -1, 1), rate, "PCM_16", format="FLAC")
+    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode(), rate
 
 
 def _encode(sides: Mapping[str, Mapping[str, Path]], seconds: float | None) -> dict[str, Any]:
