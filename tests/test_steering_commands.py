@@ -32,7 +32,8 @@ def synctrack(tmp_path, checkpoint, monkeypatch, capsys, caplog):
     caplog.set_level("INFO")
 
     def call(name: str, *arguments: object, status: int = 0) -> str:
-        fixed = [name, *map(str, arguments), "--model", str(checkpoint), "--device", "cpu", "--steps", "2"]
+        fixed = [name, *map(str, arguments), "--model", str(checkpoint), "--device", "cpu"]
+        fixed += [] if "--again" in arguments else ["--steps", "2"]
         monkeypatch.setattr(sys, "argv", ["synctrack", *fixed])
         ended = 0
         try:
@@ -136,6 +137,18 @@ def test_song_is_made_again_by_its_folder(synctrack, tmp_path):
         assert (tmp_path / "again" / "clip_000" / path.name).read_bytes() == path.read_bytes(), path.name
     refused = synctrack("generate", "--out", "x", "--again", "out/clip_000", "--bpm", 100, status=2)
     assert "--again: makes the song as it was" in refused
+    more = ("--seed", 5, "--clips", 3, "--eta", 0.3, "--batch-size", 3)
+    refused = synctrack("generate", "--out", "x", "--again", "out/clip_000", *more, status=2)
+    assert "leave out eta, seed, clips, batch_size" in refused
+
+
+def test_song_is_made_again_in_its_own_precision(synctrack, tmp_path):
+    synctrack("generate", "--out", "out", "--precision", "bfloat16", "--seconds", 0.64)
+    synctrack("generate", "--out", "again", "--again", "out/clip_000")
+    for path in (tmp_path / "out" / "clip_000").iterdir():
+        assert (tmp_path / "again" / "clip_000" / path.name).read_bytes() == path.read_bytes(), path.name
+    refused = synctrack("generate", "--out", "x", "--again", "out/clip_000", "--precision", "float32", status=2)
+    assert "was made in bfloat16, not float32" in refused
 
 
 @pytest.mark.parametrize("method", ["masks", "generated"])

@@ -67,6 +67,7 @@ def test_whole_numbers_may_come_as_floats(session):
         {"bpm": math.inf},
         {"bpm": 5},
         {"meter": 0, "bpm": 100},
+        {"meter": 3},
         {"length": -1},
         {"length": math.nan},
         {"length": 1.5, "unit": "bars", "bpm": 100},
@@ -110,6 +111,8 @@ def test_changes_are_settings_that_the_model_takes(session, take):
         "bass and drums and guitar and piano as a loop",
     ]
     assert {one.before for one in asked} == {1}
+    # The stems of a take have its gain, and what is played to them gets it too.
+    assert asked[5].settings["level"] == take.song().info["gain"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from tqdm import tqdm
 from synctrack.checkpoint.loading import CheckpointInfo, load_model
 from synctrack.checkpoint.pretrained import find_pretrained, write_pretrained
 from synctrack.devices import check_precision, resolve_device
-from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.generation.plan import make_plan
-from synctrack.generation.production import Production
+from synctrack.generation.production import Production, make_sampling
 from synctrack.generation.record import (
+    check_precision_of,
     info_as_recorded,
     machine_facts,
     recorded_key,
@@ -145,13 +146,15 @@ class SyncTrack:
             >>> bool((other["drums"] == song["drums"]).all()), bool((other["piano"] == song["piano"]).all())
             (True, False)
         """
-        if isinstance(seed, int):
-            keys = [(seed, clip) for clip in range(_at_least_one("clips", 1 if clips is None else clips))]
+        if isinstance(seed, Integral):
+            keys = [(int(seed), clip) for clip in range(_at_least_one("clips", 1 if clips is None else clips))]
             several = clips is not None
+        elif not isinstance(seed, Iterable) or not all(isinstance(value, Integral) for value in seed):
+            raise InputError(f"seed: {seed!r} is not a whole number, nor a sequence of such")
         elif clips is not None:
             raise InputError("clips: give one seed and a number of clips, or a sequence of seeds")
         else:
-            keys, several = [(int(value), 0) for value in seed], True
+            keys, several = [(value, 0) for value in seed], True
         songs = list(self.stream(keys, progress=progress, **settings))
         return songs if several else songs[0]
 
@@ -185,6 +188,7 @@ class SyncTrack:
         settings = recorded_settings(old, str(folder))
         if old.info.get("model", {}).get("sha256") != self.checkpoint.sha256:
             raise InputError(f"{folder}: was made by another model, {recorded_model(old, str(folder))}; load that one")
+        check_precision_of(old, str(folder), self.precision)
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
         song = list(self.stream([key] * size, progress=progress, batch_size=size, **settings))[position]
@@ -212,7 +216,7 @@ class SyncTrack:
             progress: whether to show a progress bar.
             request: what to play, the fields of `synctrack.generation.request.Request`: `seconds`, `bpm`, `meter`,
                 `beats`, `bars`, `given`, `original`, `redo`, `span`, `extend`, `strength`, `loop`, `best_of`,
-                `guidance`, `resampling`, `long`, `draws`.
+                `guidance`, `resampling`, `long`, `draws`, `level`.
 
         Raises:
             InputError: a value is out of its bounds, or the model cannot do what is asked.
@@ -239,7 +243,8 @@ class SyncTrack:
         """
         if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
             raise InputError("seed: must be 0 or more, and there must be at least one")
-        size = _at_least_one("batch_size", batch_size or (1 if self.device.type == "cpu" else GPU_BATCH))
+        default = 1 if self.device.type == "cpu" else GPU_BATCH
+        size = _at_least_one("batch_size", default if batch_size is None else batch_size)
         total = production.total_steps(len(keys))
         done = 0
         with tqdm(total=total, desc="generating", unit="step", disable=not progress) as bar:
@@ -277,14 +282,7 @@ class SyncTrack:
         """
         if unknown := set(request) - {item.name for item in fields(Request)}:
             raise TypeError(f"unknown setting {min(unknown)!r}")
-        if eta is not None and sampler != "ddim":
-            raise InputError(f"eta: has no effect on {sampler}; leave it out, or use sampler ddim")
-        try:
-            sampling = Sampling(sampler, steps, 1.0 if eta is None else eta, "trailing", "one")
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        if steps > self.model.diffusion.timesteps:
-            raise InputError(f"steps: {steps} is not between 1 and {self.model.diffusion.timesteps}")
+        sampling = make_sampling(sampler, steps, eta, self.model.diffusion.timesteps)
         asked = Request(**request)
         plan = make_plan(asked, self.model, self.checkpoint.trained_bpm)
         return Production(self.model, asked, plan, sampling, self._autocast)
@@ -295,6 +293,6 @@ class SyncTrack:
 
 
 def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise InputError(f"{name}: {value} is not 1 or more")
-    return value
+    if not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name}: {value} is not a whole number of 1 or more")
+    return int(value)

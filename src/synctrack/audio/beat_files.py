@@ -121,7 +121,12 @@ def _number(word: str) -> float | None:
 
 
 def _read_midi(path: Path) -> Beats:
-    return _named(path, *beat_times(read_midi_file(path)))
+    beats, downbeats = beat_times(read_midi_file(path))
+    if len(beats) < 2:
+        raise InputError(
+            f"{path}: its events end before its second beat; export it with notes, or with an end where the song ends"
+        )
+    return _named(path, beats, downbeats)
 
 
 def _named(path: Path, beats: ArrayLike, downbeats: ArrayLike) -> Beats:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synctrack.arguments import CommandParser, whole
 from synctrack.cli.steering_arguments import (
     DEFAULT_MODEL,
+    DEFAULT_PRECISION,
     add_output,
     add_sampling,
     add_steering,
@@ -30,11 +31,14 @@ logger = logging.getLogger(__name__)
 
 REPORT = "report.html"
 SAMPLING = ("sampler", "steps", "eta")
+AS_IT_WAS = (*SAMPLING, "seed", "clips", "batch_size")
+"""Options that --again takes from the song."""
 
 
 def main(argv: Sequence[str], prog: str) -> None:
     """Run the command; clips that are there already, with the same settings, are kept."""
-    arguments = _parser(prog).parse_args(argv)
+    parser = _parser(prog)
+    arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Here and not above: torch takes seconds to import, and help needs none.
     from synctrack.generation.request import Request
@@ -49,10 +53,11 @@ def main(argv: Sequence[str], prog: str) -> None:
     request = Request(**asked)
     if arguments.again is None:
         _generate(arguments, asked)
-    elif request.asked:
-        raise InputError(f"--again: makes the song as it was; leave out {', '.join(request.asked)}")
-    else:
-        _again(arguments)
+        return
+    changed = [name for name in AS_IT_WAS if getattr(arguments, name) != parser.get_default(name)]
+    if changed or request.asked:
+        raise InputError(f"--again: makes the song as it was; leave out {', '.join([*changed, *request.asked])}")
+    _again(arguments)
 
 
 def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
@@ -65,7 +70,7 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
         **settings,
         "seed": arguments.seed,
         "model_sha256": model.checkpoint.sha256,
-        "precision": arguments.precision,
+        "precision": model.precision,
         "format": arguments.format,
         **{key: value for key, value in checked.described.items() if key != "seconds"},
         **{key: getattr(arguments, key) for key in ("daw", "sample_rate") if getattr(arguments, key)},
@@ -111,7 +116,10 @@ def _again(arguments: argparse.Namespace) -> None:
     from synctrack.generation.song import load_song
 
     song, name = load_song(arguments.again), arguments.model
-    model = load_model(arguments, recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name)
+    name = recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name
+    model = load_model(arguments, name, str(song.info.get("precision", DEFAULT_PRECISION)))
+    if song.info.get("device", model.device.type) != model.device.type:
+        logger.warning("%s: was made on %s; samples may differ", arguments.again, song.info["device"])
     out = Path(arguments.out)
     with locked(out):
         claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")

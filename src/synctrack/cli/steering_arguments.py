@@ -1,17 +1,20 @@
 """Options that the commands which generate share: the sampler, the files, and what to play."""
 
 import math
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from synctrack.arguments import seed, whole
+from synctrack.bounds import shortened
 from synctrack.errors import InputError
 
 if TYPE_CHECKING:
     from synctrack.pipeline import SyncTrack
 
 DEFAULT_MODEL = "demo"
+DEFAULT_PRECISION = "float32"
 RATES = (8000, 384_000)  # Hz
 any_whole = whole(-(10**12), 10**12)
 """The type of options of which the request itself checks the bounds."""
@@ -36,7 +39,7 @@ def add_sampling(parser: ArgumentParser, steps: int | str = 20) -> None:
     add("--eta", type=float, metavar="X", help="of ddim alone: 0 is deterministic, 1 (default) the noisiest")
     add("--batch-size", type=whole(1, 65_536), metavar="N", help="clips at once (default: 1 on a CPU, 8 on a GPU)")
     add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
-    add("--precision", default="float32", metavar="P", help="float32 (default), bfloat16 or float16 (GPU)")
+    add("--precision", metavar="P", help=f"{DEFAULT_PRECISION} (default), bfloat16 or float16 (GPU)")
 
 
 def add_output(parser: ArgumentParser) -> None:
@@ -58,13 +61,18 @@ def check_output(arguments: Namespace) -> None:
         raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
 
 
-def load_model(arguments: Namespace, name: str) -> "SyncTrack":
-    """The model called `name`, on the device and in the precision that the options of `add_sampling` say."""
+def load_model(arguments: Namespace, name: str, precision: str = DEFAULT_PRECISION) -> "SyncTrack":
+    """The model called `name`, on the device that the options of `add_sampling` say.
+
+    Args:
+        arguments: of a parser of `add_sampling`.
+        name: of the model.
+        precision: where the options name none.
+    """
     from synctrack.pipeline import SyncTrack
 
-    return SyncTrack.from_pretrained(
-        name, device=arguments.device, precision=arguments.precision, revision=arguments.revision
-    )
+    precision = arguments.precision or precision
+    return SyncTrack.from_pretrained(name, device=arguments.device, precision=precision, revision=arguments.revision)
 
 
 def add_steering(parser: ArgumentParser) -> None:
@@ -123,9 +131,11 @@ def steering(arguments: Namespace) -> dict[str, Any]:
 def _bars(text: str | None, original: bool) -> int | str | None:
     if text is None or original:
         return text
-    if not text.isdecimal() and "-" not in text[1:]:
-        raise InputError(f"--bars {text}: is not a whole number of bars")
-    return int(text) if text.isdecimal() else text
+    if re.fullmatch(r"[0-9]{1,40}", text):
+        return int(text)
+    if "-" not in text[1:]:
+        raise InputError(f"--bars {shortened(text)}: is not a whole number of bars")
+    return text
 
 
 def _pairs(option: str, items: Sequence[str], example: str) -> dict[str, str]:

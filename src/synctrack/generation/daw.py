@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import scipy.signal
 import soxr
 
 from synctrack.audio.beat_files import Beats
@@ -26,9 +28,17 @@ def check_rate(sample_rate: int) -> None:
 
 
 def at_rate(song: "Song", sample_rate: int) -> "Song":
-    """The song resampled (soxr, high quality). Raises InputError where the rate is out of bounds."""
+    """The song resampled, a loop as one that goes round. Raises InputError where the rate is out of bounds."""
     check_rate(sample_rate)
-    waveforms = {stem: soxr.resample(wave, song.sample_rate, sample_rate) for stem, wave in song.waveforms.items()}
+
+    def resampled(wave: np.ndarray) -> np.ndarray:
+        if not song.loops:
+            return soxr.resample(wave, song.sample_rate, sample_rate)
+        # A filter that hears silence before and behind a loop makes a click where it goes round.
+        length = max(1, round(len(wave) * sample_rate / song.sample_rate))
+        return scipy.signal.resample(np.asarray(wave, np.float64), length).astype(np.float32)
+
+    waveforms = {stem: resampled(wave) for stem, wave in song.waveforms.items()}
     return replace(song, waveforms=waveforms, sample_rate=sample_rate)
 
 

@@ -23,6 +23,7 @@ from synctrack.generation.timing import (
     complement,
     continued_beats,
     new_length,
+    until,
 )
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Draft:
         original: (s, n) what the song is a variation of; None without.
         strength: (s,) of the variation.
         facts: of given audio and original, for `song.json`.
+        loop: whether its end is to go over into its beginning.
     """
 
     num_samples: int | None
@@ -49,6 +51,7 @@ class Draft:
     original: np.ndarray | None = None
     strength: list[float] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    loop: bool = False
 
 
 def new_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence[float] | None = None) -> Draft:
@@ -85,7 +88,7 @@ def new_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence
     if tempi is not None and audio and request.leaves_beats_open:
         beats, detected = _detected([item.waveform for item in audio.values()], rate, length / rate, tempi)
         facts |= detected
-    return Draft(num_samples, Kept(waveforms, spans), beats, wave, facts=facts)
+    return Draft(num_samples, Kept(waveforms, spans, request.level), beats, wave, facts=facts, loop=request.loop)
 
 
 def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence[float] | None = None) -> Draft:
@@ -105,6 +108,8 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequ
             facts |= detected
         return _extended(request, song, waveforms, level, beats, facts)
     start, stop = _part(request, song, beats)
+    if start == stop:
+        raise InputError(f"span: {request.span} is less than a sample of the song")
     if unknown := [stem for stem in request.redo if stem not in stems]:
         raise InputError(f"redo: {unknown[0]!r} is not a stem of the song; its stems are {', '.join(stems)}")
     strength = None if request.strength is None else _strengths(request.strength, stems)
@@ -118,7 +123,23 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequ
         raise InputError("redo: nothing of the song would stay; generate a new one instead")
     kept = Kept(dict(enumerate(waveforms)), spans, level)
     original = None if strength is None else waveforms / np.float32(level)
-    return Draft(song.num_samples, kept, beats, None, original, strength, facts)
+    loop, stays = _loop(song, kept, original is not None)
+    facts |= {"loop": True} if stays else {}
+    return Draft(song.num_samples, kept, beats, None, original, strength, facts, loop)
+
+
+def _loop(song: Song, kept: Kept, varied: bool) -> tuple[bool, bool]:
+    """Whether the new song is to be made as a loop, and whether it is one: of an original that is."""
+    if not song.loops:
+        return False, False
+    parts = {index: complement(spans, song.num_samples) for index, spans in kept.spans.items()}
+    whole = all(part in ([], [(0, song.num_samples)]) for part in parts.values())
+    if whole and not varied:
+        return True, True
+    inside = all(start > 0 and stop < song.num_samples for part in parts.values() for start, stop in part)
+    if not inside:
+        logger.warning("the original is a loop; what changes at its end no longer goes over into its beginning")
+    return False, inside
 
 
 def _detected(
@@ -129,7 +150,11 @@ def _detected(
     beats = detected_beats([np.pad(wave, (0, length - len(wave))) for wave in waveforms], sample_rate, tempi)
     if beats is None:
         return None, {}
-    beats = continued_beats(beats, seconds)
+    try:
+        beats = until(continued_beats(beats, seconds), seconds)
+    except InputError:
+        # What is given goes on beyond the song, which is too short for two beats.
+        return None, {}
     return beats, {"detected_beats": beats_json(beats)}
 
 
@@ -183,5 +208,7 @@ def _extended(
     elif beats is not None:
         beats = continued_beats(beats, seconds)
     spans = {index: [(0, song.num_samples)] for index in range(len(waveforms))}
-    kept = Kept(dict(enumerate(waveforms)), spans, level)
-    return Draft(round(seconds * song.sample_rate), kept, beats, facts=facts)
+    kept, num_samples = Kept(dict(enumerate(waveforms)), spans, level), round(seconds * song.sample_rate)
+    if num_samples <= song.num_samples:
+        raise InputError(f"extend: {request.extend:g} s is less than a sample of the song")
+    return Draft(num_samples, kept, beats, facts=facts)

@@ -15,6 +15,10 @@ from synctrack.files import sha256
 
 QUIETEST = 2.0**-15
 """Audio that nowhere reaches this, one step of 16 bits, counts as silent."""
+LOUDEST = 100.0
+"""Audio beyond this, 40 dB above full scale, is of another scale, such as that of 16-bit integers."""
+
+NOT_AUDIO = "must be a path, an array of samples, or a pair of an array and its rate"
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +57,19 @@ def read_given(name: str, source: Any, sample_rate: int, shortest: int) -> Given
         facts = {"path": str(path.resolve()), "sha256": sha256(path)}
         name = f"{name}: {path}"
     else:
+        if isinstance(source, tuple) and len(source) != 2:
+            raise InputError(f"{name}: {NOT_AUDIO}")
         array, rate = source if isinstance(source, tuple) else (source, sample_rate)
         waveform = _mono(name, array, rate, sample_rate)
         facts = {"sha256": hashlib.sha256(waveform.tobytes()).hexdigest()}
     if len(waveform) < shortest:
         need = f"{shortest / sample_rate:g} s, a frame of the model"
         raise InputError(f"{name}: is {len(waveform) / sample_rate:g} s long; it must have {need}, or more")
-    if np.abs(waveform).max() < QUIETEST:
+    peak = float(np.abs(waveform).max())
+    if peak < QUIETEST:
         raise InputError(f"{name}: is silent; leave it out, or give audio")
+    if peak > LOUDEST:
+        raise InputError(f"{name}: reaches {peak:.6g}; full scale is 1: divide it by the scale that it has")
     return GivenAudio(waveform, facts)
 
 
@@ -78,11 +87,13 @@ def fitted(name: str, waveform: np.ndarray, num_samples: int, sample_rate: int) 
 
 
 def _mono(name: str, array: Any, rate: Any, sample_rate: int) -> np.ndarray:
+    if isinstance(array, np.ndarray) and not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{name}: holds {array.dtype}, of which the scale is not known; give floats, full scale 1")
     try:
         waveform = np.asarray(array, np.float32)
         rate = int(rate)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: must be a path, an array of samples, or a pair of an array and its rate") from error
+        raise InputError(f"{name}: {NOT_AUDIO}") from error
     if waveform.ndim == 2:
         if waveform.shape[0] > waveform.shape[1]:
             raise InputError(f"{name}: has the shape {waveform.shape}; it must be (channels, num_samples)")

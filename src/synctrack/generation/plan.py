@@ -92,13 +92,13 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         num_samples = grid.window * grid.frame
     drawn_bpm = _drawn_bpm(request, model, trained_bpm, num_samples / grid.sample_rate)
     _check_conditioning(request, draft, model, trained_bpm, drawn_bpm is not None)
-    frames = grid.nearest(num_samples) if request.loop else grid.covering(num_samples)
-    if request.loop:
+    frames = grid.nearest(num_samples) if draft.loop else grid.covering(num_samples)
+    if draft.loop:
         _say_stretch(num_samples, frames, grid)
     told = _told(request, draft, model, grid, num_samples, frames)
     decoded = tuple(stem for stem in range(len(stems)) if not draft.kept.whole(stem, num_samples))
     unknown = ~told.mask[list(decoded)].all(axis=0)
-    starts, length = _windows(request, model, grid, frames, unknown)
+    starts, length = _windows(request, draft.loop, model, grid, frames, unknown)
     return Plan(
         grid=grid,
         num_samples=num_samples,
@@ -107,7 +107,7 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         kept=draft.kept,
         decoded=decoded,
         beats=draft.beats,
-        loop=request.loop,
+        loop=draft.loop,
         starts=tuple(starts),
         length=length,
         mix=None if request.method == "generated" else draft.mix,
@@ -186,20 +186,20 @@ def _told(request: Request, draft: Draft, model: LatentDiffusion, grid: Grid, nu
     kept, stems = draft.kept, range(len(model.stems))
     mask = np.zeros((len(model.stems), frames), bool)
     for stem, spans in kept.spans.items():
-        mask[stem] = bool(spans) if request.loop else frame_mask(spans, frames, grid, num_samples)
-    mask = without_borders(mask, request.loop)
+        mask[stem] = bool(spans) if draft.loop else frame_mask(spans, frames, grid, num_samples)
+    mask = without_borders(mask, draft.loop)
     rows = [stem for stem in stems if mask[stem].any()]
     known = None
     if rows:
         audio = np.stack([kept.waveforms[stem] for stem in rows]) / np.float32(kept.level)
-        known = LoopAudio(model, grid, audio, frames) if request.loop else LinearAudio(model, grid, audio)
+        known = LoopAudio(model, grid, audio, frames) if draft.loop else LinearAudio(model, grid, audio)
     original = strength = None
     if draft.original is not None:
         padded = np.pad(draft.original, ((0, 0), (0, frames * grid.frame - num_samples)))
         original, strength = LinearAudio(model, grid, padded), torch.tensor(draft.strength)
     signals = {}
     if draft.beats is not None and "click" in model.config.conditioning.signals:
-        signals["click"] = _click(draft.beats, model, grid, num_samples, frames, request.loop)
+        signals["click"] = _click(draft.beats, model, grid, num_samples, frames, draft.loop)
     if draft.mix is not None:
         presence = frame_mask([(0, num_samples)], frames, grid, num_samples)
         signals["mix"] = Signal(LinearAudio(model, grid, draft.mix[None]), presence)
@@ -240,7 +240,7 @@ def _click(beats: Beats, model: LatentDiffusion, grid: Grid, num_samples: int, f
 
 
 def _windows(
-    request: Request, model: LatentDiffusion, grid: Grid, frames: int, unknown: np.ndarray
+    request: Request, loop: bool, model: LatentDiffusion, grid: Grid, frames: int, unknown: np.ndarray
 ) -> tuple[list[int], int]:
     """First frames of the windows, and their length."""
     if frames <= grid.window:
@@ -250,4 +250,4 @@ def _windows(
         trained, exact = (count * grid.frame / grid.sample_rate for count in (grid.window, frames))
         logger.warning("the model was trained on %g s; over %g s what it generates may drift", trained, exact)
         return [0], frames
-    return window_starts(frames, unknown, grid, request.loop), grid.window
+    return window_starts(frames, unknown, grid, loop), grid.window

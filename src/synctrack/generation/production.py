@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,28 @@ from synctrack.generation.request import Request
 from synctrack.generation.song import Song
 from synctrack.generation.tempo import drawn_beats, told_clicks
 from synctrack.models.latent_diffusion import LatentDiffusion
+
+
+def make_sampling(sampler: str, steps: int, eta: float | None, timesteps: int) -> Sampling:
+    """The sampling of songs: trailing steps that end at alpha 1.
+
+    Args:
+        sampler: its name.
+        steps: calls of the U-Net.
+        eta: of `ddim` alone; 1 where None.
+        timesteps: of the model's schedule, the most steps.
+
+    Raises:
+        InputError: one of them is unknown or out of its bounds.
+    """
+    if eta is not None and sampler != "ddim":
+        raise InputError(f"eta: has no effect on {sampler}; leave it out, or use sampler ddim")
+    if not isinstance(steps, Integral) or not 1 <= steps <= timesteps:
+        raise InputError(f"steps: {steps} is not a whole number between 1 and {timesteps}")
+    try:
+        return Sampling(sampler, int(steps), 1.0 if eta is None else eta, "trailing", "one")
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -117,7 +140,8 @@ class Production:
 
     def _asked_beats(self, key: Key) -> Beats | None:
         """The beats that a song should keep."""
-        return self._beats(key) if self.request.names_beats or self.plan.drawn_bpm is not None else None
+        told = self.plan.drawn_bpm is not None or "detected_beats" in self.plan.facts
+        return self._beats(key) if self.request.names_beats or told else None
 
     def _waveforms(self, keys: list[Key], count: Callable[[int], Any]) -> Iterator[np.ndarray]:
         def counted(steps: list[Step]) -> Iterable[Step]:

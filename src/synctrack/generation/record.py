@@ -23,7 +23,8 @@ def request_json(request: Request, plan: Plan) -> dict[str, Any]:
     asked = dict(request.asked)
     drawn = {} if plan.drawn_bpm is None else {"drawn_bpm": list(plan.drawn_bpm)}
     if set(asked) <= {"seconds"}:
-        return drawn
+        # Not the length of the files, which may hold whole bars alone.
+        return {"seconds": plan.num_samples / plan.grid.sample_rate} | drawn
     if request.named_beats is not None:
         asked["beats"] = beats_json(request.named_beats)
     return asked | drawn | plan.facts
@@ -60,7 +61,10 @@ def recorded_settings(song: Song, where: str) -> dict[str, Any]:
             asked["beats"] = Beats(found["beats"], found["downbeats"])
         elif "bpm" not in asked and "beats" not in asked:
             asked["beats"] = NO_BEATS
-        if set(asked) <= {"beats"}:
+        if "original" in asked:
+            # Follows from the original.
+            asked.pop("loop", None)
+        if set(asked) <= {"beats"} and not isinstance(asked.get("beats"), Beats):
             asked["seconds"] = song.seconds
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: does not say how the song was made ({error}); it cannot be made again") from error
@@ -73,6 +77,13 @@ def recorded_model(song: Song, where: str) -> str:
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise InputError(f"{where}: does not say which model made it; it cannot be made again")
     return model["name"]
+
+
+def check_precision_of(song: Song, where: str, precision: str) -> None:
+    """Raise InputError unless a song was made in this precision."""
+    recorded = song.info.get("precision", precision)
+    if recorded != precision:
+        raise InputError(f"{where}: was made in {recorded}, not {precision}; load the model with precision {recorded}")
 
 
 def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ MAX_RESAMPLING = 20
 MAX_CANDIDATES = 256
 MAX_DRAWS = 256
 MAX_BARS = 10_000
+MAX_LEVEL = 1000.0
 METHODS = ("masks", "generated")
 """What separation gives: the mixture shared out by soft masks, or the generated stems as they are."""
 MASK_DEFAULTS = {"draws": 4, "steps": 5}
@@ -60,12 +62,20 @@ class Request:
     mix: Waveform = None
     method: str | None = None
     draws: int = 1
+    level: float = 1.0
 
     def __post_init__(self) -> None:
         # The mappings and sequences of a caller may change later, and one name may stand for a list of one.
+        if not isinstance(self.given, Mapping | None):
+            raise InputError("given: must say which stem is which audio, such as {'drums': 'drums.wav'}")
         object.__setattr__(self, "given", dict(self.given or {}))
         redo = [self.redo] if isinstance(self.redo, str) else list(self.redo or ())
         object.__setattr__(self, "redo", redo)
+        for item in fields(self):
+            # Numbers of NumPy are as good as Python's, but no JSON.
+            value = getattr(self, item.name)
+            if isinstance(value, Real) and not isinstance(value, bool | int | float):
+                object.__setattr__(self, item.name, int(value) if isinstance(value, Integral) else float(value))
         self._check_values()
         self._check_beats()
         if self.original is None:
@@ -149,8 +159,8 @@ class Request:
     def _check_values(self) -> None:
         for name in ("seconds", "extend"):
             value = getattr(self, name)
-            if value is not None and not 0 < value <= MAX_SECONDS:
-                raise InputError(f"{name}: {value} is not above 0 and up to {MAX_SECONDS:g}")
+            if value is not None and not (_is_number(value) and 0 < value <= MAX_SECONDS):
+                raise InputError(f"{name}: {value} is not a number above 0 and up to {MAX_SECONDS:g}")
         if not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
             raise InputError(f"guidance: {self.guidance} is not between 0 and {MAX_GUIDANCE:g}")
         bounds = {"resampling": (0, MAX_RESAMPLING), "best_of": (1, MAX_CANDIDATES), "draws": (1, MAX_DRAWS)}
@@ -162,6 +172,12 @@ class Request:
             raise InputError(f"long: {self.long!r} must be one of {', '.join(LONG)}")
         if self.method is not None and self.method not in METHODS:
             raise InputError(f"method: {self.method!r} must be one of {', '.join(METHODS)}")
+        if self.method is not None and self.mix is None:
+            raise InputError("method: says how a mix is separated; leave it out, or give a mix")
+        if not (_is_number(self.level) and 0 < self.level <= MAX_LEVEL):
+            raise InputError(f"level: {self.level} is not a number above 0 and up to {MAX_LEVEL:g}")
+        if self.level != 1 and not self.given:
+            raise InputError("level: is the gain that given stems have; leave it out, or give stems")
         if self.draws > 1 and (self.mix is None or self.method == "generated"):
             raise InputError(
                 "draws: averages the masks that share out a mix; leave it out, or separate with method masks"

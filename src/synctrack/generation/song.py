@@ -8,6 +8,7 @@ For music programs (`daw=True`) the files are 01_bass.wav, …, 00_mix.wav and 0
 """
 
 import hashlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ from synctrack.files import check_file_name, write_json
 from synctrack.generation.daw import at_rate, daw_names, from_first_bar
 from synctrack.generation.timing import beats_json
 from synctrack.manifest import SONG_FILE
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 FILE_FORMATS = {
@@ -84,6 +87,12 @@ class Song:
     def seconds(self) -> float:
         """Duration."""
         return self.num_samples / self.sample_rate
+
+    @property
+    def loops(self) -> bool:
+        """Whether the end goes over into the beginning, as `info` says."""
+        steering = self.info.get("steering")
+        return isinstance(steering, Mapping) and steering.get("loop") is True
 
     @property
     def mix(self) -> np.ndarray:
@@ -158,10 +167,12 @@ class Song:
 
 
 def _write(song: Song, folder: Path, file_format: str, names: Mapping[str, str], daw: bool) -> Path:
-    suffix, subtype = FILE_FORMATS[file_format]
+    (suffix, subtype), exact = FILE_FORMATS[file_format], "mix_gain" in song.info
     for name in song.stems:
         path = folder / f"{names[name]}{suffix}"
-        write_audio(path, song[name], song.sample_rate, subtype, exact="mix_gain" in song.info)
+        if exact and file_format != "float" and peak_gain([song[name]], 0.0) < 1:
+            logger.warning("%s: exceeds full scale and is clipped; format float keeps it as it is", path)
+        write_audio(path, song[name], song.sample_rate, subtype, exact)
     write_audio(folder / f"{names[MIX]}{suffix}", song.mix, song.sample_rate, subtype)
     if daw and song.beats is not None:
         write_midi_beats(folder / "00_beats.mid", song.beats)

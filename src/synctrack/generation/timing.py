@@ -23,12 +23,19 @@ def asked_beats(request: Request, seconds: float) -> Beats | None:
     Raises:
         InputError: the file of beats is damaged, or fewer than two beats fit.
     """
-    if request.bpm is not None:
-        return regular_beats(request.bpm, request.meter or DEFAULT_METER, seconds - END_TOLERANCE)
-    beats = request.named_beats
-    if beats is None or beats.beats[-1] < seconds - END_TOLERANCE:
-        return beats
-    return beats.within(0, seconds - END_TOLERANCE)
+    named = request.named_beats
+    try:
+        if request.bpm is not None:
+            return regular_beats(request.bpm, request.meter or DEFAULT_METER, max(1e-6, seconds - END_TOLERANCE))
+        return None if named is None else until(named, seconds)
+    except InputError as error:
+        name = "bpm" if request.bpm is not None else "beats"
+        raise InputError(f"{name}: a song of {seconds:.6g} s {error}; make it longer") from error
+
+
+def until(beats: Beats, seconds: float) -> Beats:
+    """The beats before a song's end at `seconds`. Raises InputError where these are fewer than two."""
+    return beats if beats.beats[-1] < seconds - END_TOLERANCE else beats.within(0, max(0.0, seconds - END_TOLERANCE))
 
 
 def new_length(request: Request, longest_given: int, sample_rate: int) -> int | None:

@@ -87,6 +87,8 @@ def ask_new(session: Session, form: Form, before: int | None) -> Asked:
         settings["bpm"] = number("tempo", form.bpm, 10, 1000)
         settings["meter"] = whole("meter", 4 if form.meter is None else form.meter, 1, 64)
         words.append(f"{form.bpm:g} BPM")
+    elif form.meter not in (None, 0, 4):
+        raise InputError("beats per bar: go with a tempo; add one, or leave them at 4")
     if form.length:
         settings |= _length(form.unit, form.length)
         words.append(f"{form.length:g} {'s' if form.unit == SECONDS else 'bars'}")
@@ -142,6 +144,7 @@ def ask_loop(take: Take, stems: Sequence[str], seed: int) -> Asked:
     settings: dict[str, Any] = {"loop": True, "seconds": song.seconds}
     if kept:
         settings["given"] = {stem: take.song_folder / f"{stem}.wav" for stem in kept}
+        settings["level"] = float(song.info.get("gain", 1.0))
     if song.beats is not None:
         settings["beats"] = song.beats
     return Asked(settings, seed, f"{' and '.join(stems)} as a loop", take.number)
