@@ -172,6 +172,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.clips < 5:
         parser.error("--clips: intervals need 5 clips or more")
+    if min(arguments.steps) < 1:
+        parser.error(f"--steps: {min(arguments.steps)} is not 1 or more")
     model = SyncTrack.from_pretrained(arguments.model)
     results = measure(model, arguments.clips, arguments.steps, arguments.out)
     text = table(results)

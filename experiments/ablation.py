@@ -63,7 +63,7 @@ def parts_of(setup: Setup, variants: list[str], seeds: list[int], stop_at: float
     parts = [Part(variant, seed, step, usual, "step") for seed in seeds for variant in variants for step in steps]
     if samplers and FULL in variants and steps[-1] == setup.steps[-1]:
         compared = [Sampling(sampler, calls) for sampler in SAMPLERS for calls in SAMPLER_CALLS]
-        parts += [Part(FULL, seeds[0], steps[-1], how, "sampler") for how in compared if how != usual]
+        parts += [Part(FULL, seed, steps[-1], how, "sampler") for seed in seeds for how in compared if how != usual]
     return parts
 
 

@@ -134,7 +134,8 @@ def _of(metrics: Mapping[str, Any], name: str, signed: bool = False) -> str:
     if entry["interval_95"] is None:
         return f"{text} (no interval)"
     low, high = entry["interval_95"]
-    clear = signed and (low > 0 or high < 0)
+    # The interval of the re-paired CBS holds for the partners that were drawn.
+    clear = signed and name != "chance" and (low > 0 or high < 0)
     text = f"{text} ({low:{sign}.{digits}f} to {high:{sign}.{digits}f})"
     return f"**{text}**" if clear else text
 

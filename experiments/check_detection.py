@@ -172,6 +172,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each song (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/check_detection"), help="(default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.grooves < (0 if arguments.midi else 1):
+        raise InputError(f"--grooves {arguments.grooves}: must be 1 or more, or 0 with --midi")
     if not 5 <= arguments.seconds <= 600:
         raise InputError(f"--seconds {arguments.seconds}: must be from 5 to 600")
     seconds, first, rows = arguments.seconds, arguments.seed, []

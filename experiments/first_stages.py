@@ -25,6 +25,7 @@ from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.loading import fill_vocoder, load_vae
 from synctrack.config import Config, add_config_arguments, config_of
 from synctrack.data.dataset import StemDataset
+from synctrack.data.splits import not_set, split_roots
 from synctrack.errors import InputError, run_command
 from synctrack.files import write_json
 from synctrack.metrics.beats.madmom.tracker import MadmomTracker
@@ -130,7 +131,12 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=64, help="segments to measure, at most (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     arguments = parser.parse_args()
-    result = measure(config_of(arguments.config, arguments.overrides), arguments.clips)
+    if arguments.clips < 1:
+        raise InputError(f"--clips: {arguments.clips} is not 1 or more")
+    config = config_of(arguments.config, arguments.overrides)
+    if not split_roots(config, "valid"):
+        raise not_set("valid")
+    result = measure(config, arguments.clips)
     print(report(result))
     if arguments.json:
         write_json(arguments.json, result)

@@ -62,6 +62,14 @@ ONE_EACH = list({case[:2]: case for case in CASES}.values())
 """One case for each key, for the tests that read files."""
 
 
+@pytest.mark.parametrize(("factors", "wrong"), [([3], 3), ([16], 16), ([8, 4, 2, 16], 16)])
+def test_attention_at_no_level_is_refused(factors, wrong):
+    with pytest.raises(
+        ValueError, match=rf"unet.attention_resolutions: {wrong} is no level's; the levels are 1, 2, 4, 8"
+    ):
+        UNetConfig(channel_mult=[1, 2, 3, 5], attention_resolutions=factors)
+
+
 def test_every_type_of_key_has_wrong_values():
     kinds = {item.type for schema in SECTIONS.values() for item in dataclasses.fields(schema)}
     assert {kind for kind in kinds if not dataclasses.is_dataclass(kind)} - {bool} == set(WRONG)

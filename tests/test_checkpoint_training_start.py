@@ -77,7 +77,12 @@ def test_separate_vae_and_vocoder_files_take_precedence(tmp_path):
     second = small.state(model)
     assert torch.equal(second["vae.quant_conv.weight"], small.published_tensors("vae")["quant_conv.weight"])
     changed = {name.partition(".")[0] for name in first if not torch.equal(first[name], second[name])}
-    assert changed == {"vae", "vocoder"}
+    # Latents of another VAE have another spread: the scale factor is to be estimated.
+    assert changed == {"vae", "vocoder", "scale_factor"}
+    assert model.scale_factor.isnan()
+    own = dataclasses.replace(params, vae_ckpt_path=str(whole))
+    initialise(model, ema, own)
+    assert model.scale_factor == first["scale_factor"]
 
 
 def test_vocoder_of_another_size_replaces_that_of_the_file(tmp_path):

@@ -55,6 +55,7 @@ def adversarial_run(grooves, tmp_path_factory):
         ("vocoder", ["model.params.vae_ckpt_path=gone.ckpt"], "gone.ckpt: no such file"),
         ("vocoder", ["model.params.vocoder_ckpt_path=gone.ckpt"], "gone.ckpt: no such file"),
         ("vae", [SMALL_VOCODER], "no vocoder weights: set model.params.vocoder_ckpt_path"),
+        ("vae", ["data.params.path.latents=latents"], "data.params.path.latents: a first stage is trained on audio"),
         ("vae", ["trainer.resume=last"], "trainer.resume: runs/vae/checkpoints/last.ckpt is not there"),
         ("vae", ["data.params.path.train_data=null"], "data.params.path.train_data: is not set"),
     ],

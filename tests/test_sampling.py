@@ -50,6 +50,15 @@ def test_seed_decides_the_order():
     assert batches(5) != batches(5, seed=1)
 
 
+def test_epochs_are_whole_steps_of_accumulated_batches():
+    """Ten batches and three to a step: nine an epoch, and the tenth is left out of it."""
+    sampler = TrainBatches(20, 2, 0, lambda: 9, accumulated=3)
+    assert len(sampler) == 9
+    assert [batch[0][0] for batch in sampler] == [1] * 9
+    with pytest.raises(ValueError, match="5 segments do not fill 3 batches of 2 on each of 1 devices"):
+        TrainBatches(5, 2, 0, lambda: 0, accumulated=3)
+
+
 def test_too_few_items_are_refused():
     with pytest.raises(ValueError, match="3 segments do not fill a batch of 2 on each of 2 devices"):
         TrainBatches(3, 2, 0, lambda: 0, world_size=2)

@@ -23,6 +23,8 @@ from synctrack.models.unet import UNetConfig
 HEADER = "synctrack"
 """Top-level key of our header in a torch file, and in the metadata of a safetensors file."""
 FORMAT = 1
+DAMAGES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
+"""What OmegaConf raises beside its own errors where a header's configuration is damaged."""
 KINDS = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
 KNOWN_BY = {
     r"model\.unet\.": ("synctrack", False),
@@ -98,8 +100,8 @@ class CheckpointFile:
             return PUBLISHED_CONFIG, PUBLISHED_STEMS
         try:
             config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), self.header["config"]))
-        except (OmegaConfBaseException, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except (OmegaConfBaseException, *DAMAGES) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"{self.path}: its stored configuration is not valid in this version ({reason})"
             ) from error

@@ -66,6 +66,8 @@ def load_model(path: str | Path) -> tuple[LatentDiffusion, CheckpointInfo]:
     file = read_file(path)
     _require_synctrack(file)
     config, stems = file.stored_model()
+    # Before memory is taken for a model that the file only claims to hold.
+    match(file, shapes_of(config, len(stems)))
     model = LatentDiffusion(config, stems)
     return model, load_for_evaluation(model, path)
 

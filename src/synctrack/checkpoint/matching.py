@@ -21,6 +21,9 @@ from synctrack.models.unet import UNet
 from synctrack.models.vae import VAE
 from synctrack.models.vocoder import HiFiGAN
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+"""Types of tensors that are taken for floating-point numbers, and for whole ones."""
 KEPT = "published."
 """Prefix under which our files keep the ignored tensors of a published file, for lossless export."""
 
@@ -151,7 +154,8 @@ def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
         "missing": [name for name in expected if name not in tensors],
         "unknown": [name for name in names if name not in expected and not ignored_as(file, name)],
         "of another shape or type": [
-            f"{name} ({_shape(tensors[name])} in the file, {_shape(like)} in the model)"
+            f"{name} ({_shape(tensors[name])}{' without values' * tensors[name].is_meta} in the file, "
+            f"{_shape(like)} in the model)"
             for name, like in expected.items()
             if name in tensors and not _alike(tensors[name], like)
         ],
@@ -211,10 +215,12 @@ def _present(file: CheckpointFile, modules: Modules) -> list[Entry]:
 
 
 def _alike(tensor: torch.Tensor, like: torch.Tensor) -> bool:
-    # Any floating-point type is accepted: half precision is converted to float32 without loss.
-    same_type = tensor.is_floating_point() == like.is_floating_point() and not tensor.is_complex()
-    return same_type and tensor.layout == torch.strided and tensor.shape == like.shape
+    # Half precision is converted to float32 without loss; of smaller floats torch cannot tell whether they are finite.
+    same_type = tensor.dtype in FLOATS if like.is_floating_point() else tensor.dtype in INTEGERS
+    plain = tensor.layout == torch.strided and not tensor.is_meta
+    return same_type and plain and tensor.shape == like.shape
 
 
 def _shape(tensor: torch.Tensor) -> str:
-    return f"{list(tensor.shape)} {'float' if tensor.is_floating_point() else str(tensor.dtype).removeprefix('torch.')}"
+    kind = "float" if tensor.dtype in FLOATS else str(tensor.dtype).removeprefix("torch.")
+    return f"{list(tensor.shape)} {kind}"

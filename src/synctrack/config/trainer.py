@@ -64,9 +64,19 @@ class TrainerConfig:
         check_whole("trainer.save_top_k", self.save_top_k, -1, 100_000)
         check_path("trainer.resume", self.resume, optional=True)
         check_whole("trainer.accumulate_grad_batches", self.accumulate_grad_batches, 1, 100_000)
+        self._check_accumulation()
         check_number("trainer.gradient_clip_val", self.gradient_clip_val, 1e-9, 1e9, optional=True)
         check_path("trainer.wandb_project", self.wandb_project, optional=True)
         check_choice("trainer.ema_device", self.ema_device, EMA_DEVICES)
+
+    def _check_accumulation(self) -> None:
+        """An epoch is whole optimiser steps."""
+        limit, count = self.limit_train_batches, self.accumulate_grad_batches
+        if count > 1 and limit != 1.0 and (isinstance(limit, float) or limit % count):
+            raise ValueError(
+                f"trainer.limit_train_batches: {limit} is not a number of batches that "
+                f"trainer.accumulate_grad_batches, {count}, divides"
+            )
 
 
 def _check_devices(devices: Any) -> None:

@@ -1,5 +1,6 @@
 """The data sets of a configuration as Lightning's loaders."""
 
+import logging
 from collections.abc import Container, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,8 @@ from synctrack.data.segments import segment_name
 from synctrack.data.splits import Split, not_set, split_options, split_roots, stem_dataset
 from synctrack.errors import InputError
 from synctrack.models.vae import VAE
+
+logger = logging.getLogger(__name__)
 
 
 class StemDataModule(pl.LightningDataModule):
@@ -53,6 +56,25 @@ class StemDataModule(pl.LightningDataModule):
         for name in names:
             if getattr(self, name) is None:
                 raise not_set(name)
+        if "train" in names and self.valid is not None:
+            self._warn_of_shared_songs()
+
+    def _warn_of_shared_songs(self) -> None:
+        """Say which songs are in both sets: losses and the best checkpoints are then of songs of the training."""
+        if self.latents:
+            return
+        trained, validated = (
+            {path.resolve().parent for song, _ in split.segments for path in song.files if path is not None}
+            for split in (self.train, self.valid)
+        )
+        if shared := sorted(trained & validated):
+            logger.warning(
+                "data.params.path.valid_data: %d of its %d songs are trained on as well, such as %s: what is validated "
+                "does not tell how well new songs are learnt",
+                len(shared),
+                len(validated),
+                shared[0],
+            )
 
     def require_vae(self, vae: VAE) -> None:
         """Raise InputError where stored latents come from another VAE than this one."""
@@ -63,9 +85,10 @@ class StemDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         size, seed, loop = self.config.data.params.batch_size, self.config.seed, self.trainer.fit_loop.epoch_loop
-        device = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        how = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        how["accumulated"] = self.config.trainer.accumulate_grad_batches
         try:
-            batches = TrainBatches(len(self.train), size, seed, lambda: loop.total_batch_idx + 1, **device)
+            batches = TrainBatches(len(self.train), size, seed, lambda: loop.total_batch_idx + 1, **how)
         except ValueError as error:
             raise InputError(f"data.params.batch_size: {error}; make it smaller or add data") from error
         return self._loader(self.train, batch_sampler=batches)

@@ -43,6 +43,10 @@ class UNetConfig:
         check_whole("unet.num_res_blocks", self.num_res_blocks, 1, 32)
         if self.attention_resolutions:
             check_wholes("unet.attention_resolutions", self.attention_resolutions, 1, 128)
+        levels = [2**level for level in range(len(self.channel_mult))]
+        if unknown := [factor for factor in self.attention_resolutions if factor not in levels]:
+            known = ", ".join(map(str, levels))
+            raise ValueError(f"unet.attention_resolutions: {unknown[0]} is no level's; the levels are {known}")
         check_whole("unet.num_head_channels", self.num_head_channels, 1, 4096)
         check_whole("unet.prior_channels", self.prior_channels, 1, 65536)
         check_choice("unet.time_attention_scope", self.time_attention_scope, tuple(TIME_ATTENTION_SCOPES))

@@ -1,15 +1,18 @@
 """What makes training fast on a GPU: TF32, fused AdamW, a compiled U-Net, and optimiser states that fit the machine."""
 
 import importlib.util
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from synctrack.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 COMPILERS = ("g++", "clang++", "c++", "gcc", "clang", "cc")
 
@@ -54,6 +57,27 @@ def fit_to_machine(optimizer: torch.optim.AdamW, fused: bool | None) -> None:
             for name, moment in state.items():
                 if name != "step" and moment.stride() != weight.stride():
                     state[name] = torch.empty_like(weight).copy_(moment)
+
+
+def as_configured(
+    optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR, settings: Mapping[str, Any]
+) -> None:
+    """Let a resumed optimiser use the settings of the configuration: loading replaced them with the saved run's.
+
+    Args:
+        optimizer: its states have just been loaded.
+        schedule: of its learning rate, loaded as well.
+        settings: of `torch.optim.AdamW`, with `lr`, which is the rate that the schedule multiplies.
+    """
+    rate = settings["lr"]
+    for name, value in settings.items():
+        before = optimizer.param_groups[0].get("initial_lr" if name == "lr" else name)
+        before = tuple(before) if isinstance(before, list) else before
+        if before != value:
+            logger.info("resumed with %s %s instead of %s", "learning rate" if name == "lr" else name, value, before)
+    schedule.base_lrs = [rate] * len(schedule.base_lrs)
+    for group, factor in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
+        group |= {**settings, "initial_lr": rate, "lr": rate * factor(schedule.last_epoch)}
 
 
 def compiled(network: nn.Module) -> Callable[..., torch.Tensor]:

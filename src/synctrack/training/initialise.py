@@ -17,6 +17,7 @@ from synctrack.checkpoint.loading import (
 from synctrack.checkpoint.matching import Weights, differences, match, match_partially, shapes_of
 from synctrack.checkpoint.published import new_modules
 from synctrack.config import ModelParams
+from synctrack.data.latents.store import vae_sha256
 from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.training.ema import EMA
@@ -39,7 +40,8 @@ def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
     MusicLDM); then `params.vae_ckpt_path` and `params.vocoder_ckpt_path`, which may name any checkpoint with such a
     part, take precedence for VAE and vocoder. What MusicLDM does not have is newly initialised. The EMA weights are the
     file's, with its number of updates; where there are none, they are a copy of the U-Net. Without a file the U-Net is
-    randomly initialised, and the scale factor is not set.
+    randomly initialised, and the scale factor is not set; nor is it where `params.vae_ckpt_path` names another VAE than
+    that of the file.
 
     With `params.init` `partial`, a U-Net of other stems, sizes or switches takes every tensor whose name and shape
     fit; the rest is newly initialised, and the EMA weights are initialised from the result.
@@ -50,7 +52,18 @@ def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
     """
     ema.module.load_state_dict(model.unet.state_dict())
     weights = _start_from(model, ema, params) if params.ckpt_path else None
-    fill_part("vae", model.vae, params.vae_ckpt_path, model.config.audio, weights)
+    if weights is not None and params.vae_ckpt_path and "vae" in weights.parts:
+        weights.fill(model.vae, "vae.")
+        own = vae_sha256(model.vae)
+        fill_part("vae", model.vae, params.vae_ckpt_path, model.config.audio)
+        if vae_sha256(model.vae) != own:
+            # Latents of another VAE have another spread.
+            model.scale_factor.fill_(float("nan"))
+            logger.info(
+                "%s: another VAE than that of %s: the scale factor is estimated", params.vae_ckpt_path, params.ckpt_path
+            )
+    else:
+        fill_part("vae", model.vae, params.vae_ckpt_path, model.config.audio, weights)
     fill_vocoder(model.vocoder, params.vocoder_ckpt_path, model.config.audio, weights)
 
 

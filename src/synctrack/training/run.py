@@ -27,7 +27,9 @@ def train(config: Config) -> None:
     data.require(*DATA_OF_MODE[config.mode])
     seed_everything(config)
     module = SyncTrackModule(config)
-    resume = None if config.mode == "validate" else checkpoint_to_resume(config, "synctrack")
+    # Validation alone overwrites no run, so that a run folder that holds one is no reason to refuse it.
+    resumes = config.mode != "validate" or config.trainer.resume
+    resume = checkpoint_to_resume(config, "synctrack") if resumes else None
     if resume is None:
         initialise(module.model, module.ema, config.model.params)
     else:

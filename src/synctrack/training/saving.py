@@ -99,10 +99,14 @@ class SaveLast(Callback):
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self.saved_step = self.seen_step = trainer.global_step
         if trainer.global_step > 0 and self.lacks_validation(trainer):
-            trainer.fit_loop.epoch_loop.val_loop.restarting = False
+            val_loop = trainer.fit_loop.epoch_loop.val_loop
+            val_loop.restarting = False
             trainer.validating = True
-            trainer.fit_loop.epoch_loop.val_loop.run()
+            val_loop.run()
             trainer.training = True
+            # Where the checkpoint ends an epoch, Lightning would take this validation for a resumed one that ends the
+            # epoch again, and every epoch after it without a batch.
+            val_loop._has_run = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         step = trainer.global_step

@@ -22,7 +22,7 @@ from synctrack.models.conditioning import Conditions
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.unet import UNet
 from synctrack.report.plots import plot_mels
-from synctrack.training.acceleration import adamw, compiled, fit_to_machine
+from synctrack.training.acceleration import adamw, as_configured, compiled, fit_to_machine
 from synctrack.training.conditions import (
     NOTHING,
     conditions_of,
@@ -64,11 +64,15 @@ class SyncTrackModule(pl.LightningModule):
         self._compiled_unet: Callable[..., torch.Tensor] | None = None
         self._validation_unets: dict[str, nn.Module] = {}
 
+    @property
+    def _optimizer_settings(self) -> dict[str, float]:
+        params = self.config.model.params
+        return {"lr": params.base_learning_rate, "weight_decay": params.weight_decay}
+
     def configure_optimizers(self) -> dict[str, Any]:
         params = self.config.model.params
         weights = [p for p in self.model.unet.parameters() if p.requires_grad]
-        settings = {"lr": params.base_learning_rate, "weight_decay": params.weight_decay}
-        optimizer = adamw(weights, self.device, self.config.trainer.precision, **settings)
+        optimizer = adamw(weights, self.device, self.config.trainer.precision, **self._optimizer_settings)
         self._fused = optimizer.defaults["fused"]
         # From 0 at the first step to the base rate after the last of the warm-up, then constant.
         warm_up = torch.optim.lr_scheduler.LambdaLR(
@@ -86,7 +90,9 @@ class SyncTrackModule(pl.LightningModule):
             self._compiled_unet = compiled(self.model.unet)
 
     def on_train_start(self) -> None:
-        fit_to_machine(self.optimizers(use_pl_optimizer=False), self._fused)
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        fit_to_machine(optimizer, self._fused)
+        as_configured(optimizer, self.lr_schedulers(), self._optimizer_settings)
 
     def on_validation_start(self) -> None:
         self._prepare_latents()

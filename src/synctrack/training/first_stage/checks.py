@@ -1,10 +1,13 @@
 """Checks of a configuration for the training of a first stage."""
 
+import logging
 from collections.abc import Iterator
 
 from synctrack.config import Config
 from synctrack.errors import InputError
 from synctrack.training.first_stage.discriminators import PatchDiscriminator
+
+logger = logging.getLogger(__name__)
 
 
 def uses_discriminator(config: Config) -> bool:
@@ -21,12 +24,19 @@ def check(config: Config) -> None:
     """
     for problem in _problems(config):
         raise InputError(problem)
+    if config.model.params.ckpt_path:
+        own = f"model.params.{config.first_stage.kind}_ckpt_path"
+        logger.warning(
+            "model.params.ckpt_path: is not of a first stage and not used; to start from weights, set %s", own
+        )
 
 
 def _problems(config: Config) -> Iterator[str]:
     settings, params = config.first_stage, config.model.params
     if config.mode != "train":
         yield f"mode: a first stage has no {config.mode}; set mode=train, which validates as well"
+    if config.data.params.path.latents:
+        yield "data.params.path.latents: a first stage is trained on audio; set null"
     if settings.kind == "vocoder" and params.vocoder.kind != "hifigan":
         yield f"model.params.vocoder.kind: {params.vocoder.kind} has no weights to train; set hifigan"
     if settings.schedule == "cosine" and config.trainer.max_steps < 1:

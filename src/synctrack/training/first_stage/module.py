@@ -15,7 +15,7 @@ from synctrack.errors import InputError
 from synctrack.generation.clips import StemTree
 from synctrack.report.plots import plot_mels
 from synctrack.seeding import VALIDATION_LATENT, batch_generators, whole_per_item
-from synctrack.training.acceleration import adamw, fit_to_machine
+from synctrack.training.acceleration import adamw, as_configured, fit_to_machine
 from synctrack.training.monitoring import show_clip
 
 MEAN_LOG_MEL, STD_LOG_MEL = -6.0, 3.0
@@ -49,17 +49,22 @@ class FirstStageModule(pl.LightningModule):
         """Waveform (b, s, n) -> its reconstruction by the first stage (b, s, n)."""
         raise NotImplementedError
 
+    @property
+    def _optimizer_settings(self) -> dict[str, Any]:
+        return {"lr": self.settings.learning_rate, "betas": tuple(self.settings.betas)}
+
     def configure_optimizers(self) -> dict[str, Any]:
         groups = [getattr(self, self.kind)] + ([] if self.discriminator is None else [self.discriminator])
         weights = [{"params": list(module.parameters())} for module in groups]
-        settings = {"lr": self.settings.learning_rate, "betas": tuple(self.settings.betas)}
-        optimizer = adamw(weights, self.device, self.config.trainer.precision, **settings)
+        optimizer = adamw(weights, self.device, self.config.trainer.precision, **self._optimizer_settings)
         self._fused = optimizer.defaults["fused"]
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        fit_to_machine(self.optimizers(use_pl_optimizer=False), self._fused)
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        fit_to_machine(optimizer, self._fused)
+        as_configured(optimizer, self.lr_schedulers(), self._optimizer_settings)
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step as a share of the configured one."""
