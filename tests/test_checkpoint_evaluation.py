@@ -13,6 +13,7 @@ from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.unet import UNetConfig
 from synctrack.models.vae import VAE
+from synctrack.training.evaluation import require_own_vae
 
 
 def test_published_synctrack_generates_with_its_ema_weights(tmp_path):
@@ -45,6 +46,26 @@ def test_published_synctrack_needs_scope_bin(tmp_path):
 def test_only_synctrack_generates(tmp_path, kind):
     with pytest.raises(InputError, match="cannot generate"):
         checkpoint.load_for_evaluation(small.new_model()[0], small.saved_file(tmp_path, kind))
+
+
+def test_evaluation_takes_no_other_vae_than_the_checkpoints(tmp_path, caplog):
+    model, _ = small.new_model()
+    whole = small.saved_file(tmp_path, "synctrack")
+    checkpoint.load_for_evaluation(model, whole)
+    params = dataclasses.replace(small.PARAMS, ckpt_path=str(whole))
+
+    def check(vae: str) -> None:
+        require_own_vae(model, dataclasses.replace(params, vae_ckpt_path=vae))
+
+    check(str(whole))
+    tensors = small.published_tensors("synctrack")
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    check(str(small.save_published(tmp_path / "half.ckpt", "synctrack", halves)))
+    with caplog.at_level("INFO"):
+        check(str(tmp_path / "gone.ckpt"))
+    assert "gone.ckpt is not there; the checkpoint's own is used" in caplog.text
+    with pytest.raises(InputError, match=r"model\.params\.vae_ckpt_path: .* is another VAE than that of .*; set null"):
+        check(str(small.saved_file(tmp_path, "vae")))
 
 
 @pytest.mark.parametrize("kind", ["synctrack", "musicldm", "vae"])

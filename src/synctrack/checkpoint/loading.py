@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from synctrack.audio.mel import AudioFormat
 from synctrack.checkpoint.files import CheckpointFile, config_tree, model_header, read_file
 from synctrack.checkpoint.matching import Modules, Weights, match, shapes_of
@@ -28,6 +31,8 @@ MAY_DIFFER = (
     "model.params.diffusion.min_snr_gamma",
 )
 """Keys that do not change the latents that given weights produce."""
+HALF_PRECISION = 1e-2
+"""Largest relative difference of a weight from itself in float16 or bfloat16."""
 NO_WEIGHTS = {
     "vae": "no VAE weights: set model.params.vae_ckpt_path (ckpt/vae-ckpt.ckpt, or one from train_first_stage.py), "
     "or model.params.ckpt_path to a checkpoint that holds them",
@@ -112,6 +117,12 @@ def load_vae(vae: VAE, path: str | Path, audio: AudioFormat | None = None) -> No
         InputError: the file holds none, or one of another size, or one for other mels.
     """
     fill_part("vae", vae, path, audio)
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two modules of one structure hold the same weights, up to the rounding of half precision."""
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.allclose(a.float(), b.float(), rtol=HALF_PRECISION, atol=HALF_PRECISION * 1e-3) for a, b in pairs)
 
 
 def fill_vocoder(

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from synctrack.checkpoint.loading import load_for_evaluation, load_vae
+from synctrack.checkpoint.loading import load_for_evaluation, load_vae, same_weights
 from synctrack.config import Config, ModelParams
 from synctrack.data.datamodule import StemDataModule
-from synctrack.data.latents.store import vae_sha256
 from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.generation.clips import TARGETS, Generation
@@ -97,18 +96,18 @@ def _load(config: Config) -> tuple[StemDataModule, SyncTrackModule, dict[str, An
     module = SyncTrackModule(config)
     weights = load_for_evaluation(module.model, params.ckpt_path, params.vocoder_ckpt_path)
     if params.vae_ckpt_path:
-        _require_own_vae(module.model, params)
+        require_own_vae(module.model, params)
     return data, module, asdict(weights)
 
 
-def _require_own_vae(model: LatentDiffusion, params: ModelParams) -> None:
+def require_own_vae(model: LatentDiffusion, params: ModelParams) -> None:
     """Raise InputError where `vae_ckpt_path` names another VAE than the checkpoint's, which alone knows its latents."""
     if not Path(params.vae_ckpt_path).is_file():
         logger.info("model.params.vae_ckpt_path: %s is not there; the checkpoint's own is used", params.vae_ckpt_path)
         return
     named = VAE(model.config.vae)
     load_vae(named, params.vae_ckpt_path, model.config.audio)
-    if vae_sha256(named) != vae_sha256(model.vae):
+    if not same_weights(named, model.vae):
         raise InputError(
             f"model.params.vae_ckpt_path: {params.vae_ckpt_path} is another VAE than that of {params.ckpt_path}, whose "
             "latents it does not know; set null"

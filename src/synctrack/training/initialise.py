@@ -1,5 +1,6 @@
 """What a training starts from: weights of our own checkpoints and of the published ones."""
 
+import copy
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -12,12 +13,12 @@ from synctrack.checkpoint.loading import (
     fill_vocoder,
     read_without_vocoder,
     require,
+    same_weights,
     set_scale_factor,
 )
 from synctrack.checkpoint.matching import Weights, differences, match, match_partially, shapes_of
 from synctrack.checkpoint.published import new_modules
 from synctrack.config import ModelParams
-from synctrack.data.latents.store import vae_sha256
 from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.training.ema import EMA
@@ -54,9 +55,9 @@ def initialise(model: LatentDiffusion, ema: EMA, params: ModelParams) -> None:
     weights = _start_from(model, ema, params) if params.ckpt_path else None
     if weights is not None and params.vae_ckpt_path and "vae" in weights.parts:
         weights.fill(model.vae, "vae.")
-        own = vae_sha256(model.vae)
+        own = copy.deepcopy(model.vae)
         fill_part("vae", model.vae, params.vae_ckpt_path, model.config.audio)
-        if vae_sha256(model.vae) != own:
+        if not same_weights(model.vae, own):
             # Latents of another VAE have another spread.
             model.scale_factor.fill_(float("nan"))
             logger.info(
