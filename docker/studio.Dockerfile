@@ -1,6 +1,6 @@
 # The studio on a CPU, with the commands of README. From the repository:
 #   docker build -t synctrack-studio -f docker/studio.Dockerfile .
-#   docker run -p 127.0.0.1:7860:7860 -v "$PWD/studio:/work/studio" synctrack-studio
+#   docker run -p 127.0.0.1:7860:7860 -v synctrack-studio:/work/studio synctrack-studio
 FROM python:3.12-slim
 
 WORKDIR /synctrack
@@ -11,7 +11,7 @@ COPY src src
 COPY ckpt/demo ckpt/demo
 RUN pip install --no-cache-dir '.[studio]'
 
-# Sessions and their takes are kept in /work/studio.
+# Sessions and their takes are kept in /work/studio, a volume, which has this owner; a folder of the host would have its own.
 RUN useradd --create-home synctrack && mkdir -p /work/studio && chown -R synctrack /work
 USER synctrack
 WORKDIR /work

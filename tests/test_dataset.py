@@ -10,12 +10,13 @@ import pytest
 import soundfile
 import soxr
 import torch
+from torch.utils.data import DataLoader
 
 from synctrack.audio.mel import AudioFormat
 from synctrack.data import audio_index
 from synctrack.data.dataset import StemDataset
 from synctrack.data.segments import shifted_start
-from synctrack.errors import InputError
+from synctrack.errors import InputError, run_command
 
 GOLDEN = json.loads((Path(__file__).parent / "fixtures" / "golden_segments.json").read_text())
 SHORT = AudioFormat(frames=64)  # segments of 0.64 s
@@ -148,8 +149,8 @@ def test_unreadable_files_are_named_and_skipped_or_refused(tmp_path, caplog, suf
     _break(tmp_path / "bad" / f"drums{suffix}", how)
     with caplog.at_level(logging.WARNING):
         dataset = _dataset(tmp_path)
-    assert [record.getMessage().count(f"bad/drums{suffix}: ") for record in caplog.records] == [1, 0]
-    assert caplog.records[-1].getMessage() == f"{tmp_path}: 1 songs; left out: 1 unreadable"
+    assert [record.getMessage().count(f"bad/drums{suffix}: ") for record in caplog.records] == [0, 1]
+    assert caplog.records[0].getMessage() == f"{tmp_path}: 1 songs; left out: 1 unreadable"
     assert all(dataset[0, index]["waveform"].abs().max() > 0 for index in range(len(dataset)))
     with pytest.raises(InputError, match=rf"bad/drums{suffix}: "):
         _dataset(tmp_path, unreadable="refuse")
@@ -233,3 +234,43 @@ def test_folder_where_the_index_cannot_be_written_is_read(tmp_path, caplog):
     (tmp_path / audio_index.INDEX_NAME / "in the way").mkdir(parents=True)
     assert len(_dataset(tmp_path)) == 3
     assert f"{audio_index.INDEX_NAME}: is a folder" in caplog.text
+
+
+def test_songs_that_are_left_out_are_named(tmp_path, caplog):
+    write_song_folder(tmp_path / "full")
+    for number in range(12):
+        write_song_folder(tmp_path / f"half {number:02d}", stems=("drums",))
+    _dataset(tmp_path)
+    said = [record.getMessage() for record in caplog.records]
+    assert f"left out: {tmp_path / 'half 03'}: has no bass" in said
+    assert said[-1] == "left out: 2 more"
+
+
+def test_names_that_differ_in_case_alone_are_kept_apart(tmp_path):
+    for root, song in (("a", "Song"), ("b", "song")):
+        write_song_folder(tmp_path / root / song, seconds=0.7)
+    assert _names(_dataset([tmp_path / "a", tmp_path / "b"])) == ["1_Song_from_0000.00", "2_song_from_0000.00"]
+
+
+def test_damaged_beats_are_refused_when_the_data_set_is_made(tmp_path):
+    write_song_folder(tmp_path / "song")
+    (tmp_path / "song" / "beats.json").write_text('{"beats": [1.0, 0.5]}')
+    assert len(_dataset(tmp_path))
+    with pytest.raises(InputError, match=r"song/beats\.json: beats: number 2"):
+        _dataset(tmp_path, signals=["click"])
+
+
+def test_error_of_a_worker_process_is_its_own_line(tmp_path, capsys):
+    write_song_folder(tmp_path / "song")
+    wave, rate = soundfile.read(tmp_path / "song" / "drums.wav")
+    wave[len(wave) // 2] = np.nan
+    soundfile.write(tmp_path / "song" / "drums.wav", wave, rate, "FLOAT")
+    dataset = _dataset(tmp_path)
+    items = [(0, index) for index in range(len(dataset))]
+    with pytest.raises(SystemExit):
+        run_command(lambda: list(DataLoader(dataset, sampler=items, num_workers=1)))
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        line
+        == f"error: {tmp_path / 'song' / 'drums.wav'}: holds samples that are not numbers; replace it or leave it out"
+    )

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from helpers.steered import QUICK, RATE, STEMS, noise_song, save_steered, steered_model
 from synctrack import SyncTrack, load_song
@@ -140,3 +141,21 @@ def test_numbers_of_numpy_are_as_good_as_pythons(model, tmp_path):
         model.generate(seed=3.0)
     with pytest.raises(InputError, match="batch_size: 0 is not a whole number of 1 or more"):
         model.generate(batch_size=0)
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.35, 0.45, 0.65, 0.7, 0.9, 0.95, 1.0])
+def test_strengths_lose_no_step_to_rounding(model, strength):
+    sampling = production.make_sampling("dpmpp_2m_sde", 20, None, 1000)
+    assert len(model.model.steps(sampling, torch.full((4,), strength))) == round(20 * strength)
+
+
+def test_what_is_known_is_encoded_in_float32_beside_a_network_of_fewer_bits(model):
+    from synctrack.generation.encoding import encode_mel
+
+    mel = torch.randn(1, 64, model.model.config.audio.n_mels, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain = encode_mel(model.model, mel)
+        with torch.autocast("cpu", torch.bfloat16):
+            beside = encode_mel(model.model, mel)
+    assert beside.dtype == torch.float32
+    assert torch.equal(beside, plain)

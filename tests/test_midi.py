@@ -189,3 +189,39 @@ def test_fluidsynth_renders_a_note_that_is_never_released_until_the_end(songs, m
     wave, rate = soundfile.read(tmp_path / "out" / "hanging" / "guitar.wav")
     assert len(wave) == 4 * rate
     assert np.abs(wave[-rate // 2 :]).max() > 0.001
+
+
+def test_song_of_another_file_of_the_same_name_is_refused(soundfont, tmp_path):
+    for folder, every in (("one", 100), ("other", 90)):
+        save_song(tmp_path / folder / "song.mid", *FOUR_PARTS[:3], repeated_note(3, 0, 60, every))
+    write_midi(tmp_path / "one", tmp_path / "out", soundfont, workers=0)
+    assert write_midi(tmp_path / "one", tmp_path / "out", soundfont, workers=0).songs == 1
+    with pytest.raises(InputError, match=r"out/song: was made from another song than .*other/song\.mid"):
+        write_midi(tmp_path / "other", tmp_path / "out", soundfont, workers=0)
+
+
+def test_meter_and_tempo_are_stated_where_they_are_constant(soundfont, tmp_path):
+    def signature(numerator, time=0):
+        return mido.MetaMessage("time_signature", numerator=numerator, denominator=4, time=time)
+
+    pickup = [signature(1), signature(4, 100)]
+    faster = [mido.MetaMessage("set_tempo", tempo=400000, time=400)]
+    for name, part in (("pickup", pickup), ("faster", faster)):
+        save_song(tmp_path / "songs" / f"{name}.mid", part, *FOUR_PARTS)
+    write_midi(tmp_path / "songs", tmp_path / "out", soundfont, workers=0)
+    facts = {name: json.loads((tmp_path / "out" / name / "beats.json").read_text()) for name in ("pickup", "faster")}
+    assert (facts["pickup"]["tempo"], facts["pickup"].get("meter")) == (120, None)
+    assert ("tempo" in facts["faster"], facts["faster"]["meter"]) == (False, 4)
+
+
+def test_markers_of_others_are_no_marks_of_ours():
+    markers = [mido.MetaMessage("marker", text="lead-in"), mido.MetaMessage("marker", text="Verse", time=200)]
+    beats, downbeats = beat_times(midi_song(markers, [mido.Message("note_on", time=1600)]))
+    assert (len(beats), len(downbeats)) == (16, 4)
+
+
+def test_names_that_no_folder_can_have_are_refused(soundfont, tmp_path):
+    deep = tmp_path / "songs" / ("a" * 130) / ("b" * 130)
+    save_song(deep / "song.mid", *FOUR_PARTS)
+    with pytest.raises(InputError, match="its folders and name joined are too long for a folder"):
+        write_midi(tmp_path / "songs", tmp_path / "out", soundfont, workers=0)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from synctrack.audio.mel import AudioFormat
 from synctrack.cli import report
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import find_layout
+from synctrack.report.page.content import metric_rows
 from synctrack.report.page.made import folder_facts
 from synctrack.report.page.sound import audio_lines, choose, embed_audio
+from synctrack.report.plots import plot_mels
 
 
 def test_worst_best_and_middle_come_first():
@@ -55,3 +58,15 @@ def test_facts_of_a_manifest_are_named_by_section_cut_where_long_and_none_where_
 def test_wrong_options_are_refused_before_anything_is_scored(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         report.main([str(tmp_path / "nowhere"), *options], "synctrack report")
+
+
+@pytest.mark.parametrize(("interval", "mark"), [([-0.01, 0.2], "not better than chance"), ([0.01, 0.2], "")])
+def test_onset_synchrony_that_chance_reaches_is_marked(interval, mark):
+    onsets = {"value": 0.1, "interval_95": interval}
+    (row,) = metric_rows({"protocols": {}, "onset_synchrony": onsets})
+    assert row["mark"] == mark
+
+
+def test_names_with_dollar_signs_are_plotted(tmp_path):
+    plot_mels(tmp_path / "mels.png", np.zeros((1, 16000), np.float32), ["$b_$1"], AudioFormat(), "song $1 #2$ $_$")
+    assert (tmp_path / "mels.png").stat().st_size > 0

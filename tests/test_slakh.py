@@ -14,6 +14,7 @@ from synctrack.data.dataset import StemDataset
 from synctrack.data.sources.instruments import FOUR_STEMS, load_stem_map
 from synctrack.data.sources.slakh import write_slakh
 from synctrack.errors import InputError
+from synctrack.files import sha256
 
 pytestmark = pytest.mark.medium
 
@@ -81,7 +82,9 @@ def test_stems_are_the_sums_of_their_classes(root, made):
     out, _ = made
     source, folder = root / "train" / "Track00001", out / "train" / "Track00001"
     sources = {"bass": ["S00"], "drums": ["S01"], "guitar": ["S02", "S04"], "piano": ["S03"]}
-    assert json.loads((folder / "track.json").read_text()) == {"gain": 1.0, "sources": sources}
+    facts = json.loads((folder / "track.json").read_text())
+    assert (facts["gain"], facts["sources"]) == (1.0, sources)
+    assert facts["metadata_sha256"] == sha256(source / "metadata.yaml")
     for stem, names in sources.items():
         wave, rate = soundfile.read(folder / f"{stem}.wav")
         assert rate == 16000
@@ -148,3 +151,11 @@ def test_wrong_roots_are_refused_before_anything_is_written(root, tmp_path):
     with pytest.raises(InputError, match="validation: no such folder"):
         write_slakh(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_song_of_another_copy_of_the_same_name_is_refused(root, tmp_path):
+    write_slakh(root, tmp_path / "out", splits=("test",), workers=0)
+    assert write_slakh(root, tmp_path / "out", splits=("test",), workers=0).songs == 1
+    save_slakh_song(tmp_path / "other" / "test" / "Track00010", FOUR_CLASSES | {"S04": "Bass"})
+    with pytest.raises(InputError, match=r"Track00010: was made from another song than"):
+        write_slakh(tmp_path / "other", tmp_path / "out", splits=("test",), workers=0)

@@ -114,6 +114,12 @@ def test_wrong_input_is_one_clear_error(model, settings, message):
         model.check(**settings)
 
 
+def test_guidance_without_anything_told_is_refused(plain):
+    """The beats only say where the bars are: this model cannot be told a click, and nothing is known either."""
+    with pytest.raises(InputError, match="guidance: has no effect where the model is told nothing"):
+        plain.check(original=SONG, bars="2-2", bpm=180, meter=3, guidance=3)
+
+
 def test_unknown_setting_is_a_type_error(model):
     with pytest.raises(TypeError, match="unknown setting 'tempo'"):
         model.generate(tempo=120)

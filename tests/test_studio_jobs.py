@@ -127,3 +127,18 @@ def test_closed_queue_stops_its_jobs(blocked, queue):
     assert job.state == CANCELLED
     with pytest.raises(InputError):
         queue.submit(lambda job: None)
+
+
+def test_time_left_of_songs_that_are_made_together(queue, monkeypatch):
+    """Eight at once: the first report is of eight steps, which say nothing of the pace yet."""
+    now, left = [100.0], []
+    monkeypatch.setattr("synctrack.studio.jobs.time.monotonic", lambda: now[0])
+
+    def work(job):
+        for done in (8, 16, 24):
+            now[0] += 1.0
+            job.report(done, 160)
+            left.append(job.seconds_left)
+
+    assert queue.submit(work).wait(5)
+    assert left == [None, pytest.approx(18), pytest.approx(17)]

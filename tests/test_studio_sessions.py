@@ -11,6 +11,7 @@ import soundfile
 from helpers.steered import RATE, noise_song
 from synctrack.errors import InputError
 from synctrack.studio import uploads
+from synctrack.studio.bundle import without_places
 from synctrack.studio.sessions import MOST_TAKES, Session, list_sessions
 from synctrack.studio.uploads import find_upload, take_upload
 
@@ -193,3 +194,28 @@ def test_token_that_is_not_an_upload_is_refused(session, token):
     session.add(noise_song(0.25), "seed 1", None)
     with pytest.raises(InputError, match="give it again"):
         find_upload(session, token)
+
+
+def test_folder_of_an_impossible_date_is_no_session(session, tmp_path):
+    session.add(noise_song(0.5), "seed 1", None)
+    name = "99999999-999999-AAAAAAAAAAAAAAAA"
+    (tmp_path / "sessions" / name / "takes" / "0001").mkdir(parents=True)
+    (tmp_path / "sessions" / name / "takes" / "0001" / "take.json").write_text("{}")
+    assert [found for _, found in list_sessions(tmp_path)] == [session.name]
+    with pytest.raises(InputError, match="there is no such session"):
+        Session(tmp_path, name)
+
+
+def test_what_is_taken_along_does_not_say_where_the_session_lies(session, tmp_path):
+    upload = session.folder / "uploads" / "001.wav"
+    facts = {
+        "steering": {"original": {"path": str(session.folder / "takes" / "0001" / "song")}, "redo": ["piano"]},
+        "given": [{"path": str(upload), "sha256": "00"}],
+        "model": {"name": "/home/somebody/runs/last.ckpt", "step": 3},
+    }
+    public = without_places(facts, session.folder)
+    assert session.name not in json.dumps(public)
+    assert str(tmp_path) not in json.dumps(public)
+    assert public["steering"] == {"original": {"path": "takes/0001/song"}, "redo": ["piano"]}
+    assert public["given"] == [{"path": "uploads/001.wav", "sha256": "00"}]
+    assert public["model"] == {"name": "last.ckpt", "step": 3}

@@ -6,6 +6,8 @@ from numbers import Integral, Real
 
 LONGEST_NAME = 100
 """Characters of a file's name, its suffix not counted."""
+DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))])
+"""What Windows takes for a device, whatever follows the first full stop."""
 MIX = "mix"
 """The name of the sum of all stems, which no stem may have."""
 LARGEST_SEED = 2**63 - 1
@@ -85,9 +87,10 @@ def check_file_name(key: str, name: str) -> None:
     """Raise ValueError unless `name` is safe, on any system, as the name of a file in a folder.
 
     It must not be empty, hidden, longer than 100 characters or end in a blank or a full stop; nor hold characters that
-    cannot be printed, lead out of the folder or have a meaning to a file system.
+    cannot be printed, lead out of the folder or have a meaning to a file system, nor be one of DEVICES.
     """
     safe = isinstance(name, str) and name.isprintable() and not any(character in '/\\:*?"<>|' for character in name)
+    safe = safe and name.partition(".")[0].casefold() not in DEVICES
     if not safe or not 1 <= len(name) <= LONGEST_NAME or name.startswith((".", " ")) or name.endswith((".", " ")):
         shown = repr(name) if len(str(name)) <= LONGEST_NAME else f"{str(name)[:20]!r}… of {len(str(name))} characters"
         raise ValueError(f"{key}: {shown} is not a file name; use letters, digits, spaces, - and _")

@@ -29,6 +29,8 @@ EXTRAS = {
 
 RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
 """Variables in which launchers tell a process its number: torchrun, SLURM, Lightning."""
+WRAPPED = "Caught InputError in "
+"""How torch begins the message of an error that a worker process raised."""
 HEAD_START = 3.0
 """Seconds that the first process of a run has to report an error that all of them meet."""
 
@@ -89,7 +91,7 @@ def run_command(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         _wait_for_first_process()
-        say(f"error: {' '.join(str(error).split())}")
+        say(f"error: {' '.join(_own_message(error).split())}")
         sys.exit(2)
     except LostProcessError as error:
         _wait_for_first_process()
@@ -114,6 +116,12 @@ def run_command(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         say("interrupted; run the same command again to continue")
         sys.exit(130)
+
+
+def _own_message(error: InputError) -> str:
+    """The error's message; of one from a worker process, which torch wraps in its traceback, what it says itself."""
+    text = str(error)
+    return text.rpartition(f"{InputError.__module__}.InputError: ")[2] if text.startswith(WRAPPED) else text
 
 
 def is_first_process() -> bool:

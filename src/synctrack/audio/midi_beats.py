@@ -165,7 +165,9 @@ def _events(
             signatures.append((tick, message.numerator, message.denominator))
         elif message.type == "marker" and OUR_MARKER.fullmatch(message.text):
             markers.append((tick, message.text))
-    return tempos, signatures, markers, tick
+    # Ours always number the bars, or say that there are none; others may use the same words for something else.
+    ours = any(text == NO_BARS or text.startswith("bar ") for _, text in markers)
+    return tempos, signatures, markers if ours else [], tick
 
 
 def _grid(

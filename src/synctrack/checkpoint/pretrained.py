@@ -52,7 +52,7 @@ def write_pretrained(checkpoint: str | Path, folder: str | Path) -> Path:
     header, num_values = write_safetensors(file, folder / WEIGHTS, small=True)
     write_json(folder / CONFIG, header)
     with atomic_path(folder / CARD) as temporary:
-        temporary.write_text(_card(file, num_values))
+        temporary.write_text(_card(file, num_values), encoding="utf-8")
     return folder
 
 

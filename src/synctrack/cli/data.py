@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synctrack.arguments import CommandParser, number, seed, whole, workers
 from synctrack.audio.beats import LONGEST_SECONDS
+from synctrack.audio.files import MOST_SECONDS
 from synctrack.cli.metric_arguments import add_tracker
 from synctrack.config import MAX_SECONDS, add_config_arguments, config_of
 from synctrack.data.shards import Shard
@@ -40,7 +41,7 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     parser.add_argument("--songs", type=whole(1, grooves.MOST_SONGS), required=True)
     parser.add_argument(
-        "--seconds", type=number(1, LONGEST_SECONDS), default=60.0, help="length of each song (%(default)s)"
+        "--seconds", type=number(1, MOST_SECONDS), default=60.0, help="length of each song (%(default)s)"
     )
     parser.add_argument("--seed", type=seed, default=0, help="the same seed makes the same songs (%(default)s)")
     parser.add_argument(

@@ -66,7 +66,7 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
 def save_config(config: Config, path: str | Path) -> None:
     """Write the configuration, complete, as YAML."""
     with atomic_path(path) as temporary:
-        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from synctrack.seeding import item_seed
 
 logger = logging.getLogger(__name__)
 
+LISTED = 10
+"""Songs that are left out and named."""
+
 
 class Segment(NamedTuple):
     """One segment before shifting: `start` in samples at the model's rate."""
@@ -47,7 +50,8 @@ class StemDataset(Dataset):
 
     Raises:
         InputError: no root, a root that is missing or without a usable song, stems of different length in
-            one song, a stem that is there twice, or (unreadable="refuse") an unreadable file.
+            one song, a stem that is there twice, (unreadable="refuse") an unreadable file, or a damaged beats.json
+            where a click is asked for.
     """
 
     def __init__(
@@ -71,11 +75,20 @@ class StemDataset(Dataset):
         self.songs, self.report = find_songs(roots, rules)
         if self.report.left_out:
             logger.warning("%s: %s", ", ".join(map(str, roots)), self.report)
+            for line in self.report.lines[:LISTED]:
+                logger.warning("left out: %s", line)
+            if len(self.report.lines) > LISTED:
+                logger.warning("left out: %d more", len(self.report.lines) - LISTED)
         without_beats = sum(song.beats is None for song in self.songs)
         if "click" in self.signals and without_beats:
             places = ", ".join(map(str, roots))
             count = f"{without_beats} of {len(self.songs)} songs"
             logger.warning("%s: %s have no %s and never give a click", places, count, BEATS_FILE)
+        if "click" in self.signals:
+            # A damaged file is refused here, and not hours later in a worker.
+            for song in self.songs:
+                if song.beats is not None:
+                    _beats(song.beats)
         self.segments = [
             Segment(song, start) for song in self.songs for start in segment_starts(song.samples, audio.segment_samples)
         ]

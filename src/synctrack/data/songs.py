@@ -1,6 +1,5 @@
 """Finds the songs of a data set: root folders of song folders, each with one file per stem."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from synctrack.errors import InputError
 
 STEM_SUFFIXES = (".wav", ".flac")
 MissingStem = Literal["skip", "silent"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,9 @@ def find_songs(roots: Sequence[Path], rules: SongRules) -> tuple[list[SongFolder
         raise InputError("no data folder is named; name one or more folders of song folders")
     folders = [_song_folders(root) for root in roots]
     names = [folder.name for of_root in folders for folder in of_root]
-    shared = len(set(names)) < len(names)
+    # Names that differ in case alone are one folder on some systems.
+    of_roots = [{folder.name.casefold() for folder in of_root} for of_root in folders]
+    shared = len(set().union(*of_roots)) < sum(map(len, of_roots))
     songs, report = [], SongReport()
     with tqdm(total=len(names), desc="scanning songs", unit="song", delay=1.0) as bar:
         for position, (root, of_root) in enumerate(zip(roots, folders, strict=True), start=1):
@@ -131,7 +130,6 @@ def _read_song_folder(name: str, folder: Path, index: AudioIndex, rules: SongRul
     except InputError as error:
         if rules.unreadable == "refuse":
             raise
-        logger.warning("%s is left out: %s", folder, error)
         raise LeftOutError("unreadable", str(error)) from error
     shortest = min(info.seconds for info in infos.values())
     # Stems may have different rates, hence lengths that differ by less than a sample of the lowest.

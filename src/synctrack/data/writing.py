@@ -24,6 +24,7 @@ from synctrack.errors import InputError
 from synctrack.files import write_json
 from synctrack.locks import locked
 from synctrack.manifest import MANIFEST, claim
+from synctrack.processors import MOST_PROCESSES, processors
 
 PARTIAL = ".partial"
 Job = TypeVar("Job")
@@ -36,6 +37,7 @@ def write_songs(
     write: Callable[[Path, Job], None],
     workers: int | None = None,
     holds: Callable[[Job], Iterable[str]] = lambda job: (),
+    is_of: Callable[[Path, Job], bool] = lambda folder, job: True,
     *,
     shard: Shard | None = None,
     setup: Callable[[], None] | None = None,
@@ -51,18 +53,22 @@ def write_songs(
         write: picklable where there are workers; raises `LeftOutError` for a song to leave out.
         workers: number of processes; None is one for each CPU core, 0 is this process alone.
         holds: the names of the files that a job's complete song holds.
+        is_of: whether a complete song's folder was made from this job.
         shard: writes its share of the songs alone; the last of them to finish completes the manifest.
         setup: called in each worker when it starts, which is then a new process and no copy of this one.
 
     Raises:
         InputError: `out` cannot be written, holds something else, is being written by another process or was created
-            with different settings; a worker died; no song could be made.
+            with different settings, or a song of it from another source; a worker died; no song could be made.
     """
     out = Path(out)
     own = jobs if shard is None else shard.jobs(jobs)
     with locked(out, "" if shard is None else shard.part):
         _claim(out, settings, None if shard is None else list(own))
         report = SongReport(notes=_remove_damaged(out, own, holds))
+        for name, job in own.items():
+            if (out / name).is_dir() and not is_of(out / name, job):
+                raise InputError(f"{out / name}: was made from another song than {job}; choose a new or empty folder")
         _write_all(out, own, write, _parallel_map(workers, len(own), setup), report)
         if shard is not None:
             notes = report.notes
@@ -144,7 +150,7 @@ def _parallel_map(
         yield map
         return
     # A process beyond the number of songs would have nothing to do.
-    workers = max(1, min(workers or os.cpu_count() or 1, jobs))
+    workers = max(1, min(workers or processors(), jobs, MOST_PROCESSES))
     context = None if setup is None else multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (setup,)) as pool:
         yield pool.map
@@ -173,6 +179,10 @@ def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str,
         return None
     try:
         temporary.mkdir()
+    except OSError as error:
+        # Not removed below: another process may be making it.
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); free space for it") from error
+    try:
         write(temporary, job)
         temporary.replace(folder)
     except LeftOutError as reason:

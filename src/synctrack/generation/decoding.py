@@ -3,6 +3,7 @@
 The VAE's attention and group normalisation look at all they are given, so that a chunk's mel differs a little from the
 whole's, as one segment's does from another's: with the demo's weights by 0.05 on average, where the mel's standard
 deviation is 3.3. The vocoder is local: its chunks equal the whole's to rounding. Neighbouring chunks are blended.
+Griffin-Lim, which is not local, takes the whole song at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from synctrack.audio.files import new_waveforms
 from synctrack.generation.encoding import interpolated
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.layers import circular_time
+from synctrack.models.vocoder import GriffinLim
 
 VOCODER_CONTEXT = 32
 """Mel frames on each side of a vocoder's chunk that are computed for its inside's sake; above its receptive field."""
@@ -38,6 +40,9 @@ def decode(model: LatentDiffusion, latent: torch.Tensor, chunk: int) -> np.ndarr
         wave = model.vocoder(part[None].to(model.scale_factor.device))[0]
         return wave[:, : part.shape[1] * hop].float().cpu()
 
+    if isinstance(model.vocoder, GriffinLim):
+        # It finds other phases for each chunk, which would not meet.
+        return to_wave(mel).numpy()
     waveforms, position = new_waveforms((len(mel), mel.shape[1] * hop)), 0
     edge = min(VOCODER_CONTEXT, chunk * down // 4)
     for block in in_chunks(to_wave, mel, 1, chunk * down, edge, 1, hop):

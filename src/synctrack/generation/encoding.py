@@ -81,7 +81,9 @@ class LoopAudio:
 
 def encode_mel(model: LatentDiffusion, mel: torch.Tensor) -> torch.Tensor:
     """Log-mel (r, m, f) -> scaled latents (r, c, t, f): the means of the VAE's posterior, so that nothing is random."""
-    return (model.vae.encode(mel[None]).mean * model.scale_factor)[0]
+    # In float32 where the U-Net beside it computes in fewer bits: what is known is the truth.
+    with torch.autocast(mel.device.type, enabled=False):
+        return (model.vae.encode(mel[None]).mean * model.scale_factor)[0]
 
 
 def circular_mel(model: LatentDiffusion, waveform: np.ndarray, num_frames: int) -> torch.Tensor:

@@ -20,6 +20,7 @@ from synctrack.generation.grid import Grid, frame_mask, window_starts, without_b
 from synctrack.generation.request import Request
 from synctrack.generation.timing import END_TOLERANCE
 from synctrack.models.latent_diffusion import LatentDiffusion
+from synctrack.models.vocoder import GriffinLim
 
 LARGEST_STRETCH = 0.02
 
@@ -93,6 +94,8 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
     drawn_bpm = _drawn_bpm(request, model, trained_bpm, num_samples / grid.sample_rate)
     _check_conditioning(request, draft, model, trained_bpm, drawn_bpm is not None)
     frames = grid.nearest(num_samples) if draft.loop else grid.covering(num_samples)
+    if draft.loop and isinstance(model.vocoder, GriffinLim):
+        logger.warning("loop: Griffin-Lim carries no phase over the seam, which may be heard; a vocoder does")
     if draft.loop:
         _say_stretch(num_samples, frames, grid)
     told = _told(request, draft, model, grid, num_samples, frames)
@@ -163,7 +166,7 @@ def _check_conditioning(
     known = bool(draft.kept.spans)
     if known and not able.context:
         logger.warning("this model was not trained with context: what is known is put in its place at each step")
-    beats = draft.beats is not None or draws_tempo
+    beats = "click" in able.signals and (draft.beats is not None or draws_tempo)
     if request.guidance != 1 and not (draft.mix is not None or beats or (known and able.context)):
         raise InputError("guidance: has no effect where the model is told nothing; add bpm, beats or given")
     if request.resampling and not known:

@@ -52,8 +52,14 @@ def _onset_row(result: Mapping[str, Any]) -> list[str]:
         change = result["comparison"].get("onset_synchrony", {})
         row += [cell(result["reference"].get("onset_synchrony", {}).get("value"))]
         row += [signed(change.get("difference")), span(change.get("interval_95"))]
+    mark = onset_mark(onsets)
+    return [*row, f"! {mark}" if mark else ""]
+
+
+def onset_mark(onsets: Mapping[str, Any]) -> str:
+    """Why an onset synchrony means little, as `marks` of the other metrics; its chance is 0."""
     low = (onsets["interval_95"] or [onsets["value"]])[0]
-    return [*row, "! not better than chance" if low is not None and low <= 0 else ""]
+    return "not better than chance" if low is not None and low <= 0 else ""
 
 
 def signed(value: float | None) -> str:

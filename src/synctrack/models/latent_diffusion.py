@@ -23,6 +23,8 @@ from synctrack.seeding import draw_per_item, normal_per_item, whole_per_item
 
 VOCODERS = ("hifigan", "griffin_lim")
 
+ROUNDING = 1e-2  # time steps
+
 
 @dataclass(frozen=True)
 class VocoderConfig:
@@ -160,7 +162,8 @@ class LatentDiffusion(nn.Module):
         Above it, every step would only noise the original again.
         """
         steps = sampling_steps(self.diffusion.alphas_cumprod, sampling.steps, sampling.spacing, sampling.final)
-        highest = self.diffusion.timesteps * (1.0 if strength is None else strength.max().item())
+        # A strength such as 0.7 is less than that in float32.
+        highest = self.diffusion.timesteps * (1.0 if strength is None else strength.max().item()) + ROUNDING
         return [step for step in steps if step.t + 1 <= highest]
 
     @torch.no_grad()

@@ -21,8 +21,9 @@ def plot_mels(path: str | Path, waveforms: np.ndarray, stems: Sequence[str], aud
         image = axis.imshow(
             mel.T, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, audio.n_mels), vmin=-11.5, vmax=2
         )
-        axis.set_ylabel(f"{stem}\nmel band")
-    axes[0].set_title(title)
+        # A $ in a name begins no formula.
+        axis.set_ylabel(f"{stem}\nmel band", parse_math=False)
+    axes[0].set_title(title, parse_math=False)
     axes[-1].set_xlabel("time (s)")
     figure.colorbar(image, ax=axes, label="ln magnitude")
     with atomic_path(path) as temporary:

@@ -9,11 +9,14 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synctrack.documents import read_json
 from synctrack.errors import InputError
-from synctrack.files import atomic_path
+from synctrack.files import atomic_path, write_json
+from synctrack.manifest import SONG_FILE
 from synctrack.metrics.beats.layout import find_layout
 from synctrack.report.page.write import write_page
 from synctrack.studio.sessions import FILE_FORMAT, SONG, Session, Take
@@ -38,17 +41,36 @@ def write_bundle(session: Session, take: Take, scores: Mapping[str, Any], check:
     place = Path(tempfile.mkdtemp(prefix=".packing-", dir=path.parent))
     try:
         song = take.song()
-        song.save(place / "daw", FILE_FORMAT, daw=True)
+        replace(song, info=without_places(song.info, session.folder)).save(place / "daw", FILE_FORMAT, daw=True)
         check()
-        write_page(place / REPORT, scores, find_layout(take.folder, "songs"))
+        shutil.copytree(take.song_folder, place / "made" / SONG)
+        facts = read_json(take.song_folder / SONG_FILE)
+        write_json(place / "made" / SONG / SONG_FILE, without_places(facts, session.folder))
+        write_page(place / REPORT, scores, find_layout(place / "made", "songs"))
         check()
+        folders = {SONG: place / "made" / SONG, "daw": place / "daw"}
         with atomic_path(path) as temporary:
-            _zip(temporary, f"take_{take.number:04d}", {SONG: take.song_folder, "daw": place / "daw"}, place / REPORT)
+            _zip(temporary, f"take_{take.number:04d}", folders, place / REPORT)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); free or choose a place") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return path
+
+
+def without_places(value: Any, folder: Path) -> Any:
+    """JSON without what tells where the studio's files lie, and with them the secret name of a session.
+
+    Absolute paths below `folder` are given from there on, others by their file's name alone.
+    """
+    if isinstance(value, dict):
+        return {key: without_places(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_places(item, folder) for item in value]
+    if not isinstance(value, str) or not Path(value).is_absolute():
+        return value
+    path = Path(value)
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def _zip(path: Path, name: str, folders: Mapping[str, Path], report: Path) -> None:

@@ -8,6 +8,7 @@ session is kept in memory, so that a page that is open survives a restart.
 import asyncio
 import html
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import gradio
 
 from synctrack.errors import InputError
 from synctrack.studio.asking import (
+    MAX_SEED,
     Asked,
     Form,
     ask_again,
@@ -139,8 +141,13 @@ class Handlers:
             take = session.take(number) if number is not None else None
             return None if take is None or known_scores(take) else self.bench.score(take)
 
-        async for job, (status, *_) in self._follow(where, start, "Scoring"):
-            yield status if job is None or not job.ended or job.state == FAILED else ""
+        status = ""
+        async for job, (said_now, *_) in self._follow(where, start, "Scoring"):
+            status = said_now if job is None or not job.ended or job.state == FAILED else ""
+            yield status
+        if not status:
+            # Known scores need no job; what was said of another take goes.
+            yield ""
 
     async def pack(self, where: str, now: str) -> AsyncIterator[tuple[str, str, Any, Any]]:
         """Pack the take that is shown; gives the link to the zip file as well."""
@@ -162,8 +169,8 @@ class Handlers:
 
     async def _change(self, where: str, now: str, ask: Callable[[Take, int], Asked]) -> AsyncIterator[Shown]:
         def ask_here(session: Session, number: int | None) -> Asked:
-            # The number of the new take is a seed that no take before had.
-            return ask(session.take(number), max((take.number for take in session.takes()), default=0) + 1)
+            # Not that of a take before, whose noise would make the same again; song.json tells it.
+            return ask(session.take(number), secrets.randbelow(MAX_SEED))
 
         async for shown in self._take(where, now, ask_here):
             yield shown

@@ -38,7 +38,7 @@ class Job:
         self._work = work
         self._stop = threading.Event()
         self._ended = threading.Event()
-        self._first_step = 0.0
+        self._first_step, self._first_done = 0.0, 0
 
     @property
     def ended(self) -> bool:
@@ -48,10 +48,12 @@ class Job:
     @property
     def seconds_left(self) -> float | None:
         """About how long the steps that are left take; None where that is not known yet."""
-        # The first step also waits for what comes before the steps; the pace is that of the others.
-        if self.state != RUNNING or self.done < 2 or self.done >= self.total:
+        # The first report also waits for what comes before the steps; the pace is that of the others. Songs that are
+        # made together report the steps of all at once.
+        since = self.done - self._first_done
+        if self.state != RUNNING or since < 1 or self.done >= self.total:
             return None
-        return (time.monotonic() - self._first_step) / (self.done - 1) * (self.total - self.done)
+        return (time.monotonic() - self._first_step) / since * (self.total - self.done)
 
     def report(self, done: int, total: int) -> None:
         """Say how many steps of all are done; called from within the job.
@@ -61,7 +63,7 @@ class Job:
         """
         self.check()
         if self.done == 0 < done:
-            self._first_step = time.monotonic()
+            self._first_step, self._first_done = time.monotonic(), done
         self.done, self.total = done, total
 
     def check(self) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import gradio
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -120,6 +120,9 @@ def _routes(bench: Workbench) -> list[Route]:
             found = await take_upload(session_of(request), query.get("kind", ""), query.get("name", ""), chunks, limit)
         except InputError as error:
             return JSONResponse({"error": str(error)}, 400)
+        except ClientDisconnect:
+            # Nobody is there to read an answer.
+            return Response(status_code=400)
         return JSONResponse({"token": found.token, "text": found.text})
 
     def player(request: Request) -> Response:

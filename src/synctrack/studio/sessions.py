@@ -79,7 +79,7 @@ class Session:
     """
 
     def __init__(self, root: str | Path, name: str) -> None:
-        if not (isinstance(name, str) and NAME.fullmatch(name)):
+        if not (isinstance(name, str) and _begun(name)):
             raise InputError("session: there is no such session; open the page without its name for a new one")
         self.name, self.folder = name, Path(root).resolve() / "sessions" / name
 
@@ -165,14 +165,23 @@ class Session:
 
 def list_sessions(root: str | Path) -> list[tuple[str, str]]:
     """Title and name of the sessions that hold takes, the last ones first, at most MOST_LISTED."""
-    folders = [path for path in (Path(root) / "sessions").glob("*") if NAME.fullmatch(path.name)]
+    folders = [path for path in (Path(root) / "sessions").glob("*") if _begun(path.name)]
     listed = []
     for folder in sorted(folders, key=lambda path: path.name, reverse=True)[:MOST_LISTED]:
         count = len(list(folder.glob(f"takes/*/{TAKE_FILE}")))
         if count:
-            begun = time.strftime("%Y-%m-%d %H:%M", time.strptime(folder.name[:15], "%Y%m%d-%H%M%S"))
-            listed.append((f"{begun} UTC, {count} take{'s' if count > 1 else ''}", folder.name))
+            listed.append((f"{_begun(folder.name)} UTC, {count} take{'s' if count > 1 else ''}", folder.name))
     return listed
+
+
+def _begun(name: str) -> str:
+    """When a session of this name began, UTC; empty where it is no session's name."""
+    if not NAME.fullmatch(name):
+        return ""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.strptime(name[:15], "%Y%m%d-%H%M%S"))
+    except ValueError:
+        return ""
 
 
 def _read_take(folder: Path) -> Take | None:

@@ -73,19 +73,22 @@ function forget(name) {
 }
 
 async function send(input) {
-  const name = input.dataset.upload, file = input.files[0];
+  const name = input.dataset.upload, file = input.files[0], session = shown.session;
   drop(name);
   if (!file) return;
   tell(name, "Sending …");
   const query = new URLSearchParams({ kind: input.dataset.kind, name: file.name });
   try {
-    const answer = await fetch(`studio/${shown.session}/uploads?${query}`, { method: "POST", body: file });
+    const answer = await fetch(`studio/${session}/uploads?${query}`, { method: "POST", body: file });
     const found = await answer.json();
+    // Another session was opened meanwhile: the file is of the one before.
+    if (shown.session !== session) return;
     if (found.error) throw new Error(found.error);
     files[name] = found.token;
     tell(name, found.text);
     document.querySelector(`[data-remove="${CSS.escape(name)}"]`).hidden = false;
   } catch (error) {
+    if (shown.session !== session) return;
     input.value = "";
     tell(name, error.message, true);
   }
@@ -117,7 +120,9 @@ function picked(stems, bars, span) {
   const downbeats = shown.player.song.downbeats || [];
   const first = downbeats.filter((time) => time <= region[0] + near).length;
   const last = downbeats.filter((time) => time < region[1] - near).length;
-  if (first > 0 && last >= first) return [chosen, `${first}-${last}`, ""];
+  // Behind the last bar, which is taken to be as long as the one before, only seconds say what is meant.
+  const end = downbeats.length > 1 ? 2 * downbeats.at(-1) - downbeats.at(-2) : Infinity;
+  if (first > 0 && last >= first && region[1] <= end + near) return [chosen, `${first}-${last}`, ""];
   return [chosen, "", `${region[0].toFixed(2)}-${region[1].toFixed(2)}`];
 }
 

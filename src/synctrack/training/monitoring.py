@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from synctrack.audio.files import peak_gain
 from synctrack.config import Config
 from synctrack.errors import InputError, is_first_process, needs_extra
 from synctrack.files import write_json
@@ -119,7 +120,11 @@ def show_clip(
         sample_rate: in Hz.
         picture: a PNG.
     """
-    audio = {f"{name}/mix": waveforms.sum(axis=0), **{f"{name}/{s}": w for s, w in zip(stems, waveforms, strict=True)}}
+    mix = waveforms.sum(axis=0)
+    audio = {
+        f"{name}/mix": mix * np.float32(peak_gain([mix])),
+        **{f"{name}/{s}": w for s, w in zip(stems, waveforms, strict=True)},
+    }
     # As Lightning counts when it logs the losses of the same validation.
     step = max(0, trainer.global_step - 1)
     for logger in trainer.loggers:

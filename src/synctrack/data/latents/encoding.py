@@ -3,7 +3,6 @@
 import itertools
 import math
 import multiprocessing
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from synctrack.data.writing import write_songs
 from synctrack.devices import all_devices
 from synctrack.errors import InputError
 from synctrack.models.vae import VAE
+from synctrack.processors import processors
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Of the VAE's convolutions, by `trainer.precision`; others are float32."""
@@ -114,7 +114,7 @@ def _worker_setup(config: Config, splits: list[_Split], devices: list[torch.devi
     free = multiprocessing.get_context("spawn").SimpleQueue()
     for device in devices:
         free.put(str(device))
-    return partial(_start_encoder, config, splits, free, max(1, (os.cpu_count() or 1) // len(devices)))
+    return partial(_start_encoder, config, splits, free, max(1, processors() // len(devices)))
 
 
 def _start_encoder(config: Config, splits: list[_Split], free: Any, threads: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, write_beats
-from synctrack.audio.beats import LONGEST_SECONDS
+from synctrack.audio.files import MOST_SAMPLES, MOST_SECONDS
 from synctrack.bounds import LARGEST_SEED
 from synctrack.data.songs import SongReport
 from synctrack.data.sources.groove_patterns import DRUMS, FILL_DRUMS, PENTATONIC, PLAYED, PROGRESSIONS
@@ -30,6 +30,7 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 384_000
 KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 STEPS_PER_BEAT = 4
 SECTION_BARS = 8
+LATEST_START = 0.5  # seconds; the first beat lies before
 RING = 4.0  # beats that a drum may ring
 LEVELS = {"bass": 0.5, "drums": 0.8, "guitar": 0.2, "piano": 0.25, "strings": 0.1, "lead": 0.25}
 LOWEST_PITCH = {"bass": 31, "guitar": 45, "piano": 52, "strings": 55, "lead": 69}
@@ -70,7 +71,7 @@ class _Song:
         self.progression = progressions[rng.integers(len(progressions))]
         self.swing = float(rng.choice([0.5, 0.5, rng.uniform(0.54, 0.67)]))
         mean_bpm = float(np.exp(rng.uniform(*np.log(bpm))))
-        first = rng.uniform(0.0, 0.5)
+        first = rng.uniform(0.0, LATEST_START)
         count = int(seconds * bpm[1] * (1 + drift) / 60) + 12  # a bar and the longest note beyond the end
         # Drift: the tempo wanders between random values, one every eight beats, within ± `drift`.
         knots = rng.uniform(-drift, drift, count // 8 + 2)
@@ -149,9 +150,11 @@ def write_grooves(
     Song i depends on (seed, i) and the other arguments alone; complete songs are kept (see `write_songs`).
 
     Raises:
-        InputError: as `render_groove` and `write_songs`, or no songs.
+        InputError: as `render_groove` and `write_songs`, no songs, or songs that may have fewer than two beats.
     """
     _check(stems, meters, seconds, sample_rate, drift, bpm)
+    if LATEST_START + 60.0 / (bpm[0] * (1 - drift)) >= seconds:
+        raise InputError(f"seconds: {seconds} may be too short for two beats at {bpm[0]:g} BPM; make it longer")
     if not 1 <= songs <= MOST_SONGS or not 0 <= seed <= LARGEST_SEED:
         raise InputError(
             f"songs {songs}, seed {seed}: a data set needs 1 to {MOST_SONGS} songs and a seed of 0 to {LARGEST_SEED}"
@@ -189,8 +192,10 @@ def _check(
         raise InputError(f"drift: {drift} is not in [0, 0.5), the share by which the tempo may wander")
     if not SLOWEST <= bpm[0] <= bpm[1] <= FASTEST:
         raise InputError(f"bpm: {bpm[0]:g} to {bpm[1]:g}: give the lowest tempo first, {SLOWEST} to {FASTEST}")
-    if not 1.0 <= seconds <= LONGEST_SECONDS:
-        raise InputError(f"seconds: {seconds} is not between 1 and {LONGEST_SECONDS:g}, a day")
+    if not 1.0 <= seconds <= MOST_SECONDS:
+        raise InputError(f"seconds: {seconds} is not between 1 and {MOST_SECONDS}")
+    if seconds * sample_rate > MOST_SAMPLES:
+        raise InputError(f"seconds: {seconds} at {sample_rate} Hz are more than {MOST_SAMPLES} samples")
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise InputError(f"rate: {sample_rate} is not between {LOWEST_RATE} and {HIGHEST_RATE} Hz")
 

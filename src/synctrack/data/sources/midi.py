@@ -15,14 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synctrack.audio.beat_files import BEATS_FILE, write_beats
+from synctrack.audio.beat_files import BEATS_FILE, Beats, write_beats
 from synctrack.audio.files import audio_info, read_audio
 from synctrack.audio.midi_beats import beat_times, read_midi_file
 from synctrack.config import MAX_SECONDS
 from synctrack.data.shards import Shard
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
+from synctrack.data.sources.slakh_beats import steady_facts
 from synctrack.data.writing import scaled_to_peak, write_songs, write_stems
+from synctrack.documents import read_json
 from synctrack.errors import InputError
 from synctrack.files import sha256
 
@@ -35,11 +37,14 @@ except ModuleNotFoundError:
 DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 SUSTAIN_PEDAL, ALL_SOUND_OFF = 64, 120
 DRUM_CHANNEL = 9
+MIDI_HASH = "midi_sha256"
+"""Key of beats.json: of which file the song was made."""
 # FluidSynth reads its samples without a low-pass: at a lower rate they would alias.
 RENDER_RATE = 44100
 LONGEST_SECONDS = 3600.0  # beyond it a file is taken as damaged
 LONGEST_RENDERING = 1800  # seconds
 RENDERED_BYTES = 8  # of a sample in two channels
+LONGEST_SONG_NAME = 240  # bytes; file systems take 255, and an incomplete song's folder has a longer name
 PEAK = 0.9  # of the loudest stem or the mix
 
 
@@ -94,7 +99,7 @@ def write_midi(
         # Folders written before this option existed have the default.
         settings["max_seconds"] = max_seconds
     holds, write = [*(f"{stem}.wav" for stem in rendering.stems), BEATS_FILE], partial(_write_song, rendering)
-    return write_songs(out, settings, jobs, write, workers, lambda job: holds, shard=shard)
+    return write_songs(out, settings, jobs, write, workers, lambda job: holds, _is_of, shard=shard)
 
 
 def _midi_files(folder: Path) -> dict[str, Path]:
@@ -105,11 +110,15 @@ def _midi_files(folder: Path) -> dict[str, Path]:
     if not files:
         raise InputError(f"{folder}: holds no MIDI file (.mid or .midi)")
     named: dict[str, Path] = {}
+    taken: dict[str, Path] = {}
     for path in files:
         name = "_".join(path.relative_to(folder).with_suffix("").parts).lstrip(".")
-        if name in named:
-            raise InputError(f"{path}: would be the same song as {named[name]}; rename one")
-        named[name] = path
+        # Names that differ in case alone are one folder on some systems.
+        if name.casefold() in taken:
+            raise InputError(f"{path}: would be the same song as {taken[name.casefold()]}; rename one")
+        if len(name.encode()) > LONGEST_SONG_NAME:
+            raise InputError(f"{path}: its folders and name joined are too long for a folder; shorten them")
+        named[name] = taken[name.casefold()] = path
     return named
 
 
@@ -140,9 +149,13 @@ def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
     silence = np.zeros(samples, dtype=np.float32)
     stems = {stem: _render(rendering, part, folder, samples, path) if part else silence for stem, part in parts.items()}
     write_stems(folder, scaled_to_peak(stems, PEAK), rendering.sample_rate)
-    tempo = 60.0 * (len(beats) - 1) / (beats[-1] - beats[0])
-    meter = int(np.searchsorted(beats, downbeats[1] - 1e-9)) if len(downbeats) > 1 else len(beats)
-    write_beats(folder, beats, downbeats, {"tempo": tempo, "meter": meter})
+    write_beats(folder, beats, downbeats, steady_facts(Beats(beats, downbeats)) | {MIDI_HASH: sha256(path)})
+
+
+def _is_of(folder: Path, path: Path) -> bool:
+    """Whether a song's folder was made from this file; of folders of earlier versions that is not known."""
+    stored = read_json(folder / BEATS_FILE, {})
+    return stored.get(MIDI_HASH) in (None, sha256(path))
 
 
 def _only(song: mido.MidiFile, families: tuple[str, ...]) -> mido.MidiFile | None:
@@ -213,6 +226,8 @@ def _play(rendering: _Rendering, score: Path, sound: Path, path: Path, samples: 
     if "soundfont" in problem.lower():
         raise InputError(f"{rendering.soundfont}: cannot be rendered with ({problem})")
     wanted = RENDERED_BYTES * RENDER_RATE * samples // rendering.sample_rate
-    if result.returncode == -signal.SIGXFSZ or shutil.disk_usage(score.parent).free < wanted:
+    # Windows knows no such signal.
+    too_large = getattr(signal, "SIGXFSZ", None)
+    if (too_large and result.returncode == -too_large) or shutil.disk_usage(score.parent).free < wanted:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise LeftOutError("not rendered", f"{path}: FluidSynth cannot render it ({problem})")

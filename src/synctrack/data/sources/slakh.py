@@ -13,12 +13,14 @@ from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_
 from synctrack.data.sources.instruments import StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import add_beats, complete_beats, has_midi, mido_is_missing
 from synctrack.data.writing import write_songs, write_stems
-from synctrack.documents import has_form, read_yaml
+from synctrack.documents import has_form, read_json, read_yaml
 from synctrack.errors import InputError, say
-from synctrack.files import check_file_name, write_json
+from synctrack.files import check_file_name, sha256, write_json
 
+METADATA_FILE = "metadata.yaml"
+METADATA_HASH = "metadata_sha256"
 TRACK_FILE = "track.json"
-"""Of each song: its gain, and which files each stem is the sum of."""
+"""Of each song: its gain, which files each stem is the sum of, and of which metadata it was made."""
 METADATA = {"stems": {str: {"inst_class": object, "audio_rendered": object}}}
 """What is read of a song's metadata.yaml, see `has_form`."""
 SPLITS = ("train", "validation", "test")
@@ -67,7 +69,8 @@ def write_slakh(
     holds, write = [*(f"{stem}{options.suffix}" for stem in options.stems), TRACK_FILE], partial(_write_song, options)
     for split, jobs in songs.items():
         folder = Path(out, split)
-        report.add(write_songs(folder, options._asdict(), jobs, write, workers, lambda job: holds, shard=shard))
+        made = write_songs(folder, options._asdict(), jobs, write, workers, lambda job: holds, _is_of, shard=shard)
+        report.add(made)
         report.notes += complete_beats(folder, jobs if shard is None else shard.jobs(jobs))
     return report
 
@@ -82,7 +85,7 @@ def _song_folders(root: Path, split: str) -> dict[str, Path]:
     if not (root / split).is_dir():
         raise InputError(f"{root / split}: no such folder; --root is the folder that holds {', '.join(SPLITS)}")
     # Only folders with metadata are songs: some copies keep a folder `omitted` among them.
-    folders = {path.parent.name: path.parent for path in sorted((root / split).glob("*/metadata.yaml"))}
+    folders = {path.parent.name: path.parent for path in sorted((root / split).glob(f"*/{METADATA_FILE}"))}
     if not folders:
         raise InputError(f"{root / split}: holds no song folder with a metadata.yaml")
     return folders
@@ -106,14 +109,20 @@ def _write_song(options: _Options, folder: Path, source: Path) -> None:
     stems = {stem: wave * np.float32(gain) for stem, wave in sums.items()}
     write_stems(folder, stems, options.sample_rate, options.suffix)
     names = {stem: [file.stem for file in files] for stem, files in sources.items()}
-    write_json(folder / TRACK_FILE, {"gain": gain, "sources": names})
+    write_json(folder / TRACK_FILE, {"gain": gain, "sources": names, METADATA_HASH: sha256(source / METADATA_FILE)})
     # MIDI files that cannot be used are reported once all songs are written.
     add_beats(folder, source, length / options.sample_rate)
 
 
+def _is_of(folder: Path, source: Path) -> bool:
+    """Whether a song's folder was made from this one; of folders of earlier versions that is not known."""
+    stored = read_json(folder / TRACK_FILE, {})
+    return stored.get(METADATA_HASH) in (None, sha256(source / METADATA_FILE))
+
+
 def _sources(source: Path, stems: StemMap) -> dict[str, list[Path]]:
     """The files that make up each stem."""
-    path = source / "metadata.yaml"
+    path = source / METADATA_FILE
     try:
         metadata = read_yaml(path)
         if not has_form(metadata, METADATA):

@@ -50,12 +50,15 @@ def add_beats(folder: Path, source: Path, seconds: float) -> str:
         beats = Beats(*beat_times(song, seconds))
     except InputError as error:
         return str(error) if str(source) in str(error) else f"{source}: {error}"
-    intervals = np.diff(beats.beats)
-    facts = {"tempo": 60.0 / float(intervals.mean())} if np.ptp(intervals) < STEADY else {}
-    if beats.meter:
-        facts["meter"] = beats.meter
-    write_beats(folder, beats.beats, beats.downbeats, facts)
+    write_beats(folder, beats.beats, beats.downbeats, steady_facts(beats))
     return ""
+
+
+def steady_facts(beats: Beats) -> dict[str, float]:
+    """`tempo` (BPM) and `meter` (beats per bar) for beats.json, each where it is constant."""
+    intervals = np.diff(beats.beats)
+    facts: dict[str, float] = {"tempo": 60.0 / float(intervals.mean())} if np.ptp(intervals) < STEADY else {}
+    return facts | ({"meter": beats.meter} if beats.meter else {})
 
 
 def _song_with_tempo_map(source: Path) -> mido.MidiFile:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from synctrack.metrics.tables import METRICS, cell, frechet_title, signed, span
+from synctrack.metrics.tables import METRICS, cell, frechet_title, onset_mark, signed, span
 
 
 def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -26,7 +26,8 @@ def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "onset_synchrony" in result:
         onsets = result["onset_synchrony"]
         row = {"protocol": "onsets", "title": "onset synchrony (higher)", "score": cell(onsets["value"])}
-        row |= {"interval": span(onsets["interval_95"]), "chance": cell(0.0), "mark": ""}
+        row |= {"interval": span(onsets["interval_95"]), "chance": cell(0.0)}
+        row["mark"] = onset_mark(onsets)
         if reference:
             change = result["comparison"].get("onset_synchrony", {})
             row["reference"] = cell(reference.get("onset_synchrony", {}).get("value"))
