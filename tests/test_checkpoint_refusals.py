@@ -65,7 +65,7 @@ def test_renamed_removed_added_reshaped_and_retyped_tensors_are_listed(tmp_path,
         (rest | {name: whole[name][:-1]}, [f"1 of another shape or type: {name} (", f"{shape} float in the model"]),
         (rest | {name: whole[name].int()}, [f"{name} ({shape} int32 in the file, {shape} float in the model)"]),
         (rest | {name: whole[name].to(torch.float8_e4m3fn)}, [f"{name} ({shape} float8_e4m3fn in the file"]),
-        (rest | {name: whole[name].to("meta")}, [f"{name} ({shape} float without values in the file"]),
+        (rest | {name: whole[name].to("meta")}, [f"its tensor {name} has no values"]),
     ):
         path = small.save_published(tmp_path / "x.ckpt", kind, tensors)
         with pytest.raises(InputError) as error:

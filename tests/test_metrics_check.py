@@ -9,11 +9,13 @@ import soundfile
 
 from helpers.commands import run_in
 from synctrack.data.sources.grooves import render_groove
+from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.check.folder import check_songs
 from synctrack.metrics.check.mend import mend, mend_folder
 from synctrack.metrics.check.timing import StemTiming, check_song
 from synctrack.metrics.onsets import FileOnsets, onsets_of
+from synctrack.metrics.score import score_folder
 
 pytestmark = pytest.mark.medium
 
@@ -211,3 +213,10 @@ def test_cache_that_cannot_be_written_is_said_and_makes_no_file_unreadable(stems
     monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "file"))
     (tmp_path / "run.py").write_text("import runpy; runpy.run_module('synctrack.cli.main', run_name='__main__')")
     assert "set SYNCTRACK_CACHE or use --no-cache" in fail(tmp_path / "run.py", "check", "songs")
+
+
+def test_trackers_without_the_published_protocol_are_scored_from_python(stems, tmp_path):
+    write_song(tmp_path / "songs" / "one", stems)
+    assert list(score_folder(tmp_path / "songs", tracker="librosa", cache=False)["protocols"]) == ["corrected"]
+    with pytest.raises(InputError, match="--protocol both"):
+        score_folder(tmp_path / "songs", tracker="librosa", protocol="both", cache=False)

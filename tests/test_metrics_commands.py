@@ -295,9 +295,3 @@ def test_song_without_a_readable_stem_is_skipped_and_named(stems, run, tmp_path)
     assert "two_from_0" not in written["durations"]
     assert written["counts"]["unreadable_files"] == 4
     run("eval_metrics/score.py", "--beats", "all.json")
-
-
-def test_trackers_without_the_published_protocol_are_scored_from_python(stems):
-    assert list(score_folder(stems, tracker="librosa", cache=False)["protocols"]) == ["corrected"]
-    with pytest.raises(InputError, match="--protocol both"):
-        score_folder(stems, tracker="librosa", protocol="both", cache=False)

@@ -160,19 +160,19 @@ def test_length_beyond_the_trained_one_works_with_a_warning(model, caplog):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"seconds": 0.0}, "seconds: 0.0 is not above 0"),
-        ({"seconds": float("nan")}, "seconds: nan is not above 0"),
-        ({"seconds": float("inf")}, "seconds: inf is not above 0"),
-        ({"steps": 0}, "steps: 0 is not 1 or more"),
-        ({"steps": 1001}, "steps: 1001 is not between 1 and 1000"),
+        ({"seconds": 0.0}, "seconds: 0.0 is not a number above 0"),
+        ({"seconds": float("nan")}, "seconds: nan is not a number above 0"),
+        ({"seconds": float("inf")}, "seconds: inf is not a number above 0"),
+        ({"steps": 0}, "steps: 0 is not a whole number between 1 and 1000"),
+        ({"steps": 1001}, "steps: 1001 is not a whole number between 1 and 1000"),
         ({"sampler": "euler"}, "must be one of ddim, dpmpp_2m, dpmpp_2m_sde"),
         ({"eta": 0.5}, "eta: has no effect on dpmpp_2m_sde"),
         ({"eta": 2.0, "sampler": "ddim"}, "eta: 2.0 is not between 0 and 1"),
         ({"seed": -1}, "seed: must be 0 or more"),
         ({"seed": []}, "there must be at least one"),
-        ({"clips": 0}, "clips: 0 is not 1 or more"),
+        ({"clips": 0}, "clips: 0 is not a whole number of 1 or more"),
         ({"seed": [1, 2], "clips": 2}, "clips: give one seed"),
-        ({"batch_size": -1}, "batch_size: -1 is not 1 or more"),
+        ({"batch_size": -1}, "batch_size: -1 is not a whole number of 1 or more"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(model, settings, message):

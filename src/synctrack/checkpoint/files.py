@@ -186,6 +186,9 @@ def _read_torch(path: Path, mmap: bool) -> CheckpointFile:
     strange = [str(n) for n, t in tensors.items() if not (isinstance(n, str) and isinstance(t, torch.Tensor))]
     if strange:
         raise InputError(f"{path}: is not a checkpoint; these entries are not named tensors: {', '.join(strange)}")
+    empty = next((name for name, tensor in tensors.items() if tensor.is_meta), None)
+    if empty is not None:
+        raise InputError(f"{path}: its tensor {empty} has no values; download or create it again")
     known = [what for begins, what in KNOWN_BY.items() if any(re.match(begins, name) for name in tensors)]
     if not known:
         first = next(iter(tensors))

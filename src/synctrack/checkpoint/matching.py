@@ -154,8 +154,7 @@ def differences(file: CheckpointFile, modules: Modules) -> dict[str, list[str]]:
         "missing": [name for name in expected if name not in tensors],
         "unknown": [name for name in names if name not in expected and not ignored_as(file, name)],
         "of another shape or type": [
-            f"{name} ({_shape(tensors[name])}{' without values' * tensors[name].is_meta} in the file, "
-            f"{_shape(like)} in the model)"
+            f"{name} ({_shape(tensors[name])} in the file, {_shape(like)} in the model)"
             for name, like in expected.items()
             if name in tensors and not _alike(tensors[name], like)
         ],
@@ -217,8 +216,7 @@ def _present(file: CheckpointFile, modules: Modules) -> list[Entry]:
 def _alike(tensor: torch.Tensor, like: torch.Tensor) -> bool:
     # Half precision is converted to float32 without loss; of smaller floats torch cannot tell whether they are finite.
     same_type = tensor.dtype in FLOATS if like.is_floating_point() else tensor.dtype in INTEGERS
-    plain = tensor.layout == torch.strided and not tensor.is_meta
-    return same_type and plain and tensor.shape == like.shape
+    return same_type and tensor.layout == torch.strided and tensor.shape == like.shape
 
 
 def _shape(tensor: torch.Tensor) -> str:
