@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from steering_measures import at_and_elsewhere, flux, synchronisation, tracked
+from steering_measures import HOP, at_and_elsewhere, flux, synchronisation, tracked
 from steering_world import World
 
 
@@ -36,11 +36,11 @@ def data_at_seams(world: World, index: int) -> dict[str, float]:
 
 
 def _seams(world: World, index: int) -> list[int]:
-    """The frames of 160 samples at which what a window continues ends."""
+    """The frames of HOP samples at which what a window continues ends."""
     groove = world.groove(index)
     plan = world.model.check(bpm=groove.bpm, meter=groove.meter, seconds=60).plan
     overlap = plan.length - (plan.starts[1] - plan.starts[0])
-    return [(start + overlap) * plan.grid.frame // 160 for start in plan.starts[1:]]
+    return [(start + overlap) * plan.grid.frame // HOP for start in plan.starts[1:]]
 
 
 def _at_seams(mix: np.ndarray, seams: list[int], rate: int) -> dict[str, float]:
@@ -51,5 +51,5 @@ def _at_seams(mix: np.ndarray, seams: list[int], rate: int) -> dict[str, float]:
 
 
 def _energies(wave: np.ndarray) -> np.ndarray:
-    usable = len(wave) // 160 * 160
-    return np.sqrt((wave[:usable].reshape(-1, 160) ** 2).mean(axis=1))
+    usable = len(wave) // HOP * HOP
+    return np.sqrt((wave[:usable].reshape(-1, HOP) ** 2).mean(axis=1))

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError, safe_open
 
 from synctrack.bounds import check_stems
+from synctrack.config.loading import OMEGACONF_DAMAGES
 from synctrack.documents import parse_json
 from synctrack.errors import InputError
 from synctrack.files import require_ordinary
@@ -23,8 +24,6 @@ from synctrack.models.unet import UNetConfig
 HEADER = "synctrack"
 """Top-level key of our header in a torch file, and in the metadata of a safetensors file."""
 FORMAT = 1
-DAMAGES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
-"""What OmegaConf raises beside its own errors where a header's configuration is damaged."""
 KINDS = {"synctrack": "SyncTrack", "musicldm": "MusicLDM", "vae": "VAE", "vocoder": "HiFi-GAN"}
 KNOWN_BY = {
     r"model\.unet\.": ("synctrack", False),
@@ -100,7 +99,7 @@ class CheckpointFile:
             return PUBLISHED_CONFIG, PUBLISHED_STEMS
         try:
             config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), self.header["config"]))
-        except (OmegaConfBaseException, *DAMAGES) as error:
+        except (OmegaConfBaseException, *OMEGACONF_DAMAGES) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"{self.path}: its stored configuration is not valid in this version ({reason})"

@@ -72,9 +72,9 @@ def load_model(path: str | Path) -> tuple[LatentDiffusion, CheckpointInfo]:
     _require_synctrack(file)
     config, stems = file.stored_model()
     # Before memory is taken for a model that the file only claims to hold.
-    match(file, shapes_of(config, len(stems)))
+    weights = match(file, shapes_of(config, len(stems)))
     model = LatentDiffusion(config, stems)
-    return model, load_for_evaluation(model, path)
+    return model, _fill_for_evaluation(model, path, file, weights)
 
 
 def load_for_evaluation(
@@ -97,6 +97,16 @@ def load_for_evaluation(
         remedy = "set the file's values" if file.header else "config/published_eval.yaml sets what it needs"
         raise InputError(f"{path}: was trained with another configuration: {'; '.join(different)}; {remedy}")
     weights = match(file, shapes_of(model.config, len(model.stems)))
+    return _fill_for_evaluation(model, path, file, weights, vocoder_path)
+
+
+def _fill_for_evaluation(
+    model: LatentDiffusion,
+    path: str | Path,
+    file: CheckpointFile,
+    weights: Weights,
+    vocoder_path: str | Path | None = None,
+) -> CheckpointInfo:
     require(file, weights, "ema", "vae", "scale_factor")
     weights.fill(model.unet, "ema.module.")
     weights.fill(model.vae, "vae.")

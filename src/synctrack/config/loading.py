@@ -18,6 +18,9 @@ from synctrack.errors import InputError
 from synctrack.files import atomic_path
 from synctrack.models.latent_diffusion import ModelConfig
 
+OMEGACONF_DAMAGES = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError)
+"""What OmegaConf raises, beside its own errors, where a list or a value stands for a section, or a section for them."""
+
 
 def parse_command_line(description: str, argv: Sequence[str] | None = None) -> Config:
     """`--config FILE [FILE ...] [key=value ...]` -> the merged configuration; later ones win.
@@ -85,8 +88,7 @@ def _merge(merged: Any, content: Any, source: str, key: str = "configuration") -
         raise InputError(f"{source}: {name[:100]}: unknown key{_suggestion(name)}") from error
     except OmegaConfBaseException as error:
         raise InputError(f"{source}: {error.full_key or key}: {_first_line(error)}") from error
-    except (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError) as error:
-        # What OmegaConf raises where a list or a value stands for a section, or a section for them.
+    except OMEGACONF_DAMAGES as error:
         raise InputError(f"{source}: {key}: {_first_line(error)}") from error
 
 

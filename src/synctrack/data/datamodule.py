@@ -64,7 +64,7 @@ class StemDataModule(pl.LightningDataModule):
         if self.latents:
             return
         trained, validated = (
-            {path.resolve().parent for song, _ in split.segments for path in song.files if path is not None}
+            {path.resolve().parent for song in split.songs for path in song.files if path is not None}
             for split in (self.train, self.valid)
         )
         if shared := sorted(trained & validated):

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from synctrack.audio.files import audio_info, write_wav
 from synctrack.data.shards import Shard
 from synctrack.data.songs import STEM_SUFFIXES, LeftOutError, SongReport
+from synctrack.documents import read_json
 from synctrack.errors import InputError
-from synctrack.files import write_json
+from synctrack.files import sha256, write_json
 from synctrack.locks import locked
 from synctrack.manifest import MANIFEST, claim
 from synctrack.processors import MOST_PROCESSES, processors
@@ -178,20 +179,23 @@ def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str,
     if folder.exists():
         return None
     try:
+        # Outside the removal below: what is there already another process may be making.
         temporary.mkdir()
-    except OSError as error:
-        # Not removed below: another process may be making it.
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}); free space for it") from error
-    try:
-        write(temporary, job)
-        temporary.replace(folder)
+        try:
+            write(temporary, job)
+            temporary.replace(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     except LeftOutError as reason:
         return reason
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error}); free space for it") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return None
+
+
+def made_of(file: Path, key: str, source: Path) -> bool:
+    """Whether a song's JSON `file` holds, under `key`, the SHA-256 of its `source`; earlier versions wrote none."""
+    return read_json(file, {}).get(key) in (None, sha256(source))
 
 
 def _start_worker(setup: Callable[[], None] | None) -> None:

@@ -27,6 +27,14 @@ def check_rate(sample_rate: int) -> None:
         raise InputError(f"sample_rate: {sample_rate} is not between {RATES[0]} and {RATES[1]} Hz")
 
 
+def resampled_loop(waveforms: np.ndarray, num_samples: int) -> np.ndarray:
+    """Waveforms (..., n) of a loop as (..., num_samples), float32: as a periodic signal.
+
+    A filter that hears silence before and behind a loop makes a click where it goes round.
+    """
+    return scipy.signal.resample(np.asarray(waveforms, np.float64), num_samples, axis=-1).astype(np.float32)
+
+
 def at_rate(song: "Song", sample_rate: int) -> "Song":
     """The song resampled, a loop as one that goes round. Raises InputError where the rate is out of bounds."""
     check_rate(sample_rate)
@@ -34,9 +42,7 @@ def at_rate(song: "Song", sample_rate: int) -> "Song":
     def resampled(wave: np.ndarray) -> np.ndarray:
         if not song.loops:
             return soxr.resample(wave, song.sample_rate, sample_rate)
-        # A filter that hears silence before and behind a loop makes a click where it goes round.
-        length = max(1, round(len(wave) * sample_rate / song.sample_rate))
-        return scipy.signal.resample(np.asarray(wave, np.float64), length).astype(np.float32)
+        return resampled_loop(wave, max(1, round(len(wave) * sample_rate / song.sample_rate)))
 
     waveforms = {stem: resampled(wave) for stem, wave in song.waveforms.items()}
     return replace(song, waveforms=waveforms, sample_rate=sample_rate)

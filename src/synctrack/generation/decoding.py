@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.signal import resample
 
 from synctrack.audio.files import new_waveforms
+from synctrack.generation.daw import resampled_loop
 from synctrack.generation.encoding import interpolated
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.models.layers import circular_time
@@ -121,4 +121,4 @@ def decode_loop(model: LatentDiffusion, latent: torch.Tensor, num_samples: int) 
     wave = F.pad(wave, (0, wanted * hop - wave.shape[1])).numpy()
     if wave.shape[1] == num_samples:
         return wave
-    return resample(wave.astype(np.float64), num_samples, axis=1).astype(np.float32)
+    return resampled_loop(wave, num_samples)

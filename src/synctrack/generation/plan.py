@@ -94,9 +94,9 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
     drawn_bpm = _drawn_bpm(request, model, trained_bpm, num_samples / grid.sample_rate)
     _check_conditioning(request, draft, model, trained_bpm, drawn_bpm is not None)
     frames = grid.nearest(num_samples) if draft.loop else grid.covering(num_samples)
-    if draft.loop and isinstance(model.vocoder, GriffinLim):
-        logger.warning("loop: Griffin-Lim carries no phase over the seam, which may be heard; a vocoder does")
     if draft.loop:
+        if isinstance(model.vocoder, GriffinLim):
+            logger.warning("loop: Griffin-Lim carries no phase over the seam, which may be heard; a vocoder does")
         _say_stretch(num_samples, frames, grid)
     told = _told(request, draft, model, grid, num_samples, frames)
     decoded = tuple(stem for stem in range(len(stems)) if not draft.kept.whole(stem, num_samples))

@@ -49,9 +49,14 @@ def stem_mean(values: np.ndarray) -> np.ndarray:
     return nanmean(nanmean(values, axis=-2), axis=-1)
 
 
+def songs_with_a_value(values: np.ndarray) -> int:
+    """How many songs of (songs, stems) values have a number."""
+    return int(np.isfinite(values).any(axis=1).sum())
+
+
 def stem_mean_interval(values: np.ndarray, seed: int) -> tuple[float, float] | None:
     """95 % interval of `stem_mean` of (songs, stems) values; None where fewer than LEAST_SONGS songs have one."""
-    if too_few(int(np.isfinite(values).any(axis=1).sum())):
+    if too_few(songs_with_a_value(values)):
         return None
     return bootstrap_interval(lambda rounds: stem_mean(values[rounds]), len(values), seed)
 

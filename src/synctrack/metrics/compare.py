@@ -12,7 +12,13 @@ import numpy as np
 
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import StemBeats
-from synctrack.metrics.bootstrap import difference_interval, stem_mean, stem_mean_interval, too_few
+from synctrack.metrics.bootstrap import (
+    difference_interval,
+    songs_with_a_value,
+    stem_mean,
+    stem_mean_interval,
+    too_few,
+)
 
 LENGTH_TOLERANCE = 0.1  # seconds
 MEAN_LENGTH_RATIO = 1.2
@@ -117,7 +123,7 @@ def compare(
     for metric in metrics:
         if common:
             change = _changes(values, reference, metric, common)
-            known = int(np.isfinite(change).any(axis=1).sum())
+            known = songs_with_a_value(change)
             difference, interval, reason = float(stem_mean(change)), stem_mean_interval(change, seed), too_few(known)
         else:
             sets = [_column(side, metric, list(side["songs"])) for side in (values, reference)]

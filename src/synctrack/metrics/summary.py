@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from synctrack.metrics.beats.types import StemBeats
-from synctrack.metrics.bootstrap import nanmean, stem_mean_interval, too_few
+from synctrack.metrics.bootstrap import nanmean, songs_with_a_value, stem_mean_interval, too_few
 from synctrack.metrics.cbd import BeatDeviation, cbd
 from synctrack.metrics.cbs import BeatSynchrony, cbs
 from synctrack.metrics.chance import PUBLISHED_NAMES, chance_floor, chance_reason, fold_song, marks, noise_irs
@@ -49,10 +49,10 @@ def _intervals(
     intervals, reasons = {}, {}
     for name in SONG_METRICS:
         values = deviations if name == "irs" else columns[name][:, None]
-        interval = stem_mean_interval(values, seed)
-        intervals[name] = interval
-        if interval is None:
-            reasons[name] = str(too_few(int(np.isfinite(values).any(axis=1).sum())))
+        intervals[name] = stem_mean_interval(values, seed)
+        reason = too_few(songs_with_a_value(values))
+        if reason:
+            reasons[name] = reason
     return intervals, reasons
 
 

@@ -141,13 +141,10 @@ class Handlers:
             take = session.take(number) if number is not None else None
             return None if take is None or known_scores(take) else self.bench.score(take)
 
-        status = ""
-        async for job, (said_now, *_) in self._follow(where, start, "Scoring"):
-            status = said_now if job is None or not job.ended or job.state == FAILED else ""
-            yield status
-        if not status:
-            # Known scores need no job; what was said of another take goes.
-            yield ""
+        # Known scores need no job; what was said of another take goes.
+        yield ""
+        async for job, (status, *_) in self._follow(where, start, "Scoring"):
+            yield status if job is None or not job.ended or job.state == FAILED else ""
 
     async def pack(self, where: str, now: str) -> AsyncIterator[tuple[str, str, Any, Any]]:
         """Pack the take that is shown; gives the link to the zip file as well."""

@@ -23,8 +23,7 @@ from synctrack.data.shards import Shard
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import steady_facts
-from synctrack.data.writing import scaled_to_peak, write_songs, write_stems
-from synctrack.documents import read_json
+from synctrack.data.writing import made_of, scaled_to_peak, write_songs, write_stems
 from synctrack.errors import InputError
 from synctrack.files import sha256
 
@@ -153,9 +152,7 @@ def _write_song(rendering: _Rendering, folder: Path, path: Path) -> None:
 
 
 def _is_of(folder: Path, path: Path) -> bool:
-    """Whether a song's folder was made from this file; of folders of earlier versions that is not known."""
-    stored = read_json(folder / BEATS_FILE, {})
-    return stored.get(MIDI_HASH) in (None, sha256(path))
+    return made_of(folder / BEATS_FILE, MIDI_HASH, path)
 
 
 def _only(song: mido.MidiFile, families: tuple[str, ...]) -> mido.MidiFile | None:

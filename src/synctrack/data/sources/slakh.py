@@ -12,8 +12,8 @@ from synctrack.data.shards import Shard
 from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_stems
 from synctrack.data.sources.instruments import StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import add_beats, complete_beats, has_midi, mido_is_missing
-from synctrack.data.writing import write_songs, write_stems
-from synctrack.documents import has_form, read_json, read_yaml
+from synctrack.data.writing import made_of, write_songs, write_stems
+from synctrack.documents import has_form, read_yaml
 from synctrack.errors import InputError, say
 from synctrack.files import check_file_name, sha256, write_json
 
@@ -115,9 +115,7 @@ def _write_song(options: _Options, folder: Path, source: Path) -> None:
 
 
 def _is_of(folder: Path, source: Path) -> bool:
-    """Whether a song's folder was made from this one; of folders of earlier versions that is not known."""
-    stored = read_json(folder / TRACK_FILE, {})
-    return stored.get(METADATA_HASH) in (None, sha256(source / METADATA_FILE))
+    return made_of(folder / TRACK_FILE, METADATA_HASH, source / METADATA_FILE)
 
 
 def _sources(source: Path, stems: StemMap) -> dict[str, list[Path]]:

@@ -26,8 +26,7 @@ def metric_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "onset_synchrony" in result:
         onsets = result["onset_synchrony"]
         row = {"protocol": "onsets", "title": "onset synchrony (higher)", "score": cell(onsets["value"])}
-        row |= {"interval": span(onsets["interval_95"]), "chance": cell(0.0)}
-        row["mark"] = onset_mark(onsets)
+        row |= {"interval": span(onsets["interval_95"]), "chance": cell(0.0), "mark": onset_mark(onsets)}
         if reference:
             change = result["comparison"].get("onset_synchrony", {})
             row["reference"] = cell(reference.get("onset_synchrony", {}).get("value"))
