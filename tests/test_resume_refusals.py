@@ -42,7 +42,6 @@ DAMAGE = {
     "unknown": (lambda c: c["state_dict"].update({"model.extra": torch.zeros(1)}), "model.extra is unknown"),
     "shape": (replaced(WEIGHT, lambda t: t[:1]), f"{WEIGHT} is [1], not [4]"),
     "sparse": (replaced(WEIGHT, torch.Tensor.to_sparse), f"{WEIGHT} has no plain values"),
-    "meta": (replaced(WEIGHT, lambda t: t.to("meta")), f"{WEIGHT} has no plain values"),
     "complex": (replaced(WEIGHT, lambda t: t.to(torch.complex64)), f"{WEIGHT} is complex64, not float32"),
     "integer": (replaced(WEIGHT, torch.Tensor.int), f"{WEIGHT} is int32, not float32"),
     "nan": (replaced(WEIGHT, with_nan), f"{WEIGHT} holds values that are not finite"),
@@ -51,6 +50,10 @@ DAMAGE = {
     "moment": (
         lambda c: first_moment(c).update(exp_avg=torch.zeros(1)),
         "the optimiser's state of weight 0, exp_avg, is [1]",
+    ),
+    "moment without values": (
+        lambda c: first_moment(c).update(exp_avg=first_moment(c)["exp_avg"].to("meta")),
+        "the optimiser's state of weight 0, exp_avg, has no plain values",
     ),
     "infinite moment": (
         lambda c: first_moment(c).update(exp_avg_sq=first_moment(c)["exp_avg_sq"] + float("inf")),
