@@ -30,7 +30,7 @@ def heed_interrupts() -> None:
 
 
 @pytest.mark.medium
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_training_prints_the_command_that_resumes_it(grooves, tmp_path, number):
     config = ROOT / "config" / "vae_train.yaml"
     keys = [f"data.params.path.train_data={grooves / 'train'}", "data.params.path.valid_data=null", "run_dir=run"]

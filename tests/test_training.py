@@ -98,7 +98,7 @@ def unbroken(grooves, vae_run) -> Path:
     return vae_run.parent / "unbroken"
 
 
-@pytest.mark.parametrize("stop", [5, 6])
+@pytest.mark.parametrize("stop", [pytest.param(5, marks=pytest.mark.slow), 6])
 def test_stopped_and_resumed_equals_never_stopped(train, tmp_path, unbroken, stop):
     """Stops in the middle of an epoch, and at its end after a validation; generating clips has no effect either."""
     keys = ["run_dir=broken", "validation.clips=0"]

@@ -70,7 +70,7 @@ def assert_resumes_to(unbroken: Path, folder: Path, run_dir: str) -> None:
     assert all(torch.equal(own["state_dict"][name], tensor) for name, tensor in other["state_dict"].items())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_saves_after_the_step_and_says_how_to_resume(store_copy, unbroken, monkeypatch, number):
     with monkeypatch.context() as patch:
         at_call(patch, SyncTrackModule, "training_step", 5, sending(number))
@@ -84,7 +84,7 @@ def test_a_signal_saves_after_the_step_and_says_how_to_resume(store_copy, unbrok
     assert_resumes_to(unbroken, store_copy, "stopped")
 
 
-@pytest.mark.parametrize("validation", [1, 2])
+@pytest.mark.parametrize("validation", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_validation_that_a_kill_prevented_is_made_when_the_run_resumes(store_copy, unbroken, monkeypatch, validation):
     """In the middle of the run, and at its end, where no training step is left."""
 

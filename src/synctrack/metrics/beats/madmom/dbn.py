@@ -130,22 +130,21 @@ def _follow(ended, log_transitions, density, before, best, origin):
 
 
 @numba.njit(cache=True, nogil=True)
-def _search(densities, intervals, onset_widths, first_successors, log_transitions, rings, origins):
+def _search(densities, offsets, onset_widths, first_successors, log_transitions, rings, origins):
     """Fill `rings` with the log probabilities of the last frame and `origins` with the choices at each beat start.
 
     The slot of position k at frame t is (t - k) mod length: a beat keeps its slot from its first frame to its last,
     and the slot of a beat that has just ended is the one that the beat starting now takes.
     """
-    num_tempi, num_beats = len(intervals), rings.shape[1]
-    offsets = np.zeros(num_tempi + 1, np.int64)
-    offsets[1:] = np.cumsum(intervals)
+    num_tempi, num_beats = len(onset_widths), rings.shape[1]
     heads = np.zeros(num_tempi, np.int64)
     on_beat = np.empty(num_beats)
     best = np.empty((num_beats, num_tempi + BAND))
     for frame in range(len(densities)):
-        on_beat[0] = densities[frame, 2]
-        on_beat[1:] = densities[frame, 1]
-        best[:] = -np.inf
+        for beat in range(num_beats):
+            on_beat[beat] = densities[frame, 1 if beat > 0 else 2]
+            for tempo in range(best.shape[1]):
+                best[beat, tempo] = -np.inf
         for before in range(num_tempi):
             first = first_successors[before]
             for beat in range(num_beats):
@@ -159,21 +158,20 @@ def _search(densities, intervals, onset_widths, first_successors, log_transition
             _advance(ring, heads[tempo], onset_widths[tempo], on_beat, densities[frame, 0])
             for beat in range(num_beats):
                 ring[heads[tempo], beat] = best[beat, tempo]
-            heads[tempo] = heads[tempo] + 1 if heads[tempo] + 1 < intervals[tempo] else 0
+            heads[tempo] = heads[tempo] + 1 if heads[tempo] + 1 < len(ring) else 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _trace(intervals, rings, origins, path):
+def _trace(offsets, rings, origins, path):
     """Write the best state of every frame to `path`; returns the log probability (-inf: there is no path)."""
-    num_frames, num_tempi, num_beats = len(path), len(intervals), rings.shape[1]
-    offsets = np.zeros(num_tempi + 1, np.int64)
-    offsets[1:] = np.cumsum(intervals)
+    num_frames, num_tempi, num_beats = len(path), len(offsets) - 1, rings.shape[1]
     best = -np.inf
     beat = tempo = position = 0
     for b in range(num_beats):
         for i in range(num_tempi):
-            for k in range(intervals[i]):
-                value = rings[offsets[i] + (num_frames - 1 - k) % intervals[i], b]
+            length = offsets[i + 1] - offsets[i]
+            for k in range(length):
+                value = rings[offsets[i] + (num_frames - 1 - k) % length, b]
                 if value > best:
                     best, beat, tempo, position = value, b, i, k
     for frame in range(num_frames - 1, -1, -1):
@@ -183,7 +181,7 @@ def _trace(intervals, rings, origins, path):
         else:
             tempo = origins[frame, beat, tempo]
             beat = (beat - 1) % num_beats
-            position = intervals[tempo] - 1
+            position = offsets[tempo + 1] - offsets[tempo] - 1
     return best
 
 
@@ -203,8 +201,9 @@ def best_path(activations: np.ndarray, model: BarModel) -> tuple[np.ndarray, flo
     origins = np.zeros((len(activations), model.num_beats, len(intervals) + BAND), np.uint8)
     path = np.empty(len(activations), np.int64)
     densities = log_densities(activations)
-    _search(densities, intervals, model.onset_widths, model.first_successors, model.log_transitions, rings, origins)
-    log_probability = _trace(intervals, rings, origins, path)
+    offsets = np.concatenate([[0], np.cumsum(intervals)])
+    _search(densities, offsets, model.onset_widths, model.first_successors, model.log_transitions, rings, origins)
+    log_probability = _trace(offsets, rings, origins, path)
     return (path, log_probability) if np.isfinite(log_probability) else (path[:0], log_probability)
 
 

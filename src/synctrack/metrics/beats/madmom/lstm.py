@@ -129,7 +129,9 @@ def _recur(projected, bias, recurrent, peepholes, backwards, out):
             state[u] = _tanh(z[2 * HIDDEN + u]) * entering + state[u] * kept
             leaving = _sigmoid(z[3 * HIDDEN + u] + peepholes[2, u] * state[u])
             hidden[u] = _tanh(state[u]) * leaving
-        out[frame] = hidden
+        # Not within the loop above, which then runs in vector lanes, nor by a slice, which compiles for seconds.
+        for u in range(HIDDEN):
+            out[frame, u] = hidden[u]
 
 
 @numba.njit(cache=True, nogil=True)
