@@ -89,7 +89,7 @@ def measure(model: SyncTrack, clips: int, numbers: list[int], out: Path) -> dict
     path = out / "samplers.json"
     seconds = model.trained_seconds
     own = {"clips": clips, "model": model.checkpoint.sha256, "format": FORMAT}
-    results = json.loads(path.read_text()) if path.is_file() else {}
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if results.get("settings") != own:
         results = {"settings": own, "rows": {}}
     mel = LogMel(model.model.config.audio)
@@ -178,7 +178,7 @@ def main() -> None:
     results = measure(model, arguments.clips, arguments.steps, arguments.out)
     text = table(results)
     with atomic_path(arguments.out / "samplers.md") as temporary:
-        temporary.write_text(text + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
     plot(results, arguments.out / "samplers.png")
     print(text)
 

@@ -31,7 +31,7 @@ def answers(name: str, world: World, songs: int, out: Path) -> list[dict[str, fl
     """The values of each song for a question, those of earlier runs kept."""
     path = out / f"{name}.json"
     settings = {"model": world.model.checkpoint.sha256, "question": name}
-    kept = json.loads(path.read_text()) if path.is_file() else {}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if kept.get("settings") != settings:
         kept = {"settings": settings, "songs": []}
     wanted = max(5, songs // COSTLY.get(name, 1))
@@ -48,7 +48,8 @@ def row(values: list[float], digits: int = 3) -> str:
 
 def table(results: dict[str, Any]) -> str:
     """A Markdown table: question, measure, generated, chance, data, wanted."""
-    lines = ["| question | measure | generated (95 %) | chance | data (95 %) | wanted | songs |", "|---" * 7 + "|"]
+    head = "| question | measure | generated (95 %) | chance | compared with (95 %) | wanted | songs |"
+    lines = [head, "|---" * 7 + "|"]
     for result in results.values():
         for measure in result["measures"]:
             cells = [result["title"], measure["name"], measure["generated"], measure["chance"], measure["data"]]
@@ -120,7 +121,7 @@ def main() -> None:
         print("\n".join(table({name: results[name]}).splitlines()[2:]), flush=True)
         write_json(arguments.out / "steering.json", {"model": world.model.checkpoint.sha256, "results": results})
     with atomic_path(arguments.out / "steering.md") as temporary:
-        temporary.write_text(table(results) + "\n")
+        temporary.write_text(table(results) + "\n", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -289,10 +289,10 @@ def main() -> None:
     if arguments.write is None:
         print(text)
         return
-    before, begin, rest = arguments.write.read_text().partition(MARKS[0])
+    before, begin, rest = arguments.write.read_text(encoding="utf-8").partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
     with atomic_path(arguments.write) as temporary:
-        temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+        temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

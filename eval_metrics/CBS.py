@@ -4,7 +4,7 @@
     CBS  = mean over songs
 
 The windows are [i w, (i+1) w), i = 0 … ⌈(D - w) / w⌉, with w the window size and D the longest stem's duration. Stems
-without any beat are not counted; songs with fewer than two others are left out.
+without any beat are not counted; songs with fewer than two stems with beats are left out.
 
 Source: SyncTrack (section on rhythm metrics); the published evaluation runs it in protocol `paper`, w = 0.15 s.
 """

@@ -8,7 +8,7 @@ the same noise, and measures it at each of --steps: clips from its EMA weights, 
 Last, `full` generates with DDIM and DPM-Solver++ by several numbers of calls. experiments/README.md says what for, how
 and with which result.
 
-A command that was stopped, however, resumes when it is run again, with other --variants, --seeds or --stop-at too; what
+A command that was interrupted resumes when it is run again, with other --variants, --seeds or --stop-at too; what
 is measured is in `measured/` of each training. After each measurement, ablation.json, ablation.csv, ablation.md and
 ablation.png in --out hold all that is there so far.
 """
@@ -106,7 +106,7 @@ def run(setup: Setup, parts: list[Part]) -> None:
         for number, part in enumerate(parts, 1):
             print(f"[{number}/{len(parts)}] {part}", flush=True)
             measure(part, setup, reference)
-    print((setup.out / "ablation.md").read_text(), end="")
+    print((setup.out / "ablation.md").read_text(encoding="utf-8"), end="")
     print(f"written: {', '.join(str(setup.out / f'ablation.{kind}') for kind in ('json', 'csv', 'md', 'png'))}")
 
 

@@ -195,7 +195,7 @@ def losses(model: SyncTrack, setup: Setup) -> np.ndarray:
 
 def measurement(path: Path, settings: dict[str, Any], measure: Any) -> dict[str, Any]:
     """The measurement at `path`, made by `measure()` where it is missing or was made with other settings."""
-    kept = json.loads(path.read_text()) if path.is_file() else {}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if kept.get("settings") != settings:
         kept = {"settings": settings, **measure()}
         write_json(path, kept)

@@ -50,7 +50,7 @@ class Row:
 
 def read_measured(out: Path) -> list[dict[str, Any]]:
     """All measurements of a folder, by variant, seed, step and sampler."""
-    found = [json.loads(path.read_text()) for path in out.glob("*_seed*/measured/*.json")]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*_seed*/measured/*.json")]
     order = {name: position for position, name in enumerate(VARIANTS)}
 
     def key(measured: dict[str, Any]) -> tuple:
@@ -80,16 +80,16 @@ def rows_of(measured: Sequence[dict[str, Any]]) -> list[Row]:
 def write_report(setup: Setup) -> None:
     """Write all four files, each whole or not at all."""
     measured, out = read_measured(setup.out), setup.out
-    data = json.loads((out / "data_clips" / "data.json").read_text())
+    data = json.loads((out / "data_clips" / "data.json").read_text(encoding="utf-8"))
     rows, reference = rows_of(measured), estimates([data])
     shown = ("clips", "calls", "songs", "batch_size", "steps")
     settings = {name: value for name, value in setup.settings().items() if name in shown}
     facts = {"settings": settings, "data": {name: value.as_dict() for name, value in reference.items()}}
     write_json(out / "ablation.json", {**facts, "rows": [row.as_dict() for row in rows]})
     _write_csv(out / "ablation.csv", rows, reference)
-    content = json.loads((out / "ablation.json").read_text())
+    content = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
     with atomic_path(out / "ablation.md") as temporary:
-        temporary.write_text(describe(content))
+        temporary.write_text(describe(content), encoding="utf-8", newline="\n")
     write_picture(out / "ablation.png", content)
 
 

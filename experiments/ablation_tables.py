@@ -19,9 +19,10 @@ DIGITS = {"named": 2, "loss": 4}
 NOTES = """\
 In brackets: 95 % bootstrap interval over clips, of all seeds together. **Bold**: a difference whose interval leaves out
 0; among so many, one in twenty does so by chance. Intervals are over clips and say nothing of how much another seed of
-the training would change. CBS re-paired: the variant's own stems, each of another clip. The loss has the same time
-steps and noise for all. FAD has an interval from halves of the clips, and is biased upwards by the same amount for all:
-the data's row is that of training data to the data held back, from which all are measured."""
+the training would change. CBS re-paired: the variant's own stems, each of another clip; its interval is too narrow, and
+its differences are never bold. The loss has the same time steps and noise for all. FAD has an interval from halves of
+the clips, and is biased upwards by the same amount for all: the data's row is that of training data to the data held
+back, from which all are measured."""
 
 
 def describe(content: Content) -> str:

@@ -39,7 +39,7 @@ COMMANDS = {
 STEERED = (
     ("nothing", "corrected CBS"),
     ("nothing_told", "corrected CBS"),
-    ("tempo", "madmom's tempo within 4 %, octaves apart"),
+    ("tempo", "madmom's tempo within 4 %, half and double accepted"),
     ("click", "corrected CBS"),
     ("drums", "corrected CBS"),
     ("others", "corrected CBS"),
@@ -53,7 +53,7 @@ OLD_WEIGHTS = "Steering was measured with other weights than `ckpt/demo` holds n
 def load(root: Path, name: str) -> Any:
     """The content of a result's JSON; None where it is not there."""
     path = root / RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def front_table(root: Path) -> str:
@@ -111,7 +111,8 @@ def _ablation_rows(content: Any) -> list[list[str]]:
             if change:
                 text += f"; minus full {with_interval(change['value'], change['interval_95'], signed=True)}"
             songs = str(content["settings"]["clips"] * len(row["seeds"]))
-            lines.append([title, text, number(data["chance"]["value"]), number(data["cbs"]["value"]), songs])
+            chance = f"{number(row['metrics']['chance']['value'])} ¹"
+            lines.append([title, text, chance, number(data["cbs"]["value"]), songs])
     return lines or [["what the attentions are worth", "not at equal steps yet", "–", "–", "–"]]
 
 
@@ -138,7 +139,7 @@ def steering_table(root: Path) -> str:
     content = load(root, "steering")
     if content is None:
         return f"Not measured yet: `{COMMANDS['steering']}`."
-    head = ["question", "measure", "generated (95 %)", "chance", "data (95 %)", "wanted", "songs"]
+    head = ["question", "measure", "generated (95 %)", "chance", "compared with (95 %)", "wanted", "songs"]
     lines = [head]
     for result in content["results"].values():
         for measure in result["measures"]:
@@ -182,13 +183,13 @@ def differing(root: Path, write: bool) -> list[str]:
     """The texts whose numbers are not those of docs/results; with `write`, they are filled in."""
     found = []
     for (path, name), content in BLOCKS.items():
-        text = (root / path).read_text()
+        text = (root / path).read_text(encoding="utf-8")
         wanted = filled(text, name, content(root), path)
         if wanted != text:
             found.append(f"{path} ({name})")
             if write:
                 with atomic_path(root / path) as temporary:
-                    temporary.write_text(wanted)
+                    temporary.write_text(wanted, encoding="utf-8", newline="\n")
     return found
 
 

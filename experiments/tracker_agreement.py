@@ -118,7 +118,7 @@ def main() -> None:
     rows = []
     for number in tqdm(range(arguments.songs), desc="songs", unit="song", disable=None):
         path = arguments.out / f"{arguments.seconds:g}s" / f"{number:04d}.json"
-        row = json.loads(path.read_text()) if path.is_file() else {}
+        row = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if row.get("trackers") != versions:
             stems, stem, fault, size = faulty_stems(number, arguments.seconds)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import soundfile
 import torch
 
@@ -103,7 +104,7 @@ def test_embeddings_that_need_weights_say_so(tmp_path):
 
 def test_clap_without_transformers_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(InputError, match=r"embedding clap: needs transformers; pip install 'synctrack\[clap\]'"):
+    with pytest.raises(InputError, match=r"embedding clap: needs transformers; run pip install '\.\[clap\]'"):
         make_embedding("clap", tmp_path)
 
 
@@ -111,6 +112,7 @@ def test_intervals_hold_the_true_distance_of_songs_whose_patches_are_alike():
     held = {"kad": 0, "fad_infinity": 0}
     rounds, songs, patches = 20, 40, 6
     owner = np.repeat(np.arange(songs), patches)
+    owners = owner, owner
     for seed in range(rounds):
         rng = np.random.default_rng(seed)
         # The deviation within a song is 0.6, between songs 0.8: together 1.
@@ -120,8 +122,8 @@ def test_intervals_hold_the_true_distance_of_songs_whose_patches_are_alike():
         second = second + 0.5
         kernels = gaussian_kernels(first, second)
         spans = {
-            "kad": kernel_interval(kernel_distance(first, second), kernels, (owner, owner), seed),
-            "fad_infinity": infinity_interval(frechet_infinity(first, second), first, second, (owner, owner), seed),
+            "kad": kernel_interval(kernel_distance(first, second, None, owners), kernels, owners, seed),
+            "fad_infinity": infinity_interval(frechet_infinity(first, second, 0, owners), first, second, owners, seed),
         }
         # Closed forms for Gaussians of covariance 1; the kernel's bandwidth is the median distance within the second.
         distances = np.linalg.norm(second[:, None] - second, axis=2)
@@ -142,11 +144,27 @@ def test_kernel_intervals_from_sums_of_songs_are_those_of_the_distance_itself():
     halves = [np.argsort(generator.random((ROUNDS_KAD, count)), axis=1) < count // 2 for count in (10, 12)]
     distances = np.linalg.norm(second[:, None] - second, axis=2)
     bandwidth = np.median(distances[np.triu_indices(36, 1)])
-    draws = [
-        kernel_distance(first[a[owners[0]]], second[b[owners[1]]], bandwidth) for a, b in zip(*halves, strict=True)
-    ]
+    draws = []
+    for a, b in zip(*halves, strict=True):
+        kept = a[owners[0]], b[owners[1]]
+        songs = owners[0][kept[0]], owners[1][kept[1]]
+        draws.append(kernel_distance(first[kept[0]], second[kept[1]], bandwidth, songs))
     assert (low + high) / 2 == pytest.approx(1.0)
-    assert high - low == pytest.approx(2 * 1.96 * np.std(draws, ddof=1), rel=1e-4)
+    assert high - low == pytest.approx(2 * scipy.stats.t.ppf(0.975, ROUNDS_KAD - 1) * np.std(draws, ddof=1), rel=1e-4)
+
+
+def test_patches_of_a_song_bias_neither_distance():
+    """Two sets of one kind, whose songs differ as much as the patches of a song do: both distances are 0 on average."""
+    owner = np.repeat(np.arange(20), 10)
+    owners, found, plain = (owner, owner), [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        first, second = (rng.standard_normal((20, 8))[owner] + rng.standard_normal((200, 8)) for _ in range(2))
+        found.append((kernel_distance(first, second, 4.0, owners), frechet_infinity(first, second, seed, owners)))
+        plain.append((kernel_distance(first, second, 4.0), frechet_infinity(first, second, seed)))
+    deviation = np.std(found, axis=0) / np.sqrt(30)
+    assert (abs(np.mean(found, axis=0)) < 3 * deviation).all()
+    assert (np.mean(plain, axis=0) > 4 * deviation).all()
 
 
 @pytest.fixture(scope="module")

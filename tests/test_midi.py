@@ -1,7 +1,9 @@
 """MIDI import: beats against times computed by hand, stems against a click renderer that replaces FluidSynth."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import mido
@@ -224,4 +226,12 @@ def test_names_that_no_folder_can_have_are_refused(soundfont, tmp_path):
     deep = tmp_path / "songs" / ("a" * 130) / ("b" * 130)
     save_song(deep / "song.mid", *FOUR_PARTS)
     with pytest.raises(InputError, match="its folders and name joined are too long for a folder"):
+        write_midi(tmp_path / "songs", tmp_path / "out", soundfont, workers=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_no_text_are_refused(soundfont, tmp_path):
+    save_song(tmp_path / "songs" / "song.mid", *FOUR_PARTS)
+    (tmp_path / "songs" / "song.mid").rename(tmp_path / "songs" / os.fsdecode(b"caf\xe9.mid"))
+    with pytest.raises(InputError, match="its name is no valid text; rename it"):
         write_midi(tmp_path / "songs", tmp_path / "out", soundfont, workers=0)

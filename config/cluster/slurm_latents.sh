@@ -12,7 +12,7 @@
 #SBATCH --output=%x-%A_%a.out
 #
 # The job that ends last completes the folder. One that failed is named by the others, and is run again by itself:
-# sbatch --array=7 --export=ALL,SHARDS=16 config/cluster/slurm_latents.sh ... The same works for midi and slakh.
+# sbatch --array=7 --export=ALL,SHARDS=16 config/cluster/slurm_latents.sh ... For midi and slakh, change the last command.
 set -eu
 out=$1
 shift

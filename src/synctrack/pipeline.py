@@ -214,11 +214,10 @@ class SyncTrack:
             eta: of `ddim` alone, 0 (deterministic) to 1 (default).
             batch_size: songs at once; by default 1 on a CPU and 8 on a GPU.
             progress: whether to show a progress bar.
-            request: what to play, the fields of `synctrack.generation.request.Request`: `seconds`, `bpm`, `meter`,
-                `beats`, `bars`, `given`, `original`, `redo`, `span`, `extend`, `strength`, `loop`, `best_of`,
-                `guidance`, `resampling`, `long`, `draws`, `level`.
+            request: what to play: the fields of `synctrack.generation.request.Request`, which explains them.
 
         Raises:
+            TypeError: a setting is unknown.
             InputError: a value is out of its bounds, or the model cannot do what is asked.
         """
         return self.produce(self.check(sampler, steps, eta, **request), keys, batch_size, progress)
@@ -278,7 +277,8 @@ class SyncTrack:
         """How songs of these settings of `stream` would be made; generates nothing.
 
         Raises:
-            InputError: a setting is unknown or out of its bounds, or the model cannot do what is asked.
+            TypeError: a setting is unknown.
+            InputError: a setting is out of its bounds, or the model cannot do what is asked.
         """
         if unknown := set(request) - {item.name for item in fields(Request)}:
             raise TypeError(f"unknown setting {min(unknown)!r}")

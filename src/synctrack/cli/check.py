@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """Check the timing of every stem against the others of its song, without a beat tracker.
 
 Findings: together; offset (late or early throughout); drifting (its tempo is another); other song (its onsets meet the
-others' by chance); cannot tell (and why). Offsets are at the song's start; above 0 a stem is late. From five songs on,
-the lag that a stem has in most of them, as soft attacks do, is not counted."""
+others' by chance); cannot tell (and why). An offset is the lag in the middle of the song, of a drifting stem that at
+its start; above 0 a stem is late. From five songs on, the lag that a stem has in most of them, as soft attacks do, is
+not counted."""
 
 Timings = Mapping[str, Mapping[str, "StemTiming"]]
 

@@ -48,7 +48,12 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         "--stems", "--tracks", nargs="+", default=grooves.DEFAULT_STEMS, help=f"some of {' '.join(grooves.STEMS)}"
     )
     parser.add_argument(
-        "--meter", dest="meters", type=whole(1, 64), nargs="+", default=grooves.METERS, help="3, 4, both"
+        "--meter",
+        dest="meters",
+        type=whole(1, 64),
+        nargs="+",
+        default=grooves.METERS,
+        help="beats per bar, one or more (default: 3 4)",
     )
     parser.add_argument(
         "--bpm",
@@ -78,7 +83,8 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     _add_stem_choice(parser)
     parser.add_argument("--root", required=True, help=f"folder that holds {', '.join(slakh.SPLITS)}")
-    parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help="some of them, or omitted")
+    of_slakh = "such as train test, or omitted (default: train validation test)"
+    parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help=of_slakh)
     parser.add_argument("--format", dest="file_format", choices=("wav", "flac"), default="wav", help="(%(default)s)")
     _add_shard(parser)
     parser.set_defaults(run=slakh.write_slakh)

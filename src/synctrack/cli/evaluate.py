@@ -16,7 +16,7 @@ def main(argv: Sequence[str], prog: str) -> None:
     """Run the command."""
     parser = CommandParser(prog=prog, description="Generate a test set's clips and score them beside their targets.")
     parser.add_argument("model", metavar="RUN|FILE", help="a training's run folder, or a checkpoint")
-    steps = "calls of the U-Net, one or more numbers (default: 200)"
+    steps = "calls of the U-Net, one or more numbers (default: evaluation.steps, 200)"
     parser.add_argument("--steps", nargs="+", default=[], metavar="N", help=steps)
     out = "folder to create (default: evaluation in the run folder; evaluation_NAME for a file)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=out)

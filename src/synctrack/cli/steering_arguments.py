@@ -23,8 +23,20 @@ STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guida
 """Options that are settings of `SyncTrack.stream` under the same name."""
 
 
-def add_sampling(parser: ArgumentParser, steps: int | str = 20) -> None:
-    """Which model, noise, sampler and device; `steps` is the default, or what to say of it where it varies."""
+def add_sampling(
+    parser: ArgumentParser,
+    steps: int | str = 20,
+    seeded: str = "clip i depends on the seed and i alone",
+    batch: str = "clips",
+) -> None:
+    """Which model, noise, sampler and device.
+
+    Args:
+        parser: of the command.
+        steps: the default, or what to say of it where it varies.
+        seeded: what the help says of the seed.
+        batch: what a batch is of.
+    """
     add = parser.add_argument
     add(
         "--model",
@@ -32,12 +44,12 @@ def add_sampling(parser: ArgumentParser, steps: int | str = 20) -> None:
         help="demo, a checkpoint, a run folder, or owner/name on the Hub (default: demo)",
     )
     add("--revision", help="branch, tag or commit of a model on the Hub")
-    add("--seed", type=seed, default=0, metavar="N", help="clip i depends on the seed and i alone (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help=f"{seeded} (default: 0)")
     add("--sampler", default="dpmpp_2m_sde", metavar="NAME", help="dpmpp_2m_sde (default), dpmpp_2m or ddim")
     add("--steps", type=whole(1, 100_000), metavar="N", help=f"calls of the U-Net (default: {steps})")
     parser.set_defaults(steps=steps if isinstance(steps, int) else None)
     add("--eta", type=float, metavar="X", help="of ddim alone: 0 is deterministic, 1 (default) the noisiest")
-    add("--batch-size", type=whole(1, 65_536), metavar="N", help="clips at once (default: 1 on a CPU, 8 on a GPU)")
+    add("--batch-size", type=whole(1, 65_536), metavar="N", help=f"{batch} at once (default: 1 on a CPU, 8 on a GPU)")
     add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda, cuda:1 or mps")
     add("--precision", metavar="P", help=f"{DEFAULT_PRECISION} (default), bfloat16 or float16 (GPU)")
 
@@ -108,7 +120,7 @@ def add_steering(parser: ArgumentParser) -> None:
         type=any_whole,
         default=0,
         metavar="N",
-        help="for models without context: repeat each step N times",
+        help="evaluate each step N more times; for models without context (default: 0)",
     )
     add("--long", metavar="HOW", help="beyond the trained length: windows or whole (default: what the model can)")
 

@@ -37,7 +37,31 @@ Waveform = Any
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, beyond seed and sampler. See `SyncTrack.stream` for the meaning of each.
+    """What is asked for, beyond seed and sampler.
+
+    Attributes:
+        seconds: length, above 0 and up to 3600 s; without steering it is rounded to the model's grid.
+        bpm: tempo, 10 to 1000 beats per minute.
+        meter: beats per bar, 1 to 64, with `bpm` only; by default 4.
+        beats: `Beats`, the path of a file of beats, or `"none"`: no beats are drawn or detected.
+        bars: of a new song, its number of bars; with `original`, the bars to change, counted from 1: `"5-8"`, `(5, 8)`
+            or one number.
+        given: stem -> path, array of samples (full scale is 1), or pair (array, rate in Hz).
+        original: the song to change, a `Song` or its folder.
+        redo: stems of the original to generate again.
+        span: part of the original to change, `"4.0-8.0"` or (start, end) in seconds.
+        extend: seconds to add to the original.
+        strength: how much of the original goes, 0 (unchanged) to 1 (new): one number, or stem -> number, where stems
+            that are not named stay as they are.
+        loop: whether the end continues into the beginning.
+        best_of: candidates of which the best is kept, 1 to 256.
+        guidance: weight of what is told, 0 to 20; 1 is the model as trained.
+        resampling: further evaluations of each step, 0 to 20.
+        long: beyond the trained length, `"windows"` or `"whole"`.
+        mix: audio to separate, as in `given`.
+        method: of separation, `"masks"` or `"generated"`.
+        draws: masks to average, 1 to 256.
+        level: gain that the given stems already have, above 0 and up to 1000.
 
     Raises:
         InputError: a value is out of its bounds, or two options contradict each other.

@@ -140,8 +140,9 @@ class Song:
 
         Args:
             folder: made where it is not there; files of the same names are replaced.
-            file_format: `wav16`, `wav24`, `float` or `flac` (24 bit). Stems whose sum would clip are written with a
-                common gain, see `within_peak`; `float` files are too, as players clip them.
+            file_format: `wav16`, `wav24`, `float` or `flac` (24 bit). One gain keeps stems and mix at or below -1 dBFS
+                in all of them, see `within_peak`; a song with a `mix_gain` keeps its stems, and what is beyond full
+                scale is clipped unless the format is `float`.
             daw: for music programs: names that sort well, such as `01_bass.wav`; where the beats are known, whole bars
                 from the first downbeat on, and a MIDI file with tempo map and a marker for each bar.
             sample_rate: of the files, in Hz; by default the song's.

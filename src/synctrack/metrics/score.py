@@ -288,7 +288,8 @@ def score_folder(folder: str | Path, reference: str | Path | None = None, *argum
     """Score a folder of stems: `score_files`, with its arguments, where the scores alone are wanted.
 
     Returns:
-        As `score_beats`; the reference's under `reference`, how they differ under `comparison`, and their Fréchet
-        distances, where they are asked for, under `frechet`.
+        As `score_beats`, and the path `folder`, `onset_synchrony`, `timing` (song -> stem -> what `check_songs` finds)
+        and `usual_lags_ms` (stem -> milliseconds); the reference's under `reference`, how they differ under
+        `comparison`, and their Fréchet distances, where they are asked for, under `frechet`.
     """
     return score_files(folder, reference, *arguments, **options).result

@@ -51,7 +51,7 @@ class Scores:
         cbs: cross-stem beat synchronisation, 0 to 1; higher is better.
         cbd: cross-stem beat deviation in half beats; lower is better.
         coverage: share of beats that CBD could pair.
-        protocol: `corrected`, `paper`, or that of the tracker.
+        protocol: `corrected` or `paper`.
         details: all that `synctrack score --json` writes.
     """
 
@@ -76,9 +76,9 @@ def score(
 
     Args:
         source: a song's folder, a folder of songs or of stems, a `Song`, or several of them.
-        reference: another folder, scored for comparison; its scores are in `details["reference"]`.
+        reference: another folder; its scores are in `details["reference"]`, the differences in `details["comparison"]`.
         protocol: `corrected` or `paper`.
-        options: more of `synctrack.metrics.score.score_folder`, such as `layout` or `tracker`.
+        options: more of `synctrack.metrics.score.score_folder`, such as `tracker`, or, of a folder, `layout`.
 
     Raises:
         InputError: the folder is not one of stems, or the tracker is not installed.

@@ -24,7 +24,7 @@ from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import steady_facts
 from synctrack.data.writing import made_of, scaled_to_peak, write_songs, write_stems
-from synctrack.errors import InputError
+from synctrack.errors import InputError, installing
 from synctrack.files import sha256
 
 try:
@@ -80,7 +80,7 @@ def write_midi(
             and `load_stem_map`.
     """
     if mido is None:
-        raise InputError("MIDI files: need mido; pip install 'synctrack[midi]'")
+        raise InputError(f"MIDI files: need mido; run {installing('midi')}")
     if not 0 < max_seconds < math.inf:
         raise InputError(f"--max-seconds {max_seconds}: is not a number above 0")
     program = shutil.which("fluidsynth")
@@ -115,7 +115,11 @@ def _midi_files(folder: Path) -> dict[str, Path]:
         # Names that differ in case alone are one folder on some systems.
         if name.casefold() in taken:
             raise InputError(f"{path}: would be the same song as {taken[name.casefold()]}; rename one")
-        if len(name.encode()) > LONGEST_SONG_NAME:
+        try:
+            length = len(name.encode())
+        except UnicodeEncodeError as error:
+            raise InputError(f"{path}: its name is no valid text; rename it") from error
+        if length > LONGEST_SONG_NAME:
             raise InputError(f"{path}: its folders and name joined are too long for a folder; shorten them")
         named[name] = taken[name.casefold()] = path
     return named

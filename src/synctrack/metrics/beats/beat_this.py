@@ -1,4 +1,4 @@
-"""The Beat This! tracker, an optional dependency: pip install 'synctrack[beat-this]'.
+"""The Beat This! tracker, an optional dependency: the extra `beat-this`.
 
 Source: F. Foscarin, J. Schlüter, G. Widmer, "Beat this! Accurate beat tracking without DBN postprocessing", ISMIR 2024.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synctrack.errors import InputError
+from synctrack.errors import InputError, installing
 from synctrack.files import sha256
 from synctrack.metrics.beats.bar_tracker import BarTracker
 
@@ -30,7 +30,7 @@ class BeatThisTracker(BarTracker):
             from beat_this.inference import Audio2Beats
         except (ImportError, OSError) as error:
             raise InputError(
-                f"--tracker beat_this needs its package: pip install 'synctrack[beat-this]' (importing it: {error})"
+                f"--tracker beat_this needs its package; run {installing('beat-this')} (importing it: {error})"
             ) from error
         import torch
 

@@ -40,7 +40,8 @@ class StemTiming:
 
     Attributes:
         finding: `together`, `offset`, `drifting`, `other song` or `cannot tell`.
-        offset: seconds at the song's start by which the stem is late (below 0: early); NaN where that is not known.
+        offset: seconds by which the stem is late (below 0: early) in the middle of the song, of a drifting stem at its
+            start; NaN where that is not known.
         drift: seconds a second by which it falls back; 0.01 is 1 %.
         confidence: 0 to 1, of the finding.
         reason: why it cannot be told, or what the finding rests on.
@@ -67,7 +68,9 @@ class StemTiming:
 
 
 def check_song(stems: Mapping[str, FileOnsets], usual: Mapping[str, Usual] | None = None) -> dict[str, StemTiming]:
-    """What is wrong with each stem of a song. Faults of fewer than half of the stems can be told.
+    """What is wrong with each stem of a song.
+
+    Faults of fewer than half of the stems can be found; of two stems, the later is named.
 
     Args:
         stems: stem → onsets, two or more.

@@ -95,7 +95,8 @@ def _clap(folder: Path) -> Embedding:
 
     def embed(samples: np.ndarray) -> np.ndarray:
         length = CLAP_SECONDS * CLAP_RATE
-        pieces = [samples[i : i + length] for i in range(0, max(len(samples), 1), length)]
+        # The rest of a longer file is left out, as the other embeddings do: a quarter second is no music.
+        pieces = [samples[i : i + length] for i in range(0, max(len(samples) - length, 0) + 1, length)]
         inputs = extract(pieces, truncation=shorten, sampling_rate=CLAP_RATE, return_tensors="pt")
         with torch.inference_mode():
             features = model.get_audio_features(**inputs)

@@ -4,18 +4,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import too_few
 from synctrack.metrics.compare import match_stems
-from synctrack.metrics.fad.distances import MOST, frechet_infinity, gaussian_kernels, mean_discrepancy, thinned
+from synctrack.metrics.fad.distances import (
+    FEWEST_PATCHES,
+    FEWEST_SONGS,
+    MOST,
+    frechet_infinity,
+    gaussian_kernels,
+    mean_discrepancy,
+    thinned,
+)
 from synctrack.metrics.fad.embed import Embedded, Embedding, embed_files
 from synctrack.metrics.fad.intervals import infinity_interval, kernel_interval
 from synctrack.metrics.frechet import frechet_distance
 from synctrack.metrics.parallel import in_threads
 from synctrack.metrics.tables import aligned
 
-FEWEST_PATCHES = 8  # to extrapolate from
 MIX = "mix"
 
 
@@ -41,14 +50,17 @@ def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
     patches, dimensions = min(len(first), len(second)), first.shape[1]
     if patches < 2:
         raise InputError("Fréchet distance: a folder gives fewer than two patches; it needs more or longer files")
-    infinity = frechet_infinity(first, second, seed) if patches >= FEWEST_PATCHES else None
+    owners = ours.songs, theirs.songs
+    songs = min(len(np.unique(owner)) for owner in owners)
+    enough = patches >= FEWEST_PATCHES and songs >= FEWEST_SONGS
+    infinity = frechet_infinity(first, second, seed, owners) if enough else None
     few = [thinned(len(values), MOST, seed) for values in (first, second)]
     kernels = gaussian_kernels(first[few[0]], second[few[1]])
-    kernel = mean_discrepancy(kernels)
-    reason = too_few(min(ours.songs[-1], theirs.songs[-1]) + 1)
+    thin_owners = ours.songs[few[0]], theirs.songs[few[1]]
+    kernel = mean_discrepancy(kernels, thin_owners) if songs > 1 else None
+    reason = too_few(songs)
     intervals: dict[str, Any] = {"fad_infinity": None, "kad": None}
     if reason is None:
-        owners, thin_owners = (ours.songs, theirs.songs), (ours.songs[few[0]], theirs.songs[few[1]])
         intervals["fad_infinity"] = infinity_interval(infinity, first, second, owners, seed)
         intervals["kad"] = kernel_interval(kernel, kernels, thin_owners, seed)
     return {
@@ -60,11 +72,11 @@ def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
         "dimensions": dimensions,
         "silent": [str(path) for path in ours.silent],
         "silent_reference": [str(path) for path in theirs.silent],
-        "notes": _notes(patches, dimensions, reason),
+        "notes": _notes(patches, dimensions, songs, reason),
     }
 
 
-def _notes(patches: int, dimensions: int, reason: str | None) -> list[str]:
+def _notes(patches: int, dimensions: int, songs: int, reason: str | None) -> list[str]:
     """What is to be known of a row before it is read."""
     notes = []
     if patches <= dimensions:
@@ -76,6 +88,12 @@ def _notes(patches: int, dimensions: int, reason: str | None) -> list[str]:
             f"{patches} patches for {dimensions} dimensions: FAD-infinity is extrapolated from subsets in which the "
             "covariance is singular; read KAD"
         )
+    if songs == 1:
+        notes.append("no KAD: it compares patches of different songs, and a side has one song")
+    if songs < FEWEST_SONGS:
+        notes.append(f"no FAD-infinity: it is extrapolated from {FEWEST_SONGS} songs or more")
+    if reason is None and songs < 2 * FEWEST_SONGS:
+        notes.append(f"no interval of FAD-infinity: halves of {songs} songs have fewer than {FEWEST_SONGS}")
     return notes + ([f"no intervals: {reason}"] if reason else [])
 
 
@@ -125,12 +143,12 @@ def frechet_folders(
 
 def frechet_cells(row: dict[str, Any]) -> dict[str, str]:
     """One row of `frechet_folders` as text, under the titles of its columns."""
-    spans, kad = row["interval_95"], 1000 * row["kad"]
+    spans = row["interval_95"]
     return {
         "FAD": f"{row['fad']:.4f}",
         "FAD-infinity": "-" if row["fad_infinity"] is None else f"{row['fad_infinity']:.4f}",
         "95 % interval": _span(spans["fad_infinity"], 1),
-        "KAD x 1000": f"{kad:.3f}",
+        "KAD x 1000": "-" if row["kad"] is None else f"{1000 * row['kad']:.3f}",
         "95 % interval of KAD": _span(spans["kad"], 1000),
         "patches": "/".join(map(str, row["patches"])),
         "silent": f"{len(row['silent'])}/{len(row['silent_reference'])}",

@@ -2,18 +2,22 @@
 
 The spread of halves drawn without replacement is that of the whole set: D. Politis, J. Romano and M. Wolf,
 "Subsampling", 1999. Songs drawn with replacement, as a bootstrap does, would bias both distances upwards, because a
-patch would meet itself.
+patch would meet itself. Of an odd number of songs, halves are in turn the smaller and the larger one.
+
+For sets of the same kind the spread of KAD falls faster than with the root of the number of songs, so that its interval
+is too wide near 0, by about two: it is safe to read from it that sets differ.
 """
 
 import numpy as np
+from scipy.special import stdtrit
 
-from synctrack.metrics.fad.distances import Kernels, frechet_infinity
+from synctrack.metrics.fad.distances import FEWEST_PATCHES, FEWEST_SONGS, Kernels, Songs, frechet_infinity
 
 ROUNDS_KAD = 200
 ROUNDS_INFINITY = 20
 ROUNDS_OF_WIDE = 6  # rounds where an eigenvalue problem takes long
 WIDE = 128  # dimensions
-NORMAL = 1.96  # standard deviations of a 95 % interval
+FEWEST_DRAWS = 3
 
 Interval = tuple[float, float] | None
 
@@ -21,22 +25,22 @@ Interval = tuple[float, float] | None
 def _halves(count: int, rounds: int, generator: np.random.Generator) -> np.ndarray:
     """(rounds, count) booleans, half of each row True."""
     order = np.argsort(generator.random((rounds, count)), axis=1)
-    return order < max(2, count // 2)
+    larger = generator.integers(0, 2, (rounds, 1)) if count % 2 else 0
+    return order < np.maximum(2, count // 2 + larger)
 
 
 def _around(value: float | None, draws: np.ndarray) -> Interval:
     """`value` and the standard deviation of its draws as a 95 % interval; None where either does not exist."""
     known = draws[np.isfinite(draws)]
-    if value is None or len(known) < 3:
+    if value is None or len(known) < FEWEST_DRAWS:
         return None
-    width = NORMAL * float(known.std(ddof=1))
+    # Student's t, since the deviation itself comes from these draws alone.
+    width = float(stdtrit(len(known) - 1, 0.975) * known.std(ddof=1))
     return value - width, value + width
 
 
-def infinity_interval(
-    value: float | None, first: np.ndarray, second: np.ndarray, songs: tuple[np.ndarray, np.ndarray], seed: int
-) -> Interval:
-    """95 % interval of FAD-infinity; None where halves have too few patches.
+def infinity_interval(value: float | None, first: np.ndarray, second: np.ndarray, songs: Songs, seed: int) -> Interval:
+    """95 % interval of FAD-infinity; None where halves have too few patches or songs.
 
     Args:
         value: FAD-infinity of all.
@@ -50,13 +54,15 @@ def infinity_interval(
     halves = [_halves(owner[-1] + 1, rounds, generator) for owner in songs]
     draws = []
     for chosen in zip(*halves, strict=True):
-        parts = [values[half[owner]] for values, half, owner in zip((first, second), chosen, songs, strict=True)]
-        if min(map(len, parts)) >= 8:
-            draws.append(frechet_infinity(*parts, seed))
+        kept = [half[owner] for half, owner in zip(chosen, songs, strict=True)]
+        enough = min(mask.sum() for mask in kept) >= FEWEST_PATCHES
+        if enough and min(half.sum() for half in chosen) >= FEWEST_SONGS:
+            owners = songs[0][kept[0]], songs[1][kept[1]]
+            draws.append(frechet_infinity(first[kept[0]], second[kept[1]], seed, owners))
     return _around(value, np.array(draws))
 
 
-def kernel_interval(value: float, kernels: Kernels, songs: tuple[np.ndarray, np.ndarray], seed: int) -> Interval:
+def kernel_interval(value: float, kernels: Kernels, songs: Songs, seed: int) -> Interval:
     """95 % interval of KAD.
 
     The kernel is summed over each pair of songs once; each half is then a sum over pairs of its songs.
@@ -77,9 +83,10 @@ def kernel_interval(value: float, kernels: Kernels, songs: tuple[np.ndarray, np.
     a, b = (_halves(len(size), ROUNDS_KAD, generator).astype(float) for size in sizes)
     n, m = a @ sizes[0], b @ sizes[1]
 
-    def mean_within(half: np.ndarray, sums: np.ndarray, count: np.ndarray) -> np.ndarray:
-        # The kernel of a patch with itself is 1.
-        return (np.einsum("ri,ij,rj->r", half, sums, half, optimize=True) - count) / (count * (count - 1))
+    def mean_within(half: np.ndarray, sums: np.ndarray, size: np.ndarray) -> np.ndarray:
+        apart = np.where(np.eye(len(sums), dtype=bool), 0, sums)
+        pairs = (half @ size) ** 2 - half @ size**2
+        return np.einsum("ri,ij,rj->r", half, apart, half, optimize=True) / pairs
 
     between = np.einsum("ri,ij,rj->r", a, across, b, optimize=True) / (n * m)
-    return _around(value, mean_within(a, within_x, n) + mean_within(b, within_y, m) - 2 * between)
+    return _around(value, mean_within(a, within_x, sizes[0]) + mean_within(b, within_y, sizes[1]) - 2 * between)
