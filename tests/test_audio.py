@@ -1,5 +1,6 @@
 """Reading at any rate and format, the log-mel against the golden file, writing, and what is refused."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from helpers.filler import chirp_wave
-from synctrack.audio.files import audio_info, read_audio, read_channels, write_wav
+from synctrack.audio.files import audio_info, new_waveforms, read_audio, read_channels, write_wav
 from synctrack.audio.mel import AudioFormat, LogMel
 from synctrack.errors import InputError
 
@@ -224,3 +225,16 @@ def test_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
         write_wav(tmp_path / "out.wav", np.array(["no", "audio"]), 16000)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system takes no room ahead")
+def test_waveforms_that_find_no_room_are_one_line(monkeypatch):
+    """Writing to a map of a file without room would kill the process."""
+
+    def without_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", without_room)
+    with pytest.raises(InputError, match=r"cannot hold 80 MB of samples \(No space left on device\); free space there"):
+        new_waveforms((4, 5_000_000))
+    assert new_waveforms((4, 100)).shape == (4, 100)

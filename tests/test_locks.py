@@ -1,5 +1,6 @@
 """Two processes and one folder: one wins, the other says so, and a kill leaves no lock behind."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -83,6 +84,20 @@ def _count(folder, rounds, results):
 
 
 @pytest.mark.medium
+def test_nothing_is_removed_where_there_are_no_locks(tmp_path, monkeypatch):
+    """Another process may be writing there."""
+
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    written = tmp_path / f"{TEMPORARY}-file"
+    written.write_text("half")
+    monkeypatch.setattr(locks.fcntl, "flock", without_locks)
+    with locks.locked(tmp_path) as is_locked:
+        assert not is_locked
+    assert written.exists()
+
+
 def test_many_processes_take_turns(tmp_path, monkeypatch):
     """Each reads a number and writes the next one: without a lock some would write the same."""
     monkeypatch.setattr(locks, "PATIENCE", 60.0)

@@ -19,6 +19,13 @@ def test_resume_command_repeats_the_script_with_the_key():
     assert resume_command(argv) == "python train_synctrack.py --config 'a b.yaml' seed=1 trainer.resume=last"
 
 
+def test_resume_command_is_quoted_as_the_system_reads_it(monkeypatch):
+    argv = ["train_synctrack.py", "--config", r"C:\data\a.yaml", r"C:\my data\b.yaml"]
+    monkeypatch.setattr(sys, "platform", "win32")
+    expected = r'python train_synctrack.py --config C:\data\a.yaml "C:\my data\b.yaml" trainer.resume=last'
+    assert resume_command(argv) == expected
+
+
 def test_resume_command_replaces_an_older_checkpoint_and_knows_the_program():
     argv = ["/usr/bin/synctrack", "train", "a.yaml", "trainer.resume=old.ckpt"]
     assert resume_command(argv) == "synctrack train a.yaml trainer.resume=last"

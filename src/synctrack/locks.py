@@ -25,7 +25,7 @@ PATIENCE = 3.0
 
 
 @contextmanager
-def locked(folder: str | Path, part: str = "", clear: bool = True) -> Iterator[None]:
+def locked(folder: str | Path, part: str = "", clear: bool = True) -> Iterator[bool]:
     """Be the only process that writes into a folder, which is made where it is missing.
 
     The lock is the file `.lock`, which is gone afterwards. A place that cannot be written, or whose file system has no
@@ -35,19 +35,22 @@ def locked(folder: str | Path, part: str = "", clear: bool = True) -> Iterator[N
         folder: to write into.
         part: several processes may hold different parts of one folder at a time, but none of them together with
             one that holds all of it; temporary files are left alone then.
-        clear: remove what killed processes left.
+        clear: remove what killed processes left, if the folder is locked.
+
+    Yields:
+        Whether the folder is locked: whether no other process can be writing there.
 
     Raises:
         InputError: another process holds the folder, or this part of it.
     """
     folder = Path(folder)
     with ExitStack() as held:
-        held.enter_context(_lock_file(folder / LOCK, shared=bool(part)))
+        is_locked = held.enter_context(_lock_file(folder / LOCK, shared=bool(part)))
         if part:
-            held.enter_context(_lock_file(folder / f"{LOCK}-{part}", shared=False))
-        elif clear:
+            is_locked &= held.enter_context(_lock_file(folder / f"{LOCK}-{part}", shared=False))
+        elif clear and is_locked:
             remove_temporaries(folder)
-        yield
+        yield is_locked
 
 
 @contextmanager
@@ -77,10 +80,10 @@ def locked_empty(folder: str | Path, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def _lock_file(path: Path, shared: bool) -> Iterator[None]:
+def _lock_file(path: Path, shared: bool) -> Iterator[bool]:
     file = _acquire(path, shared)
     try:
-        yield
+        yield file is not None
     finally:
         if file is not None:
             _release(path, file)

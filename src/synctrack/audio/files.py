@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import re
 import tempfile
 from collections.abc import Iterable
@@ -151,13 +152,25 @@ def write_audio(path: str | Path, waveform: np.ndarray, sample_rate: int, subtyp
 
 
 def new_waveforms(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros of float32; in a temporary file, which the system removes, where they would take much memory."""
+    """Zeros of float32; in a temporary file, which the system removes, where they would take much memory.
+
+    Raises:
+        InputError: there is no room for the file.
+    """
     size = 4 * math.prod(shape)
     if size <= IN_MEMORY:
         return np.zeros(shape, np.float32)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size)
-        return np.memmap(file, np.float32, "r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            # The room is taken at once: a map of a file without it kills the process where it is written.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, np.float32, "r+", shape=shape)
+    except OSError as error:
+        reason = f"cannot hold {size / 1e6:.0f} MB of samples ({error.strerror or error})"
+        raise InputError(f"{tempfile.gettempdir()}: {reason}; free space there, or set TMPDIR") from error
 
 
 def peak_gain(waveforms: Iterable[np.ndarray], peak_dbfs: float = PEAK_DBFS) -> float:

@@ -95,7 +95,8 @@ def sampling_steps(
         times = np.minimum(np.arange(steps) * timesteps // steps + 1, timesteps - 1)[::-1]
     else:
         times = np.round(timesteps - np.arange(steps) * timesteps / steps).astype(int) - 1
-    alphas = alphas_cumprod.double().cpu().numpy()
+    # On the CPU first: Apple's GPUs know no float64.
+    alphas = alphas_cumprod.cpu().double().numpy()
     levels = [*alphas[times].tolist(), float(alphas[0]) if final == "first" else 1.0]
     return [Step(int(t), level, below) for t, level, below in zip(times, levels, levels[1:], strict=False)]
 

@@ -14,17 +14,20 @@ PROCESSES = ("WORLD_SIZE", "SLURM_NTASKS")
 
 
 @contextmanager
-def held_by_first_process(folder: str | Path) -> Iterator[None]:
+def held_by_first_process(folder: str | Path) -> Iterator[bool]:
     """Lock a folder against other runs, see `synctrack.locks.locked`; the other processes of this run pass.
 
     What killed runs left is removed, unless a launcher has started several processes, of which one may write already.
+
+    Yields:
+        Whether this process has locked the folder.
 
     Raises:
         InputError: another run holds the folder.
     """
     if rank_zero_only.rank != 0:
-        yield
+        yield False
         return
     alone = all(os.environ.get(name, "1") == "1" for name in PROCESSES)
-    with locked(folder, clear=alone):
-        yield
+    with locked(folder, clear=alone) as is_locked:
+        yield is_locked

@@ -2,6 +2,8 @@
 
 import shlex
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -100,4 +102,5 @@ def resume_command(argv: Sequence[str]) -> str:
     """The command line that resumes the run that `argv` started."""
     program = ["python", argv[0]] if argv[0].endswith(".py") else [Path(argv[0]).name]
     kept = [word for word in argv[1:] if not word.startswith("trainer.resume=")]
-    return shlex.join([*program, *kept, "trainer.resume=last"])
+    words = [*program, *kept, "trainer.resume=last"]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -119,10 +119,11 @@ def fit(
         LostProcessError: another process of the run has ended.
     """
     trainer, last = build_fit_trainer(config, monitor, data.valid is not None, resume), last_checkpoint(config)
-    with held_by_first_process(config.run_dir), resumable(trainer, last):
+    with held_by_first_process(config.run_dir) as is_locked, resumable(trainer, last):
+        if is_locked:
+            remove_temporaries(last.parent)
         if trainer.is_global_zero:
             check_precision(config.trainer.precision, trainer.strategy.root_device)
-            remove_temporaries(last.parent)
             save_config(config, Path(config.run_dir) / "config.yaml")
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         if _callback(trainer, SaveLast).lacks_validation(trainer):

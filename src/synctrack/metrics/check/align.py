@@ -7,9 +7,9 @@ Fine: a robust line through the lags of the onsets that meet then.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
+from synctrack.jit import njit
 from synctrack.metrics.check.evidence import (
     LAGS,
     NO_LAG,
@@ -146,7 +146,7 @@ def meetings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 # Written as loops over single values: numba's own medians, percentiles and array expressions compile for ten seconds.
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _quantile(values: np.ndarray, share: float) -> float:
     """The quantile of values (n,), with linear interpolation."""
     ordered = np.sort(values)
@@ -156,7 +156,7 @@ def _quantile(values: np.ndarray, share: float) -> float:
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _robust_line(times: np.ndarray, lags: np.ndarray) -> tuple[float, float, float, float]:
     """Offset at 0, slope, interquartile range of the residuals and standard error of the slope, by Tukey's biweight."""
     centre = times.mean()

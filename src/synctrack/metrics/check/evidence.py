@@ -7,9 +7,9 @@ four nothing that was tried told more: tracked beats, accents, the low band of t
 
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 
+from synctrack.jit import njit
 from synctrack.metrics.onsets import CHROMA_PER_SECOND, FileOnsets
 
 STEP = 0.005  # seconds between two lags
@@ -68,7 +68,7 @@ def _smoothed(counts: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.convolve(counts, kernel, mode="same")[MARGIN:-MARGIN]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _weighted_lags(
     first: np.ndarray, first_weights: np.ndarray, second: np.ndarray, second_weights: np.ndarray
 ) -> np.ndarray:

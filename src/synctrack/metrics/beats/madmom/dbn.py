@@ -13,8 +13,9 @@ S. Böck, F. Krebs, G. Widmer, "Joint beat and downbeat tracking with recurrent 
 from dataclasses import dataclass
 from functools import cache
 
-import numba
 import numpy as np
+
+from synctrack.jit import njit
 
 BEATS_PER_BAR = (3, 4)
 MIN_BPM, MAX_BPM = 30.0, 300.0
@@ -88,21 +89,21 @@ def log_densities(activations: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(densities), -np.inf, densities)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _add_everywhere(slots, addend):
     flat = slots.reshape(-1)
     for i in range(len(flat)):
         flat[i] += addend
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _add_by_beat(slots, addends):
     for slot in range(len(slots)):
         for beat in range(len(addends)):
             slots[slot, beat] += addends[beat]
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _advance(ring, head, onset_width, on_beat, off_beat):
     """Add their log densities to the beats under way in a ring, but for the slot `head`, where others start.
 
@@ -119,7 +120,7 @@ def _advance(ring, head, onset_width, on_beat, off_beat):
         _add_by_beat(ring[onset + len(ring) :], on_beat)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _follow(ended, log_transitions, density, before, best, origin):
     """Let the beat that ended at tempo `before` be followed by others, where that is the best so far."""
     for i in range(BAND):
@@ -129,7 +130,7 @@ def _follow(ended, log_transitions, density, before, best, origin):
         origin[i] = before if better else origin[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _search(densities, offsets, onset_widths, first_successors, log_transitions, rings, origins):
     """Fill `rings` with the log probabilities of the last frame and `origins` with the choices at each beat start.
 
@@ -161,7 +162,7 @@ def _search(densities, offsets, onset_widths, first_successors, log_transitions,
             heads[tempo] = heads[tempo] + 1 if heads[tempo] + 1 < len(ring) else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _trace(offsets, rings, origins, path):
     """Write the best state of every frame to `path`; returns the log probability (-inf: there is no path)."""
     num_frames, num_tempi, num_beats = len(path), len(offsets) - 1, rings.shape[1]

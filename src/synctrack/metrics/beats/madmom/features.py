@@ -10,10 +10,10 @@ Source: S. Böck, F. Krebs, G. Widmer, "Joint beat and downbeat tracking with re
 from dataclasses import dataclass
 from functools import cache
 
-import numba
 import numpy as np
 import scipy.fft
 
+from synctrack.jit import njit
 from synctrack.metrics.beats.madmom.decoding import SAMPLE_RATE
 
 FPS = 100
@@ -77,7 +77,7 @@ def filterbank(frame_size: int) -> Filterbank:
 
 # The slices are there for speed: the compiler cannot tell that computed indices are not negative, and Python's meaning
 # of negative ones would keep it from using vector instructions.
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def _filter_magnitudes(spectra, edges, first_bins, weights, out):
     """Write the filtered magnitudes of complex spectra (frames, bins) to `out` (frames, bands)."""
     magnitude = np.empty(first_bins[-1] + edges[-1] - edges[-2], np.float32)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from synctrack.jit import njit
 from synctrack.metrics.beats.madmom.models import load_networks
 
 GATES = ("input_gate", "forget_gate", "cell", "output_gate")
@@ -88,7 +88,7 @@ def load_ensemble() -> Ensemble:
 
 
 # In double precision, since the networks can magnify an error of single precision a thousand times.
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+@njit(fastmath=True, error_model="numpy", inline="always")
 def _tanh(x):
     """Hyperbolic tangent, in multiplications and one division, so that it runs in vector lanes.
 
@@ -104,12 +104,12 @@ def _tanh(x):
     return np.float32(p / q)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+@njit(fastmath=True, error_model="numpy", inline="always")
 def _sigmoid(x):
     return np.float32(0.5) + np.float32(0.5) * _tanh(np.float32(0.5) * x)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(fastmath=True, error_model="numpy")
 def _recur(projected, bias, recurrent, peepholes, backwards, out):
     """Run one direction of one network over projected inputs (frames, 4 * HIDDEN); writes out (frames, HIDDEN)."""
     frames = len(projected)
@@ -134,7 +134,7 @@ def _recur(projected, bias, recurrent, peepholes, backwards, out):
             out[frame, u] = hidden[u]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit()
 def _recur_both(projected, bias, recurrent, peepholes, out):
     """Both directions of one network: projected (frames, 2, 4 * HIDDEN), out (frames, 2, HIDDEN)."""
     for way in range(2):

@@ -11,8 +11,9 @@ the lower Nyquist frequency, at most the input's own, under a Kaiser window with
 import math
 from functools import cache
 
-import numba
 import numpy as np
+
+from synctrack.jit import njit
 
 TAPS = 32
 CUTOFF = 0.97
@@ -36,7 +37,7 @@ def _filters(rate: int, target: int, sixteen_bit: bool) -> np.ndarray:
     return weights
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@njit(fastmath=True)
 def _convolve(padded, weights, step, out):
     """Weighted sums: output n lies n * step phases after the first input sample."""
     phases, taps = weights.shape
