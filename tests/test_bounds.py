@@ -58,8 +58,8 @@ def cases() -> list[tuple[str, str, object]]:
 CASES = cases()
 IDS = [f"{section}.{key}={value if len(str(value)) < 20 else 'long list'}" for section, key, value in CASES]
 
-ONE_EACH = list({case[:2]: case for case in CASES}.values())
-"""One case for each key, for the tests that read files."""
+ONE_EACH = list({case[:2]: case for case in reversed(CASES)}.values())
+"""The first case of each key, of the key's own type and out of bounds, for the tests that read files."""
 
 
 @pytest.mark.parametrize(("factors", "wrong"), [([3], 3), ([16], 16), ([8, 4, 2, 16], 16)])
@@ -100,11 +100,10 @@ def test_value_out_of_bounds_in_a_files_header_is_one_line_that_names_the_file(t
     entry[key] = value
     path = tmp_path / "x.safetensors"
     save_file({"vae.x": torch.zeros(1)}, path, {HEADER: json.dumps(header)})
-    with pytest.raises(
-        InputError, match=r"its stored configuration is not valid in this version|its header: is not JSON"
-    ) as refused:
+    with pytest.raises(InputError, match=r"its stored configuration is not valid in this version") as refused:
         read_file(path).stored_model()
     assert str(refused.value).startswith(f"{path}: ")
+    assert key in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -120,6 +119,11 @@ def test_value_out_of_bounds_in_a_files_header_is_one_line_that_names_the_file(t
         ("unet", {"model_channels": 100}, "unet.model_channels: 100 is not a positive multiple of 32"),
         ("unet", {"num_head_channels": 48}, "unet.num_head_channels: 48 does not divide 256 channels"),
         ("diffusion", {"linear_start": 0.02}, "diffusion.linear_start: 0.02 is above linear_end, 0.0195"),
+        (
+            "diffusion",
+            {"linear_end": 0.5},
+            "diffusion.linear_end: 0.5 leaves nothing of the signal after 1000 time steps",
+        ),
         ("vocoder.hifigan", {"resblock_dilations": []}, "vocoder.hifigan.resblock_dilations: has 0 entries"),
     ],
 )

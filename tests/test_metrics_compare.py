@@ -46,6 +46,30 @@ def test_paired_differences_are_more_certain_than_those_of_means():
     assert apart["songs"] == 0
 
 
+def test_difference_of_other_songs_is_that_of_the_printed_values():
+    """Drums that are silent in most songs count as much as in IRS itself: less steady ones are not better for it."""
+
+    def unsteady(songs: range, bass: float, drums: float, silent: range) -> StemBeats:
+        rng = np.random.default_rng(songs.start)
+        files = {
+            f"song {number}": {
+                stem: FileBeats(20.0, 0.5, {"truth": np.sort(np.arange(0.5, 19.5, 0.5) + rng.normal(0, spread, 38))})
+                for stem, spread in {"bass": bass, "drums": drums}.items()
+            }
+            for number in songs
+        }
+        for number in silent:
+            files[f"song {number}"]["drums"] = FileBeats(20.0, 0.0, {"truth": np.empty(0)})
+        return StemBeats(("bass", "drums"), files, ("truth",), "none")
+
+    beats, reference = unsteady(range(10), 0.01, 0.1, range(8)), unsteady(range(20, 30), 0.01, 0.07, range(0))
+    change = beside(beats, reference)["protocols"]["truth"]["irs"]
+    ours, theirs = (score_beats(side)["protocols"]["truth"]["irs"] for side in (beats, reference))
+    assert change["difference"] == pytest.approx(ours - theirs)
+    assert change["difference"] > 0
+    assert change["interval_95"][1] > 0
+
+
 def test_what_is_unlike_is_said():
     notes = beside(folder(0.1, range(8)), folder(0.0, range(2, 10), seconds=25.0))["notes"]
     assert notes[0].startswith("6 songs are in both (8 in the folder, 8 in the reference)")

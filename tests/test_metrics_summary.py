@@ -16,6 +16,7 @@ from synctrack.metrics.beats.layout import find_layout
 from synctrack.metrics.beats.trackers import make_tracker
 from synctrack.metrics.beats.types import FileBeats, StemBeats
 from synctrack.metrics.bootstrap import bootstrap_interval
+from synctrack.metrics.cbs import cbs
 from synctrack.metrics.chance import chance_floor
 from synctrack.metrics.summary import summarise
 
@@ -50,6 +51,17 @@ def test_chance_floor_is_seeded_and_far_from_songs_in_time():
     assert floor != chance_floor(songs, durations, 0.15, seed=2)
     assert 0.35 < floor["mean_beat_ratio"] < 0.6
     assert 0.4 < floor["avg_error"] < 0.6
+
+
+def test_chance_of_songs_of_different_lengths_is_that_of_stems_out_of_time():
+    rng = np.random.default_rng(0)
+    durations = {str(i): seconds for i, seconds in enumerate(rng.uniform(60, 240, 60))}
+    songs = {
+        name: [np.arange(rng.uniform(0, 0.5), seconds, rng.uniform(0.4, 0.6)) for _ in range(4)]
+        for name, seconds in durations.items()
+    }
+    floor = chance_floor(songs, durations, 0.15, seed=0)["cbs"]
+    assert floor == pytest.approx(cbs(songs, durations, 0.15).mean_beat_ratio, abs=0.01)
 
 
 def test_there_is_no_chance_floor_with_fewer_than_five_songs():

@@ -48,6 +48,14 @@ def test_paper_is_left_out_and_missing_songs_are_named():
     assert result["missing"] == ["b"]
 
 
+def test_known_beats_behind_the_end_of_the_audio_are_not_missed():
+    beats = StemBeats(("bass",), {"a": {"bass": FileBeats(10.0, 0.5, {"corrected": TRUTH[TRUTH < 10]})}},
+                      ("corrected",), "none")  # fmt: skip
+    assert TRUTH[-1] > 15
+    measures = score_truth(beats, {"a": TRUTH})["protocols"]["corrected"]["songs"]["a"]["bass"]
+    assert measures["f_measure"] == measures["cmlt"] == 1
+
+
 def test_paper_alone_has_no_true_times():
     file = FileBeats(20.0, 0.5, {"paper": TRUTH * 2 / 3})
     beats = StemBeats(("bass", "drums"), {"a": {"bass": file, "drums": file}}, ("paper",), "none")

@@ -8,6 +8,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from synctrack.diffusion.process import Diffusion, DiffusionConfig
 from synctrack.diffusion.samplers import SAMPLERS, Sampling, Step, sampling_steps
+from synctrack.models.denoising import Denoiser
 from synctrack.seeding import item_generator
 
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction"}
@@ -135,6 +136,24 @@ def test_sampling_settings_out_of_bounds_are_refused(settings, message):
 def test_more_steps_than_training_time_steps_are_refused():
     with pytest.raises(ValueError, match="steps: 1001 is not between 1 and 1000"):
         sampling_steps(Diffusion(DiffusionConfig()).alphas_cumprod, 1001)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_resampling_keeps_the_distribution(name):
+    """Of standard normal data, to whose exact denoiser a U-Net that predicts no velocity amounts."""
+    diffusion, generator = Diffusion(DiffusionConfig(prediction="v")), torch.Generator().manual_seed(0)
+
+    def draw_noise() -> torch.Tensor:
+        return torch.randn(20_000, 1, 1, 1, 1, generator=generator)
+
+    def spread(resampling: int) -> float:
+        steps = sampling_steps(diffusion.alphas_cumprod, 50, "trailing", "one")
+        denoiser = Denoiser(lambda x, t: torch.zeros_like(x), diffusion, resampling=resampling, draw_noise=draw_noise)
+        return float(SAMPLERS[name](denoiser, draw_noise(), steps, draw_noise, 1.0, denoiser.renew).std())
+
+    once, more = spread(0), spread(3)
+    assert once == pytest.approx(1, abs=0.08)
+    assert more == pytest.approx(once, abs=0.08)
 
 
 def test_new_sampler_needs_one_function_and_one_row(small_model, monkeypatch):

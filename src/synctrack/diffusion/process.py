@@ -34,7 +34,16 @@ class DiffusionConfig:
         check_number("diffusion.linear_end", self.linear_end, 1e-8, 0.999)
         if self.linear_start > self.linear_end:
             raise ValueError(f"diffusion.linear_start: {self.linear_start} is above linear_end, {self.linear_end}")
+        if np.float32(np.prod(1 - self.betas())) <= 0:
+            raise ValueError(
+                f"diffusion.linear_end: {self.linear_end} leaves nothing of the signal after {self.timesteps} time "
+                "steps; lower it"
+            )
         check_number("diffusion.min_snr_gamma", self.min_snr_gamma, 1e-3, 1e6, optional=True)
+
+    def betas(self) -> np.ndarray:
+        """The variance that each time step adds, (timesteps,)."""
+        return np.linspace(self.linear_start**0.5, self.linear_end**0.5, self.timesteps) ** 2
 
 
 class Diffusion(nn.Module):
@@ -48,7 +57,7 @@ class Diffusion(nn.Module):
         super().__init__()
         self.timesteps, self.prediction = config.timesteps, config.prediction
         self.min_snr_gamma = config.min_snr_gamma
-        betas = np.linspace(config.linear_start**0.5, config.linear_end**0.5, config.timesteps) ** 2
+        betas = config.betas()
         for name, values in (("betas", betas), ("alphas_cumprod", np.cumprod(1 - betas))):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 

@@ -38,8 +38,16 @@ Denoiser = Callable[[torch.Tensor, Step], tuple[torch.Tensor, torch.Tensor]]
 """(x, step) -> the clean estimate x_0 and the noise in x, both of x's shape."""
 NoiseSource = Callable[[], torch.Tensor]
 """() -> fresh standard normal noise of x's shape."""
-Sampler = Callable[[Denoiser, torch.Tensor, Iterable[Step], NoiseSource, float], torch.Tensor]
-"""(denoise, x, steps, draw_noise, eta) -> the sample, of x's shape."""
+Renewal = Callable[[torch.Tensor, Step], torch.Tensor]
+"""(x, step) -> x of the same noise level, from which the step is taken instead."""
+Sampler = Callable[..., torch.Tensor]
+"""(denoise, x, steps, draw_noise, eta) -> the sample, of x's shape. Where x is resampled, `renew`, a `Renewal` that is
+called before each step, follows."""
+
+
+def unchanged(x: torch.Tensor, step: Step) -> torch.Tensor:
+    """The `Renewal` that keeps x."""
+    return x
 
 
 @dataclass(frozen=True)
@@ -102,16 +110,26 @@ def sampling_steps(
 
 
 def ddim(
-    denoise: Denoiser, x: torch.Tensor, steps: Iterable[Step], draw_noise: NoiseSource, eta: float
+    denoise: Denoiser,
+    x: torch.Tensor,
+    steps: Iterable[Step],
+    draw_noise: NoiseSource,
+    eta: float,
+    renew: Renewal = unchanged,
 ) -> torch.Tensor:
     """DDIM (Song et al., 2021, eq. 12); `eta` scales its noise."""
     for step in steps:
+        x = renew(x, step)
         x_0, noise = denoise(x, step)
-        below, sigma = step.next_alpha_cumprod, ddim_sigma(step, eta)
-        x = below**0.5 * x_0 + (1 - below - sigma**2) ** 0.5 * noise
-        if sigma > 0:
-            x = x + sigma * draw_noise()
+        x = ddim_step(x_0, noise, step, draw_noise, eta)
     return x
+
+
+def ddim_step(x_0: torch.Tensor, noise: torch.Tensor, step: Step, draw_noise: NoiseSource, eta: float) -> torch.Tensor:
+    """One step of DDIM, from the clean estimate and the noise that a `Denoiser` gave."""
+    below, sigma = step.next_alpha_cumprod, ddim_sigma(step, eta)
+    x = below**0.5 * x_0 + (1 - below - sigma**2) ** 0.5 * noise
+    return x + sigma * draw_noise() if sigma > 0 else x
 
 
 def ddim_sigma(step: Step, eta: float) -> float:
@@ -121,11 +139,17 @@ def ddim_sigma(step: Step, eta: float) -> float:
 
 
 def dpmpp_2m(
-    denoise: Denoiser, x: torch.Tensor, steps: Iterable[Step], draw_noise: NoiseSource, eta: float
+    denoise: Denoiser,
+    x: torch.Tensor,
+    steps: Iterable[Step],
+    draw_noise: NoiseSource,
+    eta: float,
+    renew: Renewal = unchanged,
 ) -> torch.Tensor:
     """DPM-Solver++(2M): deterministic after the first noise; `eta` has no effect."""
     previous: tuple[torch.Tensor, float] | None = None
     for step in steps:
+        x = renew(x, step)
         x_0, _ = denoise(x, step)
         h = _log_snr(step.next_alpha_cumprod) - _log_snr(step.alpha_cumprod)
         estimate = _extrapolated(x_0, previous, h)
@@ -136,11 +160,17 @@ def dpmpp_2m(
 
 
 def dpmpp_2m_sde(
-    denoise: Denoiser, x: torch.Tensor, steps: Iterable[Step], draw_noise: NoiseSource, eta: float
+    denoise: Denoiser,
+    x: torch.Tensor,
+    steps: Iterable[Step],
+    draw_noise: NoiseSource,
+    eta: float,
+    renew: Renewal = unchanged,
 ) -> torch.Tensor:
     """SDE-DPM-Solver++(2M): fresh noise at each step; `eta` has no effect."""
     previous: tuple[torch.Tensor, float] | None = None
     for step in steps:
+        x = renew(x, step)
         x_0, _ = denoise(x, step)
         h = _log_snr(step.next_alpha_cumprod) - _log_snr(step.alpha_cumprod)
         estimate = _extrapolated(x_0, previous, h)

@@ -62,14 +62,22 @@ def stem_mean_interval(values: np.ndarray, seed: int) -> tuple[float, float] | N
 
 
 def difference_interval(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[float, float] | None:
-    """95 % interval of mean(first) - mean(second) of two independent sets of songs; None where either is too small."""
-    sets = [values[np.isfinite(values)] for values in (first, second)]
-    if any(too_few(len(values)) for values in sets):
+    """95 % interval of the difference of the means of two independent sets of songs; None where either is too small.
+
+    Args:
+        first: (songs,) values, or (songs, stems) values whose mean is `stem_mean`; NaN are left out.
+        second: the same of the other songs.
+        seed: of the resampling with replacement.
+    """
+    tables = [values.reshape(len(values), -1) for values in (first, second)]
+    tables = [values[np.isfinite(values).any(axis=1)] for values in tables]
+    if any(too_few(len(values)) for values in tables):
         return None
     generators = [np.random.default_rng([seed, number]) for number in range(2)]
     means = [
-        values[generator.integers(len(values), size=(BOOTSTRAP_ROUNDS, len(values)))].mean(axis=1)
-        for values, generator in zip(sets, generators, strict=True)
+        stem_mean(values[generator.integers(len(values), size=(BOOTSTRAP_ROUNDS, len(values)))])
+        for values, generator in zip(tables, generators, strict=True)
     ]
-    low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+    differences = means[0] - means[1]
+    low, high = np.percentile(differences[np.isfinite(differences)], [2.5, 97.5])
     return float(low), float(high)

@@ -22,7 +22,7 @@ def chance_floor(
     seed: int,
     folded: bool = False,
 ) -> dict[str, float]:
-    """CBS and CBD of the same stems, re-paired at random so that no two come from the same song.
+    """CBS and CBD of the same stems, re-paired at random so that no two come from the same song, as far as all last.
 
     Args:
         songs: for each song the beat times in seconds of its stems.
@@ -47,8 +47,11 @@ def chance_floor(
         for i in range(len(names)):
             sources = [names[order[(i + shift) % len(names)]] for shift in shifts]
             name = f"pairing {len(paired)}"
-            paired[name] = [songs[source][stem] for stem, source in enumerate(sources)]
-            paired_durations[name] = max(durations[source] for source in sources)
+            # Behind the end of the shortest, the others would seem to miss beats.
+            end = min(durations[source] for source in sources)
+            beats = [np.asarray(songs[source][stem]) for stem, source in enumerate(sources)]
+            paired[name] = [times[times < end] for times in beats]
+            paired_durations[name] = end
     values = {"cbs": cbs(paired, paired_durations, window_size).mean_beat_ratio, "cbd": cbd(paired).avg_error}
     values |= {PUBLISHED_NAMES[name]: value for name, value in values.items()}
     if folded:

@@ -86,20 +86,21 @@ def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:
     return notes
 
 
-def _column(values: Mapping[str, Any], metric: str, songs: list[str]) -> np.ndarray:
-    return np.array([values["songs"][song][metric] for song in songs], float)
-
-
-def _changes(values: Mapping[str, Any], reference: Mapping[str, Any], metric: str, songs: list[str]) -> np.ndarray:
-    """(songs, columns) differences of songs that both have: of each stem for IRS, which looks at each alone."""
+def _sides(
+    values: Mapping[str, Any], reference: Mapping[str, Any], metric: str, songs: Sequence[Sequence[str]]
+) -> list[np.ndarray]:
+    """(songs, columns) values of either side: of each stem for IRS, which looks at each alone."""
     if metric != "irs":
-        return (_column(values, metric, songs) - _column(reference, metric, songs))[:, None]
-    matched = match_stems(list(values["stems"]), list(reference["stems"]))
-    ours, theirs = (
-        np.array([[side["songs"][song]["interval_std"][stem] for stem in stems] for song in songs], float)
-        for side, stems in ((values, matched.keys()), (reference, matched.values()))
-    )
-    return ours - theirs
+        rows = [
+            [[side["songs"][song][metric]] for song in s] for side, s in zip((values, reference), songs, strict=True)
+        ]
+    else:
+        matched = match_stems(list(values["stems"]), list(reference["stems"]))
+        rows = [
+            [[side["songs"][song]["interval_std"][stem] for stem in stems] for song in s]
+            for side, stems, s in zip((values, reference), (matched.keys(), matched.values()), songs, strict=True)
+        ]
+    return [np.array(row, float) for row in rows]
 
 
 def compare(
@@ -122,13 +123,14 @@ def compare(
     result = {}
     for metric in metrics:
         if common:
-            change = _changes(values, reference, metric, common)
+            ours, theirs = _sides(values, reference, metric, [common, common])
+            change = ours - theirs
             known = songs_with_a_value(change)
             difference, interval, reason = float(stem_mean(change)), stem_mean_interval(change, seed), too_few(known)
         else:
-            sets = [_column(side, metric, list(side["songs"])) for side in (values, reference)]
-            known, counts = 0, [int(np.isfinite(side).sum()) for side in sets]
-            difference = float(np.nanmean(sets[0]) - np.nanmean(sets[1])) if all(counts) else np.nan
+            sets = _sides(values, reference, metric, [list(side["songs"]) for side in (values, reference)])
+            known, counts = 0, [songs_with_a_value(side) for side in sets]
+            difference = float(stem_mean(sets[0]) - stem_mean(sets[1])) if all(counts) else np.nan
             interval, reason = difference_interval(*sets, seed), too_few(min(counts))
         clear = interval is not None and (interval[0] > 0 or interval[1] < 0)
         result[metric] = {

@@ -14,7 +14,7 @@ import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, read_beats
 from synctrack.errors import InputError, needs_extra
-from synctrack.metrics.beats.types import StemBeats
+from synctrack.metrics.beats.types import FileBeats, StemBeats
 from synctrack.metrics.bootstrap import nanmean
 
 MEASURES = ("f_measure", "cmlt", "amlt", "information_gain")
@@ -63,6 +63,11 @@ def beat_measures(truth: np.ndarray, beats: np.ndarray) -> dict[str, float]:
     return dict(zip(MEASURES, map(float, (f_measure, cmlt, amlt, gain)), strict=True))
 
 
+def _file_measures(truth: np.ndarray, file: FileBeats, protocol: str) -> dict[str, float]:
+    """`beat_measures` of a file; known beats behind its end, as of a whole song's excerpt, are not missed."""
+    return beat_measures(truth[truth < file.duration], file.beats[protocol])
+
+
 def score_truth(beats: StemBeats, truth: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """MEASURES of every stem against the known beats of its song.
 
@@ -80,7 +85,7 @@ def score_truth(beats: StemBeats, truth: Mapping[str, np.ndarray]) -> dict[str, 
         if protocol == "paper":
             continue
         songs = {
-            song: {stem: beat_measures(truth[song], beats.files[song][stem].beats[protocol]) for stem in beats.stems}
+            song: {stem: _file_measures(truth[song], beats.files[song][stem], protocol) for stem in beats.stems}
             for song in beats.songs
             if song in truth
         }

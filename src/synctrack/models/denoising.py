@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import nn
 
 from synctrack.diffusion.process import Diffusion
-from synctrack.diffusion.samplers import Step
+from synctrack.diffusion.samplers import Step, ddim_step
 from synctrack.models.conditioning import Conditions
 
 
@@ -41,9 +41,9 @@ class Denoiser:
         conditions: what is known; known parts of x_0 are the truth in any case.
         guidance: scale of classifier-free guidance (Ho & Salimans, 2022, eq. 6); 1 is without.
         original: of a variation.
-        resampling: how many times more each step is taken from fresh noise, so that known and unknown parts agree
-            (after RePaint, Lugmayr et al., 2022, section 4.2); for models that have not learnt context.
-        draw_noise: fresh noise of x's shape, for `resampling`.
+        resampling: how many times each step is taken and diffused back before it is taken for good, so that known and
+            unknown parts agree (RePaint, Lugmayr et al., 2022, section 4.2); for models that have not learnt context.
+        draw_noise: fresh noise of x's shape, for `renew`.
     """
 
     unet: nn.Module
@@ -56,14 +56,15 @@ class Denoiser:
     draw_noise: Callable[[], torch.Tensor] | None = None
 
     def __call__(self, x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-        alpha, sigma = step.alpha_cumprod**0.5, (1 - step.alpha_cumprod) ** 0.5
-        x_0, noise = self._estimate(x, step)
-        for _ in range(self.resampling):
-            x_renewed = alpha * x_0 + sigma * self.draw_noise()
-            x_0, noise = self._estimate(x_renewed, step)
-            # The sampler still holds the x of before: the noise must be the one in it.
-            noise = (x - alpha * x_0) / sigma
-        return x_0, noise
+        return self._estimate(x, step)
+
+    def renew(self, x: torch.Tensor, step: Step) -> torch.Tensor:
+        """x after `resampling` rounds of the step and its noise added again; the last step is taken once."""
+        kept = step.alpha_cumprod / step.next_alpha_cumprod
+        for _ in range(self.resampling if step.next_alpha_cumprod < 1 else 0):
+            below = ddim_step(*self._estimate(x, step), step, self.draw_noise, eta=1.0)
+            x = kept**0.5 * below + (1 - kept) ** 0.5 * self.draw_noise()
+        return x
 
     def _estimate(self, x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
         t = torch.full((len(x),), step.t, device=x.device)

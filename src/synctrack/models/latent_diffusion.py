@@ -226,8 +226,9 @@ class LatentDiffusion(nn.Module):
             require_finite(f"the U-Net's prediction at time step {step.t}", clean)
             return clean, noise
 
+        renewal = {"renew": denoiser.renew} if resampling else {}
         with circular_time(network) if circular else nullcontext():
-            return SAMPLERS[sampling.sampler](denoise, x, progress(steps), draw_noise, sampling.eta)
+            return SAMPLERS[sampling.sampler](denoise, x, progress(steps), draw_noise, sampling.eta, **renewal)
 
     @torch.no_grad()
     def decode(self, latent: torch.Tensor) -> torch.Tensor:

@@ -86,7 +86,8 @@ def _part(file: FileOnsets, begin: float, end: float) -> FileOnsets:
         times=file.times[kept] - begin,
         strengths=file.strengths[kept],
         chroma=file.chroma[round(begin * CHROMA_PER_SECOND) :],
-        start=None if file.start is None else max(0.0, file.start - begin),
+        # What sounds when the part begins tells nothing of how the stem began.
+        start=None if file.start is None or begin > 0 else file.start,
     )
 
 
