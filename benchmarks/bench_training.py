@@ -24,12 +24,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench_unet import best_seconds, matmul_peak, peak_resident_bytes
 from scaling_table import PEAKS
 from synctrack.config import load_config
-from synctrack.devices import emulates_bfloat16
+from synctrack.devices import emulates_bfloat16, use_tf32
 from synctrack.errors import InputError, run_command
 from synctrack.files import write_json
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.seeding import TRAIN, item_generator
-from synctrack.training.acceleration import adamw, compiled, use_tf32
+from synctrack.training.acceleration import adamw, compiled
 from synctrack.training.ema import EMA
 
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,8 @@
 #   PORT       a free port there (29500)
 #   PROCESSES  processes on each machine: gpu is one for each GPU (the default); a number, also without GPUs
 #
+# Where a machine's own name means 127.0.1.1 in its /etc/hosts, set GLOO_SOCKET_IFNAME to its network interface.
+#
 # The batch is data.params.batch_size songs for each process. All machines see the same data and the same run_dir. To
 # stop it, press Ctrl-C or send SIGTERM on one machine; to resume, start it again: it goes on from last.ckpt.
 set -eu

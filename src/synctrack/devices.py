@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +14,26 @@ logger = logging.getLogger(__name__)
 EMULATES_BFLOAT16 = ("NO AVX", "AVX2")
 """Capabilities of x86 processors, as torch names them, without instructions for bfloat16."""
 NAMES = "auto, cpu, cuda, cuda:0, cuda:1, … or mps"
+
+
+def use_tf32(on: bool) -> None:
+    """Let products and convolutions of float32 on NVIDIA GPUs round their factors to TF32, 10 bits of mantissa, or not.
+
+    Applies to the whole process; CPUs and other types of numbers are not affected.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = on
+    torch.backends.cudnn.allow_tf32 = on
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """No TF32 within this context; by default torch uses it in convolutions."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    use_tf32(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:

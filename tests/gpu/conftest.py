@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from synctrack.training.acceleration import use_tf32
+from synctrack.devices import use_tf32
 
 NO_GPU = "no CUDA GPU on this machine; SYNCTRACK_TEST_DEVICE=cpu runs the same tests on the CPU"
 

@@ -136,8 +136,10 @@ def test_module_in_float32_gives_the_cpus_output_and_gradients(device, name):
     out.sin().sum().backward()
     tolerance = 10 * FLOAT32
     assert_near(own.grad, x.grad, tolerance)
+    # Where a group of a norm is one channel, the gradient of what is added before it is 0 but for rounding.
+    largest = max(p.grad.abs().max() for p in module.parameters() if p.grad is not None)
     for theirs, ours in zip(module.parameters(), other.parameters(), strict=True):
-        if theirs.grad is not None and theirs.grad.abs().max() > 0:
+        if theirs.grad is not None and theirs.grad.abs().max() > 1e-6 * largest:
             assert_near(ours.grad, theirs.grad, tolerance)
 
 

@@ -33,11 +33,10 @@ class StemDataModule(pl.LightningDataModule):
         complete: indices of the test clips that exist already and are skipped.
     """
 
-    # With more devices than clips to generate, some devices have none.
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(self, config: Config, latents: str | None = None) -> None:
         super().__init__()
+        # With more devices than clips to generate, some devices have none. Of the instance: Lightning sets it there.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.config, self.latents = config, latents
         self.complete: set[int] = set()
 
@@ -94,7 +93,15 @@ class StemDataModule(pl.LightningDataModule):
         return self._loader(self.train, batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader | list:
-        return [] if self.valid is None else self._share(range(len(self.valid)))
+        if self.valid is None:
+            return []
+        # A process without a segment would leave out a validation in which the others wait for it.
+        if 0 < len(self.valid) < self.trainer.world_size:
+            raise InputError(
+                f"data.params.path.valid_data: {len(self.valid)} segments are fewer than the {self.trainer.world_size} "
+                "processes that share them; add songs, or set null"
+            )
+        return self._share(range(len(self.valid)))
 
     def test_dataloader(self) -> DataLoader:
         return self._share(range(len(self.valid_names)), self.complete)
@@ -108,8 +115,11 @@ class StemDataModule(pl.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
-        """A batch on a device, but for `index` and `epoch`, which stay on the CPU: they seed the items' generators."""
-        kept = {name: batch.pop(name) for name in ("index", "epoch")}
+        """A batch on a device, but for `index` and `epoch`, which seed the items' generators on the CPU.
+
+        They become arrays: DDP moves every tensor to its device, and reading them back would wait for the GPU.
+        """
+        kept = {name: batch.pop(name).numpy() for name in ("index", "epoch")}
         return super().transfer_batch_to_device(batch, device, dataloader_idx) | kept
 
     def _share(self, indices: Sequence[int], left_out: Container[int] = ()) -> DataLoader:

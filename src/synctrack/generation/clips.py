@@ -11,7 +11,7 @@ import numpy as np
 import synctrack
 from synctrack.audio.files import audio_info, peak_gain, read_audio, write_wav
 from synctrack.checkpoint.loading import header
-from synctrack.config import Config, to_dict
+from synctrack.config import Config, TrainerConfig, to_dict
 from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import InputError
 from synctrack.files import sha256, write_json
@@ -55,9 +55,12 @@ class StemTree:
 
         It follows from the stems' files, so that any process can tell it.
         """
+        return peak_gain([self.read(name).sum(axis=0)])
+
+    def read(self, name: str) -> np.ndarray:
+        """The written stems (s, n) of one clip."""
         *stems, _ = self.files(name)
-        rows = [read_audio(file, 0, audio_info(file).num_samples, self.sample_rate) for file in stems]
-        return peak_gain([np.sum(rows, axis=0)])
+        return np.stack([read_audio(file, 0, audio_info(file).num_samples, self.sample_rate) for file in stems])
 
 
 class Generation:
@@ -89,6 +92,14 @@ class Generation:
             "sampler": self._sampling(),
             "valid_data": config["data"]["params"]["path"]["valid_data"],
             "model": header("synctrack", self.config),
+            **self._rounding(),
+        }
+
+    def _rounding(self) -> dict[str, Any]:
+        """Precision and TF32, where they are not as published; manifests of before hold neither."""
+        ours, published = self.config.trainer, TrainerConfig()
+        return {
+            key: getattr(ours, key) for key in ("precision", "tf32") if getattr(ours, key) != getattr(published, key)
         }
 
     def _sampling(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 
 from synctrack.audio.beat_files import Beats
 from synctrack.audio.files import peak_gain
+from synctrack.devices import exact_float32
 from synctrack.diffusion.samplers import Sampling, Step
 from synctrack.errors import InputError
 from synctrack.generation.plan import Plan
@@ -156,15 +157,16 @@ class Production:
             resampling=self.request.resampling,
             progress=counted,
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_float32():
             plan = self.plan
             if plan.drawn_bpm is not None:
                 plan = told_clicks(plan, self.model, [self._beats(key) for key in keys])
             rendered = render(self.model, plan, keys, generate, self.autocast)
-            for waveforms in rendered:
-                if not all(np.isfinite(row).all() for row in waveforms):
-                    raise InputError("model: gives samples that are not numbers; use float32 or another checkpoint")
-                yield waveforms
+        # Outside: what the caller does between two songs is not inference.
+        for waveforms in rendered:
+            if not all(np.isfinite(row).all() for row in waveforms):
+                raise InputError("model: gives samples that are not numbers; use float32 or another checkpoint")
+            yield waveforms
 
     def _song(self, batch: list[Key], position: int, waveforms: np.ndarray) -> Song:
         seed, clip, candidate = batch[position]

@@ -17,15 +17,6 @@ logger = logging.getLogger(__name__)
 COMPILERS = ("g++", "clang++", "c++", "gcc", "clang", "cc")
 
 
-def use_tf32(on: bool) -> None:
-    """Let products and convolutions of float32 on NVIDIA GPUs round their factors to TF32, 10 bits of mantissa, or not.
-
-    Applies to the whole process; CPUs and other types of numbers are not affected.
-    """
-    torch.backends.cuda.matmul.allow_tf32 = on
-    torch.backends.cudnn.allow_tf32 = on
-
-
 def adamw(weights: Iterable[Any], device: torch.device, precision: str, **settings: Any) -> torch.optim.AdamW:
     """AdamW, which on a GPU updates all weights in a few fused kernels.
 

@@ -50,7 +50,7 @@ def has_signal(batch: dict[str, Any], name: str, device: torch.device) -> torch.
     """Whether each item (b,) has a signal at all: a song without beats has no click. True for what is no signal."""
     if name == "click":
         return batch["click_given"]
-    return torch.ones_like(batch["index"], dtype=torch.bool, device=device)
+    return torch.ones(len(batch["index"]), dtype=torch.bool, device=device)
 
 
 def signal_latents(

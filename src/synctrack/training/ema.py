@@ -57,7 +57,7 @@ class EMA(nn.Module):
 
 def _beside(weights: list[torch.Tensor], ema_weights: list[torch.Tensor]) -> list[torch.Tensor]:
     """The weights in the type and on the device of the EMA weights."""
-    moved = [w.to(ema.device, ema.dtype, non_blocking=True) for w, ema in zip(weights, ema_weights, strict=True)]
+    moved = [w.to(ema.device, ema.dtype, non_blocking=w.is_cuda) for w, ema in zip(weights, ema_weights, strict=True)]
     if weights[0].is_cuda and not moved[0].is_cuda:
         torch.cuda.current_stream(weights[0].device).synchronize()
     return moved

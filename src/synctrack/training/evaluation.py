@@ -55,9 +55,9 @@ def evaluate_steps(config: Config, steps: Sequence[int]) -> None:
         own.evaluation.steps, own.evaluation.out = number, str(out / f"steps_{number:03d}")
         module.config = own
         module.generation = Generation(own, weights, data.valid_names, out / TARGETS)
-        if not _generate(own, module, data):
-            return
-        generated[f"{number} steps"] = module.generation.generated.root
+        # The other processes generate their share with every number of steps, and score nothing.
+        if _generate(own, module, data):
+            generated[f"{number} steps"] = module.generation.generated.root
     if config.evaluation.score and generated:
         scores = _score_each(generated, out / TARGETS, config.evaluation.report)
         write_json(out / "evaluation.json", scores)

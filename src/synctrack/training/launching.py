@@ -1,6 +1,7 @@
 """The processes of a run: one for each device, on one machine or several, which start together and end together."""
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
@@ -18,6 +20,9 @@ from synctrack.errors import HEAD_START, InputError, say
 
 GRACE = 2 * HEAD_START
 """Seconds in which the first process can itself report that another one has ended."""
+ENDING = 60.0
+"""Seconds that it has where the others were interrupted: it has saved by then, and its loggers may upload."""
+INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 LOST = "another process of this run has ended, so that it cannot go on"
 
 
@@ -29,6 +34,8 @@ class Launcher(_SubprocessScriptLauncher):
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()
             threading.Thread(target=_watch, args=(self.procs,), daemon=True).start()
+        # Each process computes in its part of the processors.
+        _set_num_threads_if_needed(num_processes=self.num_processes)
         try:
             return function(*args, **kwargs)
         except BaseException:
@@ -48,7 +55,8 @@ def _watch(processes: list[subprocess.Popen]) -> None:
     """End this process, which may wait for ever for one that has failed."""
     while all(process.poll() in (None, 0) for process in processes):
         time.sleep(0.5)
-    time.sleep(GRACE)
+    failed = {process.poll() for process in processes} - {None, 0}
+    time.sleep(ENDING if failed <= set(INTERRUPTED) else GRACE)
     say(f"error: {LOST}; run it again with trainer.resume=last")
     for process in processes:
         process.kill()

@@ -36,6 +36,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 # What torch raises when the disk is full.
                 raise OSError("disk full or not writable") from error
 
+    def finish(self) -> None:
+        """Wait until nothing is being written; here nothing ever is."""
+
 
 class BackgroundCheckpointIO(AtomicCheckpointIO):
     """Copies a checkpoint to the CPU's memory and writes it while the training continues, one at a time.
@@ -119,6 +122,10 @@ class SaveLast(Callback):
         if self.ending or ends or step % self.every_n_steps == 0 or _validation_is_due(trainer):
             trainer.save_checkpoint(self.path)
             self.saved_step = step
+        if self.ending:
+            # The first process to end may take the others with it, so that none ends before the file is whole.
+            trainer.strategy.checkpoint_io.finish()
+            trainer.strategy.barrier("checkpoint written")
 
     def on_train_batch_start(self, *_: Any) -> None:
         self._end()

@@ -209,10 +209,15 @@ class SyncTrackModule(pl.LightningModule):
             generators = [seeding.item_generator(self.config.seed, seeding.VALIDATION_CLIP, clip)]
             waveform = self._generate(generators, settings, f"clip {clip}", self._validation_unets["val/loss_ema"])[0]
             tree.write(f"clip_{clip}", waveform)
-            picture = folder / f"clip_{clip}.png"
-            plot_mels(picture, waveform, self.model.stems, audio, f"step {self.global_step}")
-            show_clip(self.trainer, f"clip_{clip}", waveform, self.model.stems, audio.sample_rate, picture)
+            plot_mels(folder / f"clip_{clip}.png", waveform, self.model.stems, audio, f"step {self.global_step}")
         self._validation_unets = {}
+        self.trainer.strategy.barrier("clips written")
+        if self.trainer.is_global_zero:
+            # The loggers are those of the first process, which reads what the others have written.
+            for clip in range(settings.clips):
+                name, picture = f"clip_{clip}", folder / f"clip_{clip}.png"
+                if picture.exists():
+                    show_clip(self.trainer, name, tree.read(name), self.model.stems, audio.sample_rate, picture)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Write one generated clip and its target for each item."""
@@ -229,7 +234,9 @@ class SyncTrackModule(pl.LightningModule):
         """Clips (b, s, n), one for each generator; by the model's own U-Net where `unet` is None."""
         bar = functools.partial(tqdm, desc=task, leave=False, disable=not self.trainer.is_global_zero, position=2)
         latent = self.model.generate(generators, how.sampling, unet, bar)
-        return self.model.decode(latent).cpu().numpy()
+        # In float32 as everywhere else: under autocast one checkpoint would sound otherwise in each command.
+        with torch.autocast(latent.device.type, enabled=False):
+            return self.model.decode(latent.float()).cpu().numpy()
 
     def on_save_checkpoint(self, checkpoint_file: dict[str, Any]) -> None:
         data = self.trainer.datamodule.train

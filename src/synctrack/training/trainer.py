@@ -11,10 +11,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from synctrack.config import Config, save_config
-from synctrack.devices import check_precision
+from synctrack.devices import check_precision, use_tf32
 from synctrack.errors import InputError, Interrupted, LostProcessError
 from synctrack.files import remove_temporaries
-from synctrack.training.acceleration import use_tf32
 from synctrack.training.finite import FiniteGuard
 from synctrack.training.holding import held_by_first_process
 from synctrack.training.interruption import Signals, resume_command

@@ -25,7 +25,7 @@ from synctrack.data.shards import Shard
 from synctrack.data.songs import SongFolder, SongReport
 from synctrack.data.splits import not_set, stem_dataset
 from synctrack.data.writing import write_songs
-from synctrack.devices import all_devices
+from synctrack.devices import all_devices, use_tf32
 from synctrack.errors import InputError
 from synctrack.models.vae import VAE
 from synctrack.processors import processors
@@ -141,6 +141,7 @@ class _Encoder:
         self.device, self.splits = device, {split.folder.name: split for split in splits}
         self.at_once, self.readers = config.data.params.batch_size, config.data.params.num_workers
         self.dtype = DTYPES.get(config.trainer.precision)
+        use_tf32(config.trainer.tf32)
 
     def write_song(self, folder: Path, job: tuple[str, SongFolder]) -> None:
         split, song = self.splits[job[0]], job[1]
