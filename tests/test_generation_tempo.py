@@ -166,3 +166,16 @@ def test_detected_beats_go_on_along_their_line_and_not_by_their_last_rounded_int
     times = np.round(np.arange(0.2, 6.0, 60 / 97), 2)
     longer = continued_beats(Beats(times), 12.0)
     np.testing.assert_allclose(longer.beats[len(times) :], np.arange(0.2, 12.0, 60 / 97)[len(times) :], atol=0.012)
+
+
+def test_signals_are_there_throughout_as_in_training_also_where_a_song_ends_within_a_frame(model):
+    """Training tells a click or a mix in all frames or in none; beats that end early are told as far as they go."""
+    plan = model.check(bpm=120, seconds=1.0).plan
+    told = plan.told.signals["click"]
+    # One second of this model is 25 frames, and one more for its grid.
+    assert (len(told.presence) - 1) * plan.grid.frame >= plan.num_samples
+    assert told.presence.all()
+    mix = model.check(mix=np.zeros(RATE, np.float32) + 0.1).plan.told.signals["mix"]
+    assert mix.presence.all()
+    early = model.check(beats=Beats(np.array([0.1, 0.5, 0.9]), np.array([0.1])), seconds=4.0).plan.told.signals["click"]
+    assert not early.presence.all()

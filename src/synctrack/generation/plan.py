@@ -204,8 +204,8 @@ def _told(request: Request, draft: Draft, model: LatentDiffusion, grid: Grid, nu
     if draft.beats is not None and "click" in model.config.conditioning.signals:
         signals["click"] = _click(draft.beats, model, grid, num_samples, frames, draft.loop)
     if draft.mix is not None:
-        presence = frame_mask([(0, num_samples)], frames, grid, num_samples)
-        signals["mix"] = Signal(LinearAudio(model, grid, draft.mix[None]), presence)
+        # As in training, where a mix is there throughout; behind its end it is silent.
+        signals["mix"] = Signal(LinearAudio(model, grid, draft.mix[None]), np.ones(frames, bool))
     return Told(mask, known, rows, signals, original, strength)
 
 
@@ -236,7 +236,8 @@ def _click(beats: Beats, model: LatentDiffusion, grid: Grid, num_samples: int, f
         return Signal(audio, np.ones(frames, bool))
     # Behind the last beat of a file nothing is known of the tempo.
     end = round((beats.beats[-1] + beats.beats[-1] - beats.beats[-2]) * rate)
-    presence = np.arange(frames) * grid.frame < end
+    # As in training, a click that lasts as long as the song is there throughout, up to the end of the grid.
+    presence = np.arange(frames) * grid.frame < (end if end < num_samples else math.inf)
     if end < num_samples - rate:
         logger.warning("beats: end at %.3g s; what follows keeps no tempo", beats.beats[-1])
     return Signal(ClickAudio(model, grid, beats), presence)
