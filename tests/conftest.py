@@ -8,16 +8,17 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from helpers.commands import ROOT, run_here, run_in
+from helpers.commands import ROOT, only_error, run_here, run_in
 from helpers.latent_store import MAKE, save_vae
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken, small_config
 from synctrack.data.sources.grooves import write_grooves
+from synctrack.metrics.beats.cache import CACHE_VARIABLE
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 
@@ -28,6 +29,14 @@ def pytest_configure() -> None:
         threads = max(1, (os.cpu_count() or 1) // workers)
         torch.set_num_threads(threads)
         os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Beats are kept in a folder of the tests' own: neither read from the user's cache nor added to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -64,9 +73,7 @@ def fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         with pytest.raises(SystemExit) as stopped:
             runpy.run_path(str(ROOT / script), run_name="__main__")
         assert stopped.value.code == 2
-        *_, line = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: ")
-        return line
+        return only_error(capsys.readouterr().err)
 
     return fail_with
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import ablation
 import ablation_measures
 import ablation_setup
 import ablation_training
-from helpers.commands import ROOT
+from helpers.commands import PATIENCE, ROOT, ending, wait_for
 from synctrack import locks
 from synctrack.config import load_config
 from synctrack.errors import InputError
@@ -126,17 +125,18 @@ def test_training_beyond_a_step_without_its_weights_is_named(tmp_path, monkeypat
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_terminated_command_ends_its_training(tmp_path):
     (tmp_path / "train_synctrack.py").write_text(
-        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+        "import os, pathlib, time\npathlib.Path('pid.part').write_text(str(os.getpid()))\n"
+        "os.rename('pid.part', 'pid')\ntime.sleep(600)\n"
     )
     program = (
         "import ablation_training, pathlib, synctrack.errors\nablation_training.ROOT = pathlib.Path.cwd()\n"
         "synctrack.errors.run_command(lambda: ablation_training.run_training([], [], 1))"
     )
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'experiments'}"}
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment)
-    while process.poll() is None and not ((tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 128 + signal.SIGTERM
+    how = {"cwd": tmp_path, "env": environment, "start_new_session": True}
+    with ending(subprocess.Popen([sys.executable, "-c", program], **how)) as process:
+        wait_for(process, tmp_path, "pid")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

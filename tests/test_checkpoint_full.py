@@ -20,7 +20,7 @@ from synctrack.models.vae import VAE, VAEConfig
 pytestmark = pytest.mark.medium
 
 PEAK = textwrap.dedent("""
-    import json, resource, sys
+    import json, sys
     from pathlib import Path
     from synctrack.training.initialise import initialise
     from synctrack.checkpoint.loading import load_for_evaluation, load_vae
@@ -30,8 +30,16 @@ PEAK = textwrap.dedent("""
     from synctrack.models.latent_diffusion import LatentDiffusion
     from synctrack.models.vae import VAE
 
+    def peak():
+        if sys.platform == "darwin":
+            import resource
+
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Not ru_maxrss, which on Linux begins at the peak of the process that started this one.
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+
     what, path = sys.argv[1:]
-    peak = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if what == "vae":
         vae = VAE(PUBLISHED_CONFIG.vae)
     else:
@@ -48,8 +56,16 @@ PEAK = textwrap.dedent("""
 """)
 
 
+needs_peak = pytest.mark.skipif(
+    sys.platform not in ("linux", "darwin"), reason="how much memory a process has held is read on Linux and macOS"
+)
+
+
 def peak_of_loading(what: str, path: Path) -> float:
-    """Memory that loading takes above the built model, as a share of the file's size; in a process of its own."""
+    """Memory that loading takes above the built model, as a share of the file's size; in a process of its own.
+
+    A file that is mapped counts by what is read of it: a whole one that is read at once is 1.07 of its size.
+    """
     result = subprocess.run([sys.executable, "-c", PEAK, what, str(path)], capture_output=True, text=True, check=True)
     return json.loads(result.stdout)
 
@@ -69,8 +85,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path)
 
 
+@needs_peak
 def test_memory_of_loading_the_full_vae(folder):
-    assert peak_of_loading("vae", small.save_published(folder / "vae.ckpt", "vae", full_tensors("vae"))) < 1.3
+    assert peak_of_loading("vae", small.save_published(folder / "vae.ckpt", "vae", full_tensors("vae"))) < 0.7
 
 
 @pytest.mark.slow
@@ -82,13 +99,14 @@ def test_output_of_the_full_vae_file(folder):
     assert Golden("vae").error("logvar", logvar) < 1e-5
 
 
+@needs_peak
 @pytest.mark.slow
 def test_memory_and_round_trip_of_the_full_file(folder):
     tensors = full_tensors("synctrack")
     path = small.save_published(folder / "full.ckpt", "synctrack", tensors)
-    assert peak_of_loading("evaluation", path) < 1.3
+    assert peak_of_loading("evaluation", path) < 0.8
     assert peak_of_loading("training", path) < 1.3
     convert(path, folder / "full.safetensors")
     convert(folder / "full.safetensors", folder / "back.ckpt")
     assert small.same(torch.load(folder / "back.ckpt", weights_only=True, mmap=True)["state_dict"], tensors)
-    assert peak_of_loading("evaluation", folder / "full.safetensors") < 1.3
+    assert peak_of_loading("evaluation", folder / "full.safetensors") < 0.8

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pickle
-import resource
 from pathlib import Path
 
 import pytest
@@ -184,6 +183,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(tmp_path, out):
     header = checkpoint.header("vae", small.CONFIG)
     tensors = {f"vae.{name}": tensor for name, tensor in VAE(small.PARAMS.vae).state_dict().items()}
     torch.save({"state_dict": tensors, "synctrack": header}, tmp_path / "v.ckpt")
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:

@@ -59,6 +59,21 @@ def test_every_number_of_steps_has_its_clips_and_all_share_the_targets(run_folde
     assert not (out / "steps_002" / "targets").exists()
 
 
+@pytest.mark.slow
+def test_devices_without_a_clip_wait_for_every_number_of_steps(run_folder, evaluated):
+    """Of two devices and one clip: the second has nothing to generate, and both have two numbers of steps."""
+    script, keys = run_folder.parent / "evaluate.py", ["evaluation.clips=1", "evaluation.score=false", *TRAINER]
+    words = script.read_text().replace("'evaluation.clips=2'", ", ".join(map(repr, [*keys, "trainer.devices=2"])))
+    path = run_folder.parent / "evaluate_two.py"
+    # Further processes run what the first one was called as.
+    path.write_text(words.replace("'run'", "'run', '--out', 'two'").replace("'synctrack',", f"{str(path)!r},"))
+    run_in(path.parent, str(path))
+    for folder in ("steps_002", "steps_003"):
+        (one,) = (run_folder.parent / "two" / folder / "mix").iterdir()
+        other = run_folder / "evaluation" / folder / "mix" / one.name
+        np.testing.assert_allclose(soundfile.read(one)[0], soundfile.read(other)[0], atol=0.02)
+
+
 def test_one_table_and_one_file_hold_all_scores(run_folder, evaluated):
     rows = [line for line in evaluated.stderr.splitlines() if line.startswith(("paper", "corrected"))]
     assert [row.split()[1] for row in rows] == ["2", "3", "targets"] * 2
@@ -74,7 +89,9 @@ def test_clips_are_those_of_the_published_script(run_folder, evaluated, grooves,
     keys += [f"model.params.ckpt_path={run_folder / 'checkpoints' / 'last.ckpt'}", "evaluation.out=out"]
     keys += ["evaluation.score=false"]
     run_here(tmp_path, "eval_synctrack.py", "--config", ROOT / "config" / "synctrack_eval.yaml", *keys)
-    for theirs in (tmp_path / "out").glob("stem_*/*.wav"):
+    made = list((tmp_path / "out").glob("stem_*/*.wav"))
+    assert len(made) == 4 * 2
+    for theirs in made:
         ours = run_folder / "evaluation" / "steps_003" / theirs.parent.name / theirs.name
         first, second = soundfile.read(ours)[0], soundfile.read(theirs)[0]
         assert np.abs(first - second).mean() < 0.02 * np.abs(first).mean() + 1e-4

@@ -1,8 +1,10 @@
 """What is written and read: whole files, ordinary files, names that stay in their folder, JSON and YAML in bounds."""
 
+import errno
 import json
 import os
 import stat
+import tempfile
 
 import pytest
 
@@ -31,16 +33,20 @@ def test_write_to_a_link_that_leads_nowhere_creates_the_file_there(tmp_path):
 
 
 def null_device(folder):
-    """A device of the test's own where the user may make one, so that a fault cannot replace the system's."""
+    """A device of the test's own for root, so that a fault cannot replace the system's."""
     if os.geteuid() != 0:
         return "/dev/null"
-    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    try:
+        os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("WRITING TO A DEVICE IS NOT TESTED: root may not make one here, and could replace the system's")
     return folder / "null"
 
 
 @pytest.mark.parametrize("kind", ["device", "link to a device", "pipe", "folder", "NUL"])
 def test_write_to_what_is_no_ordinary_file_is_refused_and_leaves_it(tmp_path, kind):
-    path, device = tmp_path / "out.json", null_device(tmp_path)
+    path = tmp_path / "out.json"
+    device = null_device(tmp_path) if "device" in kind else None
     if kind == "device":
         path = device
     elif kind == "link to a device":
@@ -53,7 +59,7 @@ def test_write_to_what_is_no_ordinary_file_is_refused_and_leaves_it(tmp_path, ki
         path = "a\0b"
     with pytest.raises(InputError, match=r"not an ordinary file|is not the name of a file"):
         write_json(path, 1)
-    assert stat.S_ISCHR(os.stat(device).st_mode)
+    assert device is None or stat.S_ISCHR(os.stat(device).st_mode)
     assert not list(tmp_path.glob(f"{TEMPORARY}*"))
 
 
@@ -84,12 +90,16 @@ def test_failed_write_leaves_the_file_that_was_there(tmp_path):
     assert path.read_text() == "1\n"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only folders")
-def test_write_into_a_read_only_folder_is_one_error(tmp_path):
-    tmp_path.chmod(0o555)
-    with pytest.raises(InputError, match="cannot be written"):
+def test_write_into_a_read_only_folder_is_one_error(tmp_path, monkeypatch):
+    """Told by what the system says of it: root writes into such folders."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(InputError, match=r"a\.json: cannot be written \(Permission denied\)"):
         write_json(tmp_path / "a.json", 1)
-    tmp_path.chmod(0o755)
+    assert not list(tmp_path.iterdir())
 
 
 def test_remove_temporaries_removes_only_them(tmp_path):

@@ -106,6 +106,7 @@ def test_two_devices_train_as_one_and_need_no_active_discriminator(grooves, tmp_
 
 
 def test_second_training_in_a_run_folder_is_refused_while_the_first_runs(grooves, tmp_path, fail, monkeypatch):
+    pytest.importorskip("fcntl", reason="folders are not locked on Windows")
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     with locks.locked(tmp_path / "run"):
         line = fail("train_first_stage.py", *arguments("vae", grooves, "run_dir=run", "trainer.max_steps=1"))

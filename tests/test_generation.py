@@ -168,6 +168,7 @@ def test_damaged_clips_are_generated_again(folder, grooves, tmp_path, damage):
 
 
 def test_second_evaluation_of_a_folder_is_refused_while_the_first_writes(folder, grooves, fail, monkeypatch):
+    pytest.importorskip("fcntl", reason="folders are not locked on Windows")
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     out = folder / "out"
     arguments = [*keys(grooves), f"model.params.ckpt_path={folder / 'random.ckpt'}", f"evaluation.out={out}"]

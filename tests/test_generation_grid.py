@@ -39,13 +39,18 @@ def test_frames_are_known_where_they_lie_wholly_in_a_span():
     np.testing.assert_array_equal(np.flatnonzero(mask), [0, 1, 2, 4, 5])
 
 
-@pytest.mark.parametrize("total", [32, 36, 48, 64, 100, 400])
-@pytest.mark.parametrize("unknown", [(0, 1), (0, 32), (10, 11), (20, 30), (0, 400), (90, 100), (37, 333)])
+@pytest.mark.parametrize(
+    ("total", "unknown"),
+    [
+        (total, unknown)
+        for total in (32, 36, 48, 64, 100, 400)
+        for unknown in ((0, 1), (0, 32), (10, 11), (20, 30), (0, 400), (90, 100), (37, 333))
+        if unknown[0] < total
+    ],
+)
 def test_windows_cover_what_is_unknown_in_order_and_lie_in_the_song(total, unknown):
     missing = np.zeros(total, bool)
     missing[slice(*unknown)] = True
-    if not missing.any():
-        return
     starts = window_starts(total, missing, GRID)
     assert starts == sorted(set(starts))
     assert all(start % GRID.unit == 0 and 0 <= start <= total - GRID.window for start in starts)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import runpy
 import shutil
 import sys
@@ -139,6 +138,7 @@ def test_too_little_disk_space_is_reported_before_encoding(fail, store_copy, mon
 
 def test_full_disk_is_one_line_and_leaves_no_song(fail, store_copy):
     """A limit on file sizes stands for the full disk."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:

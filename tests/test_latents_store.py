@@ -2,24 +2,25 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import default_collate
 
-from helpers.commands import ROOT, run_here, run_in, wait_for
+from helpers.commands import ROOT, ending, run_here, run_in, wait_for
 from helpers.latent_store import FROM_STORE, KEYS, MAKE, OFFSETS, TRAIN_CONFIG, config_with, contents
 from helpers.runs import logged
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken
 from synctrack.audio.mel import LogMel
 from synctrack.data.datamodule import StemDataModule
 from synctrack.data.segments import stored_shifts, stored_starts
+from synctrack.errors import InputError
 from synctrack.models.vae import VAE
 from synctrack.seeding import TRAIN, item_generator
 from synctrack.training.initialise import initialise
@@ -76,6 +77,17 @@ def losses(module: SyncTrackModule, data: StemDataModule, epoch: int = 0) -> tor
     generators = module.generators(batch, TRAIN)
     with torch.no_grad():
         return module.model.loss(module.latent(batch, generators), generators)
+
+
+def test_fewer_validation_segments_than_processes_are_refused(latent_store, monkeypatch):
+    """A process without one would leave out the validation in which the others wait for it."""
+    monkeypatch.chdir(latent_store)
+    data = StemDataModule(config_with())
+    data.trainer = SimpleNamespace(world_size=len(data.valid) + 1, global_rank=0)
+    with pytest.raises(InputError, match=r"4 segments are fewer than the 5 processes that share them; add songs"):
+        data.val_dataloader()
+    data.trainer.world_size -= 1
+    assert len(data.val_dataloader()) == 1
 
 
 def test_loss_from_the_store_equals_that_from_audio(module, monkeypatch):
@@ -165,9 +177,11 @@ def test_encoding_killed_and_restarted_gives_the_same_store(store_copy, pattern)
     command = [sys.executable, str(ROOT / "prepare_data.py"), *map(str, MAKE), "killed"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     killed = store_copy / "killed"
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # Its outputs go to nobody: one that fills a pipe would wait.
+    with ending(
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ) as process:
         wait_for(process, killed, pattern)
-        os.kill(process.pid, signal.SIGKILL)
     assert contents(killed) != contents(store_copy / "latents"), "killed too late to tell anything"
     kept = {file: file.stat().st_mtime_ns for file in killed.glob("*/Groove*/*")}
     run_here(store_copy, "prepare_data.py", *MAKE, "killed")

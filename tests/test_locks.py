@@ -15,6 +15,8 @@ from synctrack.data.sources.grooves import write_grooves
 from synctrack.errors import InputError
 from synctrack.files import TEMPORARY
 
+pytest.importorskip("fcntl", reason="folders are not locked on Windows")
+
 HOLD = """
 import sys, time
 from synctrack.locks import locked
@@ -83,7 +85,6 @@ def _count(folder, rounds, results):
     results.put(os.getpid())
 
 
-@pytest.mark.medium
 def test_nothing_is_removed_where_there_are_no_locks(tmp_path, monkeypatch):
     """Another process may be writing there."""
 
@@ -98,6 +99,7 @@ def test_nothing_is_removed_where_there_are_no_locks(tmp_path, monkeypatch):
     assert written.exists()
 
 
+@pytest.mark.medium
 def test_many_processes_take_turns(tmp_path, monkeypatch):
     """Each reads a number and writes the next one: without a lock some would write the same."""
     monkeypatch.setattr(locks, "PATIENCE", 60.0)

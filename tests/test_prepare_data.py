@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.commands import wait_for
+from helpers.commands import PATIENCE, ending, wait_for
 from helpers.sources import FOUR_CLASSES, FOUR_PARTS, clicking_fluidsynth, save_slakh_song, save_song
 from synctrack import locks
 from synctrack.audio.files import audio_info
@@ -39,8 +38,8 @@ def _start(folder: Path, *arguments: object, before: Callable[[], None] | None =
 
 
 def _run(folder: Path, *arguments: object, **options) -> subprocess.CompletedProcess:
-    process = _start(folder, *arguments, **options)
-    out, err = process.communicate(timeout=120)
+    with ending(_start(folder, *arguments, **options)) as process:
+        out, err = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -140,21 +139,23 @@ def test_killed_run_gives_the_same_result_when_restarted(grooves, tmp_path, comm
         whole = grooves
     else:
         assert _run(tmp_path, *command, "--out", whole).returncode == 0
-    process = _start(tmp_path, *command, "--out", killed)
-    wait_for(process, killed, pattern)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    with ending(_start(tmp_path, *command, "--out", killed)) as process:
+        wait_for(process, killed, pattern)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
     assert _tree(killed) != _tree(whole), "killed too late to tell anything"
     assert _run(tmp_path, *command, "--out", killed).returncode == 0
     assert _tree(killed) == _tree(whole)
 
 
 def test_workers_exit_when_the_command_is_killed(tmp_path):
-    process = _start(tmp_path, "synthetic", "--out", "grooves", "--songs", 500, "--seconds", 12, "--workers", 2)
-    while not list((tmp_path / "grooves").glob("Groove*")):
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    many = ("synthetic", "--out", "grooves", "--songs", 500, "--seconds", 12, "--workers", 2)
+    with ending(_start(tmp_path, *many)) as process:
+        wait_for(process, tmp_path / "grooves", "Groove*")
+        assert process.poll() is None, process.stderr.read()
+        process.kill()
+        # The workers hold its outputs open until they end.
+        process.communicate(timeout=PATIENCE)
     time.sleep(0.5)
     before = _tree(tmp_path / "grooves")
     time.sleep(0.5)
@@ -178,6 +179,7 @@ def test_songs_that_lack_what_they_should_hold_are_made_again(grooves, tmp_path,
 
 
 def test_second_process_on_a_folder_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("fcntl", reason="folders are not locked on Windows")
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     with locks.locked(tmp_path / "out"), pytest.raises(InputError, match="out: another process"):
         write_grooves(tmp_path / "out", 1, 12.0, 16000, seed=0, workers=0)
@@ -190,18 +192,21 @@ def test_processes_that_race_for_a_folder_leave_whole_songs(grooves, tmp_path):
     for number in range(5):
         out = tmp_path / f"race{number}"
         processes = [_start(tmp_path, *GROOVES, "--out", out) for _ in range(3)]
-        ended = [(process.communicate(timeout=300)[1], process.returncode) for process in processes]
+        ended = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in processes]
         assert 0 in [status for _, status in ended]
         assert all(status == 0 or (status == 2 and "is writing there" in said) for said, status in ended), ended
         assert _tree(out) == _tree(grooves)
 
 
 def _no_large_files() -> None:
+    import resource
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
 
 def test_failed_writes_are_one_line_and_leave_no_song(tmp_path):
     """A limit on file sizes simulates a full disk."""
+    pytest.importorskip("resource", reason="Windows has no such limits")
     assert "bass.wav: cannot be written" in _refused(tmp_path, *GROOVES, "--out", "new", before=_no_large_files)
     assert list(_tree(tmp_path / "new")) == ["manifest.json"]
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from helpers.browser import chromium, until
+from helpers.commands import PATIENCE
 from helpers.metrics_corpus import clicks
 from synctrack.cli import report
 from synctrack.metrics.score import Scored, score_files
@@ -127,10 +128,10 @@ def test_colours_follow_the_system(first):
     light, drawn = first.evaluate(f"[{wave}, {picture}]")
     first.emulate_media(color_scheme="dark")
     # The page draws its waveforms again once it is told of the change.
-    first.wait_for_function(f"before => {picture} !== before", arg=drawn, timeout=10_000)
+    first.wait_for_function(f"before => {picture} !== before", arg=drawn, timeout=1000 * PATIENCE)
     assert first.evaluate(wave) != light
     first.emulate_media(color_scheme="light")
-    first.wait_for_function(f"before => {picture} === before", arg=drawn, timeout=10_000)
+    first.wait_for_function(f"before => {picture} === before", arg=drawn, timeout=1000 * PATIENCE)
 
 
 def test_solo_mute_volume_and_target_change_what_sounds(first):

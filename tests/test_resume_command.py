@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from helpers.commands import ROOT, wait_for
+from helpers.commands import PATIENCE, ROOT, ending, wait_for
 from helpers.small_model import SMALL_KEYS
 from synctrack.training.interruption import resume_command
 
@@ -46,12 +46,11 @@ def test_interrupted_training_prints_the_command_that_resumes_it(grooves, tmp_pa
     command = [sys.executable, str(ROOT / "train_first_stage.py"), "--config", str(config), *SMALL_KEYS, *keys]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=log, stderr=log, env=environment, preexec_fn=heed_interrupts
-        )
-        wait_for(process, tmp_path, "run/checkpoints/last.ckpt")
-        process.send_signal(number)
-        status = process.wait(timeout=60)
+        how = {"stdout": log, "stderr": log, "env": environment, "preexec_fn": heed_interrupts}
+        with ending(subprocess.Popen(command, cwd=tmp_path, **how)) as process:
+            wait_for(process, tmp_path, "run/checkpoints/last.ckpt")
+            process.send_signal(number)
+            status = process.wait(timeout=PATIENCE)
     text = (tmp_path / "log").read_text()
     assert status == 128 + number, text[-2000:]
     assert "resume with: python" in text, text[-2000:]

@@ -1,6 +1,7 @@
 """Data sets that several processes share out: the same bytes as from one, no file written twice, none forgotten."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -112,7 +113,12 @@ def test_latents_on_two_devices_are_those_of_one(store_copy):
 
 
 def test_more_devices_or_workers_than_the_machine_can_run_are_refused(store_copy, fail, tmp_path):
-    line = fail("prepare_data.py", *MAKE, "many", "trainer.devices=99")
-    assert line.startswith("error: trainer.devices: 99 are more than the ")
-    line = fail("train_synctrack.py", "--config", TRAIN_CONFIG, *SHORT, "trainer.devices=99")
-    assert line.startswith("error: trainer.devices: 99 are more than the ")
+    many = max(2, os.cpu_count() or 1) + 1
+    line = fail("prepare_data.py", *MAKE, "many", f"trainer.devices={many}")
+    assert line.startswith(f"error: trainer.devices: {many} are more than the {many - 1} processes")
+    train = ("train_synctrack.py", "--config", TRAIN_CONFIG, *SHORT)
+    line = fail(*train, f"trainer.devices={many}")
+    assert line.startswith(f"error: trainer.devices: {many} are more than the {many - 1} processes")
+    assert "num_workers: 1025 is not between 0 and 1024" in fail(*train, "data.params.num_workers=1025")
+    line = fail("prepare_data.py", "synthetic", "--songs", 1, "--out", "many", "--workers", 513)
+    assert line.startswith("error: --workers: '513' is not a whole number from 1 to 512")

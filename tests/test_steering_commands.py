@@ -123,6 +123,7 @@ def test_damaged_clip_is_generated_again(synctrack, tmp_path, damage):
 
 
 def test_second_process_on_a_folder_is_refused(synctrack, tmp_path, monkeypatch):
+    pytest.importorskip("fcntl", reason="folders are not locked on Windows")
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     with locks.locked(tmp_path / "out"):
         refused = synctrack("generate", "--out", "out", "--bpm", 120, "--bars", 1, status=2)

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from helpers.commands import only_error
 from helpers.steered import ALL, NOTHING, RATE, noise_song, save_steered, steered_model
 from synctrack import Song
 from synctrack.audio.beat_files import regular_beats
@@ -180,6 +181,5 @@ def test_wrong_command_ends_with_one_line_and_status_2(checkpoint, tmp_path, mon
     with pytest.raises(SystemExit) as stopped:
         command.main()
     assert stopped.value.code == 2
-    *_, line = capsys.readouterr().err.splitlines()
-    assert message in line
+    assert message in only_error(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()

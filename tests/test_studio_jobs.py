@@ -1,13 +1,13 @@
 """The studio's queue: one job at a time, in order, each of which can be cancelled."""
 
 import threading
+import time
 
 import pytest
 
+from helpers.commands import PATIENCE
 from synctrack.errors import InputError
 from synctrack.studio.jobs import CANCELLED, DONE, FAILED, MOST_WAITING, WAITING, JobQueue
-
-LONG = 20.0  # seconds, after which a test fails
 
 
 @pytest.fixture
@@ -28,25 +28,29 @@ def blocked(queue):
             job.report(1, 10)
 
     job = queue.submit(work)
-    assert started.wait(LONG)
+    assert started.wait(PATIENCE)
     yield job, go
     go.set()
 
 
 def test_jobs_run_one_at_a_time_in_their_order(queue):
-    running, order = threading.Lock(), []
+    running, together, order = [], [], []
 
     def work(number):
         def run(job):
-            assert running.acquire(blocking=False)
+            running.append(number)
+            # Long enough that another job would begin meanwhile.
+            time.sleep(0.005)
+            together.append(len(running))
+            running.remove(number)
             order.append(number)
-            running.release()
 
         return run
 
     jobs = [queue.submit(work(number)) for number in range(8)]
-    assert all(job.wait(LONG) for job in jobs)
+    assert all(job.wait(PATIENCE) for job in jobs)
     assert order == list(range(8))
+    assert together == [1] * 8
     assert {job.state for job in jobs} == {DONE}
 
 
@@ -56,7 +60,7 @@ def test_background_job_runs_after_jobs_that_were_submitted_later(queue, blocked
     second = queue.submit(lambda job: order.append("foreground"))
     assert (queue.before(second), queue.before(first)) == (1, 2)
     blocked[1].set()
-    assert first.wait(LONG)
+    assert first.wait(PATIENCE)
     assert order == ["foreground", "background"]
 
 
@@ -64,9 +68,9 @@ def test_cancelled_job_stops_at_its_next_step_and_the_next_one_runs(queue, block
     job, _ = blocked
     after = queue.submit(lambda job: "made")
     assert queue.cancel(job.name)
-    assert job.wait(LONG)
+    assert job.wait(PATIENCE)
     assert job.state == CANCELLED
-    assert after.wait(LONG)
+    assert after.wait(PATIENCE)
     assert after.result == "made"
     assert not queue.cancel(job.name)
     assert not queue.cancel("unknown")
@@ -78,7 +82,7 @@ def test_waiting_job_that_is_cancelled_never_runs(queue, blocked):
     assert queue.cancel(waiting.name)
     assert waiting.wait(0)
     blocked[1].set()
-    assert queue.submit(lambda job: None).wait(LONG)
+    assert queue.submit(lambda job: None).wait(PATIENCE)
     assert ran == []
 
 
@@ -90,7 +94,7 @@ def test_failing_job_says_why_and_the_worker_lives_on(queue, caplog):
         raise ZeroDivisionError
 
     refused, crashed = queue.submit(refuse), queue.submit(crash)
-    assert queue.submit(lambda job: 1).wait(LONG)
+    assert queue.submit(lambda job: 1).wait(PATIENCE)
     assert (refused.state, refused.message) == (FAILED, "steps: 0 is not possible")
     assert crashed.state == FAILED
     assert crashed.message.startswith("ZeroDivisionError")
@@ -117,7 +121,7 @@ def test_time_left_is_the_pace_of_the_steps_times_those_left(queue, monkeypatch)
             job.report(3, 10)
             left.append(job.seconds_left)
 
-    assert queue.submit(work).wait(LONG)
+    assert queue.submit(work).wait(PATIENCE)
     assert left == [14.0]
 
 
@@ -140,5 +144,5 @@ def test_time_left_of_songs_that_are_made_together(queue, monkeypatch):
             job.report(done, 160)
             left.append(job.seconds_left)
 
-    assert queue.submit(work).wait(5)
+    assert queue.submit(work).wait(PATIENCE)
     assert left == [None, pytest.approx(18), pytest.approx(17)]

@@ -55,6 +55,15 @@ def page(studio, browser):
     return StudioPage(browser, studio.address)
 
 
+@pytest.fixture
+def takes(page):
+    """The page with two takes or more, whatever tests ran before."""
+    page.quick()
+    while page.tab.locator("#history input[type=radio]").count() < 2:
+        page.make()
+    return page
+
+
 def stems_of(studio, page, number: int) -> dict[str, bytes]:
     folder = studio.bench.root / "sessions" / page.session / "takes" / f"{number:04d}" / "song"
     names = json.loads((folder / "song.json").read_text())["stems"]
@@ -118,7 +127,7 @@ def test_tapping_sets_the_tempo(page):
     page.until(lambda: 60 < float(page.tab.locator("#bpm input").input_value()) < 240)
 
 
-def test_damaged_scores_are_made_anew_and_a_damaged_song_is_a_message(page, studio):
+def test_damaged_scores_are_made_anew_and_a_damaged_song_is_a_message(takes, page, studio):
     page.quick()
     number = page.make()
     folder = studio.bench.root / "sessions" / page.session / "takes" / f"{number:04d}"
@@ -224,13 +233,13 @@ def answer(studio, path: str, data: bytes | None = None) -> tuple[int, str]:
         "gradio_api/file=/etc/passwd",
     ],
 )
-def test_route_gives_nothing_but_what_belongs_to_the_session(studio, page, path):
+def test_route_gives_nothing_but_what_belongs_to_the_session(studio, takes, page, path):
     code, text = answer(studio, path.replace("{session}", page.session))
     assert code in (403, 404)
     assert "root:" not in text
 
 
-def test_nothing_is_written_outside_the_folder_of_the_session(studio, page):
+def test_nothing_is_written_outside_the_folder_of_the_session(studio, takes, page):
     part = 'Content-Disposition: form-data; name="files"; filename="a.txt"'
     body = f"--x\r\n{part}\r\n\r\nhello\r\n--x--\r\n"
     request = urllib.request.Request(

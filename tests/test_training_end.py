@@ -5,16 +5,19 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from helpers.commands import only_error
 from helpers.runs import logged
 from helpers.short_runs import short_run
 from synctrack.errors import InputError
 from synctrack.models.latent_diffusion import LatentDiffusion
 from synctrack.training.finite import first_not_finite
-from synctrack.training.saving import AtomicCheckpointIO, BackgroundCheckpointIO
+from synctrack.training.interruption import Interrupted
+from synctrack.training.saving import AtomicCheckpointIO, BackgroundCheckpointIO, SaveLast
 from synctrack.training.synctrack_module import SyncTrackModule
 
 pytestmark = pytest.mark.medium
@@ -101,12 +104,26 @@ def test_a_validation_that_a_kill_prevented_is_made_when_the_run_resumes(store_c
     assert best[0] == "step=0000003.ckpt"
 
 
+def test_no_process_ends_before_the_checkpoint_of_a_signal_is_written(tmp_path):
+    done = []
+    checkpoints = SimpleNamespace(finish=lambda: done.append("written"))
+    strategy = SimpleNamespace(checkpoint_io=checkpoints, barrier=lambda name: done.append("all processes"))
+    trainer = SimpleNamespace(global_step=1, strategy=strategy, save_checkpoint=lambda path: done.append("begun"))
+    trainer.max_steps, trainer.is_last_batch = 10, False
+    signals = SimpleNamespace(received_by_any=lambda trainer: signal.SIGTERM)
+    save_last = SaveLast(tmp_path / "last.ckpt", tmp_path / "validated.json", 100, signals)
+    save_last.on_train_batch_end(trainer)
+    assert done == ["begun", "written", "all processes"]
+    with pytest.raises(Interrupted):
+        save_last.on_train_batch_start()
+
+
 def test_a_loss_that_is_not_finite_ends_the_training_and_is_not_saved(store_copy, monkeypatch):
     at_call(monkeypatch, LatentDiffusion, "loss", 3, lambda loss: loss * float("nan"))
     with pytest.raises(SystemExit) as stop:
         short_run(store_copy, "trainer.max_steps=6", "trainer.log_every_n_steps=100")
     assert stop.value.code == 2
-    *_, line = stop.value.printed.splitlines()
+    line = only_error(stop.value.printed)
     assert line.startswith("error: training: the loss of step 3 is not finite; lower the learning rate")
     last = checkpoint(store_copy, "runs/synctrack")
     assert last["global_step"] == 2

@@ -151,7 +151,9 @@ def _case(command: tuple[str, ...], option: str, value: str) -> Case:
     path = [part for part in (value.partition("=")[2] or value).split("/") if part and part != "{shared}"]
     shown = value if len(value) < 40 else f"{value[:20]}…{len(value)}"
     program = " ".join(command[: 2 if command[0] in ("synctrack", "prepare_data.py") else 1])
-    return Case(f"{program} {option} {shown}", (*command, *words), (named, path[-1][:80] if path else "shared"))
+    # Shorter ones are in many a line by chance.
+    names = (named, *(part[:80] for part in path[-1:] or ["shared"] if len(part) >= 3 and value))
+    return Case(f"{program} {option} {shown}", (*command, *words), names)
 
 
 def cases() -> list[Case]:

@@ -1,6 +1,7 @@
 """Values of the configuration: of every key what no key of its type accepts, and what earlier campaigns found."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,7 +61,7 @@ FOUND = (
     "trainer.precision=",
     "trainer.accelerator=tpu",
     "trainer.accelerator=abacus",
-    "trainer.devices=99",
+    f"trainer.devices={max(2, os.cpu_count() or 1) + 1}",
     "trainer.devices=[]",
     "trainer.devices=[0,0]",
     "trainer.devices=none",

@@ -14,9 +14,6 @@ from helpers.sources import FOUR_CLASSES, save_slakh_song
 from helpers.steered import NOTHING, save_steered
 from synctrack.data.sources.grooves import write_grooves
 
-PATIENCE = 300.0
-"""Seconds in which a command that is not killed ends."""
-
 
 def make_sources(folder: Path) -> Path:
     """Write what the commands read: Slakh's songs, grooves, a VAE and a model."""

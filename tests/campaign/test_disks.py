@@ -3,6 +3,7 @@
 The working folder of each command is a file system in memory of a known size, for which mounting must be permitted.
 """
 
+import mmap
 import os
 import re
 import shutil
@@ -12,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from campaign.rounds import COMMANDS, PATIENCE, copy_sources, words
+from campaign.rounds import COMMANDS, copy_sources, words
+from helpers.commands import PATIENCE
 from helpers.forked_commands import Ended, refusal
 
 pytestmark = pytest.mark.slow
 
 SHARES = (0.0, 0.3, 0.7, 0.95)
 """Of what a command needs, the room that it has."""
-PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGE = mmap.PAGESIZE
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from campaign.rounds import COMMANDS, PATIENCE, copy_sources, words
+from campaign.rounds import COMMANDS, copy_sources, words
+from helpers.commands import PATIENCE
 from helpers.forked_commands import KILLED, Ended
 
 pytestmark = pytest.mark.slow

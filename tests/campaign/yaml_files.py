@@ -139,7 +139,7 @@ def cases() -> list[Case]:
         found.append(Case(f"yaml: {name}", TRAIN, ("bad.yaml",), prepare=prepare))
     for device in ("/dev/zero", "/dev/null", "nowhere.yaml", 300 * "n", "n\nn.yaml"):
         command = ("train_synctrack.py", "--config", device)
-        found.append(Case(f"yaml: --config {device[:20]!r}", command, (device.split()[0][:80],)))
+        found.append(Case(f"yaml: --config {device[:20]!r}", command, (device.split()[-1][:80],)))
     midi = ("prepare_data.py", "midi", "--midi", "midi", "--out", "out", "--stem-map", "map.yaml")
     midi += ("--soundfont", "{shared}/bin/clicks.sf2")
     for name, content in STEM_MAPS.items():

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from helpers.commands import PATIENCE
+
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -36,8 +38,7 @@ def chromium() -> Iterator[Any]:
 
 def until(page: Any, condition: str) -> None:
     """Wait for a condition; playwright's own waiting needs eval, which the page forbids."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never: {condition}"
         time.sleep(0.1)
-    raise AssertionError(f"never: {condition}")

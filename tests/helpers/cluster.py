@@ -13,7 +13,10 @@ SRUN = f"""#!{sys.executable}
 import os, pathlib, signal, subprocess, sys, time
 count = int(os.environ["SLURM_NTASKS"])
 number = [{{"SLURM_PROCID": str(task), "SLURM_LOCALID": "0", "SLURM_NODEID": str(task)}} for task in range(count)]
-tasks = [subprocess.Popen(sys.argv[2:], env=os.environ | own) for own in number]
+command = sys.argv[1:]
+while command[0].startswith("--"):
+    del command[0]
+tasks = [subprocess.Popen(command, env=os.environ | own) for own in number]
 signal.signal(signal.SIGTERM, lambda *_: [task.terminate() for task in tasks])
 pathlib.Path(os.environ["PIDS"]).write_text(" ".join(str(pid) for pid in [os.getpid(), *(t.pid for t in tasks)]))
 while all(task.poll() in (None, 0) for task in tasks) and any(task.poll() is None for task in tasks):
@@ -49,9 +52,8 @@ def start(folder: Path, log: str, *command: object, **variables: object) -> subp
     own = {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src"), "PIDS": str(folder / "pids")}
     variables = {name: str(value) for name, value in variables.items()}
     with (folder / log).open("w") as output:
-        return subprocess.Popen(
-            [*map(str, command)], cwd=ROOT, stdout=output, stderr=output, env=os.environ | own | variables
-        )
+        how = {"cwd": ROOT, "stdout": output, "stderr": output, "start_new_session": True}
+        return subprocess.Popen([*map(str, command)], env=os.environ | own | variables, **how)
 
 
 def slurm(tasks: int) -> dict[str, object]:
@@ -61,6 +63,7 @@ def slurm(tasks: int) -> dict[str, object]:
         "SLURM_JOB_NAME": "synctrack",
         "SLURM_NTASKS": tasks,
         "SLURM_NTASKS_PER_NODE": 1,
+        "SLURM_CPUS_PER_TASK": 1,
         "SLURM_NNODES": tasks,
         "SLURM_NODELIST": "localhost",
         "MASTER_ADDR": "127.0.0.1",

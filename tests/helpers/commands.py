@@ -3,15 +3,19 @@
 import contextlib
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300.0
+"""Seconds after which what has not happened never will; far above what it takes, as the machine may be busy."""
 
 
 def run_in(folder: Path, script: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
@@ -36,10 +40,33 @@ def run_here(folder: Path, script: str, *arguments: object) -> None:
             torch.set_num_threads(threads)
 
 
-def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
-    """Return when a file in `folder` matches `pattern`, or the process has ended."""
-    found = False
+def only_error(err: str) -> str:
+    """The one line with which a command refused its input, from what it printed on stderr; fails if there is more."""
+    assert "Traceback" not in err, err[-4000:]
+    (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+    return line
+
+
+@contextlib.contextmanager
+def ending(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
+    """Kill a process in the end if it still runs, whatever has failed; a context manager.
+
+    A process that was started with a session of its own goes with all that it started.
+    """
+    try:
+        yield process
+    finally:
+        if hasattr(os, "killpg") and process.poll() is None and os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+
+def wait_for(process: subprocess.Popen, folder: Path, pattern: str, seconds: float = PATIENCE) -> None:
+    """Return when a file in `folder` matches `pattern`, or the process has ended; fail after so many seconds."""
+    found, end = False, time.monotonic() + seconds
     while process.poll() is None and not found:
+        assert time.monotonic() < end, f"{folder}: nothing matches {pattern}"
         # The process renames folders while they are listed.
         with contextlib.suppress(FileNotFoundError):
             found = next(folder.glob(pattern), None) is not None

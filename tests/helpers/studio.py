@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 120.0  # seconds; the machine may be busy
+from helpers.commands import PATIENCE
 
 
 def free_port() -> int:

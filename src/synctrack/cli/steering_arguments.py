@@ -83,7 +83,7 @@ def load_model(arguments: Namespace, name: str, precision: str = DEFAULT_PRECISI
     """
     from synctrack.pipeline import SyncTrack
 
-    precision = arguments.precision or precision
+    precision = precision if arguments.precision is None else arguments.precision
     return SyncTrack.from_pretrained(name, device=arguments.device, precision=precision, revision=arguments.revision)
 
 
