@@ -104,7 +104,7 @@ def test_embeddings_that_need_weights_say_so(tmp_path):
 
 def test_clap_without_transformers_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(InputError, match=r"embedding clap: needs transformers; run pip install '\.\[clap\]'"):
+    with pytest.raises(InputError, match=r"embedding clap: needs transformers; pip install 'synctrack\[clap\]'"):
         make_embedding("clap", tmp_path)
 
 

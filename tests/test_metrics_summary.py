@@ -128,7 +128,7 @@ def test_trackers_without_weights_refuse_them(name):
 
 def test_beat_this_is_optional_and_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "beat_this", None)
-    with pytest.raises(InputError, match=r"pip install '\.\[beat-this\]'"):
+    with pytest.raises(InputError, match=r"pip install 'synctrack\[beat-this\]'"):
         make_tracker("beat_this")
 
 

@@ -16,7 +16,7 @@ from synctrack.errors import InputError
 def test_midi_without_mido_names_the_extra(tmp_path, monkeypatch):
     write_midi_beats(tmp_path / "a.mid", regular_beats(120, 4, 8.0))
     monkeypatch.setitem(sys.modules, "mido", None)
-    with pytest.raises(InputError, match=r"MIDI files: needs mido; run pip install '\.\[midi\]'"):
+    with pytest.raises(InputError, match=r"MIDI files: needs mido; pip install 'synctrack\[midi\]'"):
         read_beats(tmp_path / "a.mid")
 
 

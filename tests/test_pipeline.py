@@ -251,7 +251,7 @@ def test_what_is_done_between_two_songs_is_not_inference(model):
 
 def test_missing_hub_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"pip install '\.\[hub\]'"):
+    with pytest.raises(InputError, match=r"pip install 'synctrack\[hub\]'"):
         SyncTrack.from_pretrained("someone/some-model")
 
 

@@ -96,7 +96,7 @@ def test_missing_mido_is_said_in_one_line_and_beats_come_later(root, tmp_path, m
         report = write_slakh(root, out, ["train"], workers=0)
     lines = [line for line in capsys.readouterr().err.splitlines() if "mido" in line]
     assert len(lines) == 1
-    assert "pip install '.[midi]' in the repository" in lines[0]
+    assert "pip install 'synctrack[midi]'" in lines[0]
     assert report.notes == [f"{out / 'train'}: 5 of 5 songs have no beats.json"]
     report = write_slakh(root, out, ["train"], workers=0)
     assert report.notes[-1] == f"{out / 'train'}: 2 of 5 songs have no beats.json"

@@ -74,13 +74,8 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
         if package == "synctrack":
             raise
         if package in EXTRAS[extra]:
-            raise InputError(f"{what}: needs {package}; run {installing(extra)}") from error
+            raise InputError(f"{what}: needs {package}; pip install 'synctrack[{extra}]'") from error
         raise InputError(f"{what}: needs {package}, which is not installed; install synctrack again") from error
-
-
-def installing(extra: str) -> str:
-    """The command that installs an extra; the package is not on PyPI."""
-    return f"pip install '.[{extra}]' in the repository"
 
 
 def run_command(main: Callable[[], None]) -> None:

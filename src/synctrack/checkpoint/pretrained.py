@@ -6,7 +6,7 @@ from pathlib import Path
 from synctrack.checkpoint.commands import write_safetensors
 from synctrack.checkpoint.files import CheckpointFile, read_file
 from synctrack.demo_weights import demo_checkpoint
-from synctrack.errors import InputError, installing
+from synctrack.errors import InputError
 from synctrack.files import atomic_path, write_json
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -60,7 +60,7 @@ def _download(name: str, revision: str | None) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
-        raise InputError(f"{name}: needs huggingface_hub; run {installing('hub')}, or name a file") from error
+        raise InputError(f"{name}: needs huggingface_hub: pip install 'synctrack[hub]', or name a file") from error
     try:
         return Path(hf_hub_download(name, WEIGHTS, revision=revision))
     except (OSError, ValueError) as error:

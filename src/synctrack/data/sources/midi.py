@@ -24,7 +24,7 @@ from synctrack.data.songs import LeftOutError, MissingStem, SongReport, require_
 from synctrack.data.sources.instruments import DRUMS, FAMILIES, StemMap, load_stem_map
 from synctrack.data.sources.slakh_beats import steady_facts
 from synctrack.data.writing import made_of, scaled_to_peak, write_songs, write_stems
-from synctrack.errors import InputError, installing
+from synctrack.errors import InputError
 from synctrack.files import sha256
 
 try:
@@ -80,7 +80,7 @@ def write_midi(
             and `load_stem_map`.
     """
     if mido is None:
-        raise InputError(f"MIDI files: need mido; run {installing('midi')}")
+        raise InputError("MIDI files: need mido; pip install 'synctrack[midi]'")
     if not 0 < max_seconds < math.inf:
         raise InputError(f"--max-seconds {max_seconds}: is not a number above 0")
     program = shutil.which("fluidsynth")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synctrack.errors import InputError, installing
+from synctrack.errors import InputError
 from synctrack.files import sha256
 from synctrack.metrics.beats.bar_tracker import BarTracker
 
@@ -30,7 +30,7 @@ class BeatThisTracker(BarTracker):
             from beat_this.inference import Audio2Beats
         except (ImportError, OSError) as error:
             raise InputError(
-                f"--tracker beat_this needs its package; run {installing('beat-this')} (importing it: {error})"
+                f"--tracker beat_this needs its package: pip install 'synctrack[beat-this]' (importing it: {error})"
             ) from error
         import torch
 

