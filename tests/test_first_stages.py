@@ -88,7 +88,7 @@ def test_discriminators_are_not_updated_while_inactive(runs, kind):
     assert discriminators == {STEPS - START}
 
 
-@pytest.mark.parametrize(("kind", "stop"), [("vae", 5), ("vocoder", 6)])
+@pytest.mark.parametrize(("kind", "stop"), [pytest.param("vae", 5, marks=pytest.mark.slow), ("vocoder", 6)])
 def test_stopped_and_resumed_equals_never_stopped(runs, grooves, tmp_path, kind, stop):
     """Stops in the middle of an epoch, and at its end; the discriminators resume as well."""
     train(tmp_path, kind, grooves, "run_dir=broken", f"trainer.max_steps={stop}")

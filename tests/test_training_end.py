@@ -199,6 +199,7 @@ def test_a_checkpoint_that_the_background_cannot_write_is_an_error_of_the_next_c
     writer.teardown()
 
 
+@pytest.mark.slow
 def test_saving_in_the_background_changes_no_checkpoint(store_copy, unbroken, monkeypatch):
     """Also of a run that a signal stops, and that is resumed."""
     with monkeypatch.context() as patch:

@@ -146,7 +146,7 @@ def test_ema_on_the_cpu_trains_the_same_weights(train):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_memory_formats_give_the_same_losses_and_each_resumes_the_other(train):
     nhwc = train("nhwc", FROM_STORE, "trainer.max_steps=4")
     nchw = train("mixed", FROM_STORE, "trainer.max_steps=2", "trainer.channels_last=false")
