@@ -5,10 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from synctrack.metrics.beats.types import FileBeats, StemBeats
 from synctrack.metrics.cbd import cbd
 from synctrack.metrics.cbs import cbs
 from synctrack.metrics.chance import marks
 from synctrack.metrics.pairs import mean_matrices, pair_matrices
+from synctrack.metrics.score import score_beats
 from synctrack.metrics.tempo import fold, reference_tempo, suspected_levels, tempo
 
 BEATS = np.arange(0.43, 20, 0.5)
@@ -46,6 +48,8 @@ def test_folding_does_not_hide_a_delay():
 def test_songs_tempo_is_that_of_most_stems():
     assert reference_tempo([60.0, 121.0, 119.0, np.nan]) in (121.0, 119.0)
     assert reference_tempo([60.0, 120.0]) == 120.0
+    # The same two at the times of protocol `paper`.
+    assert reference_tempo([90.0, 180.0], preferred=180.0) == 180.0
     assert np.isnan(reference_tempo([np.nan]))
 
 
@@ -74,3 +78,16 @@ def test_values_that_chance_or_noise_reach_are_marked():
     assert set(marks(VALUES, {"cbs": (0.45, 0.7), "irs": (0.005, 0.05)}, chance, 0.04)) == {"cbs", "irs"}
     assert "0.400" in marks(VALUES | {"cbd": 0.41}, {}, chance, 0.04)["cbd"]
     assert marks(VALUES | {"irs": np.nan}, {}, dict.fromkeys(chance, np.nan), None) == {}
+
+
+def test_both_protocols_suspect_the_same_stem():
+    slow, fast = np.arange(0.5, 30, 1.0), np.arange(0.5, 30, 0.5)
+    files = {
+        f"song {number}": {
+            stem: FileBeats(30.0, 0.5, {"corrected": times, "paper": times * 2 / 3})
+            for stem, times in {"bass": slow, "drums": fast}.items()
+        }
+        for number in range(2)
+    }
+    protocols = score_beats(StemBeats(("bass", "drums"), files, ("paper", "corrected"), "none"))["protocols"]
+    assert [values["suspected_levels"]["song 0"] for values in protocols.values()] == [{"bass": "1/2"}] * 2

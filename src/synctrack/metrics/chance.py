@@ -20,7 +20,7 @@ def chance_floor(
     durations: Mapping[str, float],
     window_size: float,
     seed: int,
-    folded: bool = False,
+    folded_towards: float | None = None,
 ) -> dict[str, float]:
     """CBS and CBD of the same stems, re-paired at random so that no two come from the same song, as far as all last.
 
@@ -29,7 +29,8 @@ def chance_floor(
         durations: for each song its duration in seconds.
         window_size: of CBS, in seconds.
         seed: of the pairing.
-        folded: fold the tempi of the re-paired stems first, and give `folded_cbs` and `folded_cbd` as well.
+        folded_towards: the preferred tempo of `tempo.fold`; where it is given, so are `folded_cbs` and `folded_cbd`, of
+            the re-paired stems with folded tempi.
 
     Returns:
         `cbs` and `cbd` (also under their published names) over at least CHANCE_SONGS pairings; NaN where
@@ -54,8 +55,8 @@ def chance_floor(
             paired_durations[name] = end
     values = {"cbs": cbs(paired, paired_durations, window_size).mean_beat_ratio, "cbd": cbd(paired).avg_error}
     values |= {PUBLISHED_NAMES[name]: value for name, value in values.items()}
-    if folded:
-        paired = {name: fold_song(stems) for name, stems in paired.items()}
+    if folded_towards is not None:
+        paired = {name: fold_song(stems, folded_towards) for name, stems in paired.items()}
         values["folded_cbs"] = cbs(paired, paired_durations, window_size).mean_beat_ratio
         values["folded_cbd"] = cbd(paired).avg_error
     return values
@@ -70,9 +71,9 @@ def chance_reason(num_songs: int, num_stems: int) -> str | None:
     return f"{have} in every stem; chance pairs stems across songs and needs {needed}"
 
 
-def fold_song(stems: Sequence[np.ndarray]) -> list[np.ndarray]:
+def fold_song(stems: Sequence[np.ndarray], preferred: float) -> list[np.ndarray]:
     """`tempo.fold` of one song's stems, in their order."""
-    return list(fold({str(number): beats for number, beats in enumerate(stems)}).values())
+    return list(fold({str(number): beats for number, beats in enumerate(stems)}, preferred).values())
 
 
 def noise_irs(tracker: str, protocol: str, seconds: float) -> float | None:

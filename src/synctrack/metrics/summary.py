@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from synctrack.metrics.beats.types import StemBeats
+from synctrack.metrics.beats.types import PROTOCOL_FPS, StemBeats
 from synctrack.metrics.bootstrap import nanmean, songs_with_a_value, stem_mean_interval, too_few
 from synctrack.metrics.cbd import BeatDeviation, cbd
 from synctrack.metrics.cbs import BeatSynchrony, cbs
 from synctrack.metrics.chance import PUBLISHED_NAMES, chance_floor, chance_reason, fold_song, marks, noise_irs
 from synctrack.metrics.irs import IntervalRegularity, interval_statistics, irs
 from synctrack.metrics.pairs import mean_matrices, pair_matrices
-from synctrack.metrics.tempo import suspected_levels, tempo
+from synctrack.metrics.tempo import PREFERRED_BPM, suspected_levels, tempo
 
 # Files whose highest sample lies below -60 dB of full scale are counted as silent.
 SILENCE_PEAK = 1e-3
@@ -76,7 +76,7 @@ def _song_rows(
     beats: StemBeats, protocol: str, window_size: float, synchrony: BeatSynchrony, deviation: BeatDeviation
 ) -> dict[str, dict[str, Any]]:
     """Per song that every stem has: its values, those of its stems and of its pairs of stems."""
-    rows = {}
+    rows, preferred = {}, _preferred_bpm(protocol)
     for song, stems in beats.by_song(protocol).items():
         named = dict(zip(beats.stems, stems, strict=True))
         known = deviation.songs.get(song)
@@ -86,7 +86,7 @@ def _song_rows(
         row["interval_std"] = {stem: interval_statistics(times)[0] for stem, times in named.items()}
         row["num_beats"] = {stem: len(times) for stem, times in named.items()}
         row["tempo"] = {stem: tempo(times) for stem, times in named.items()}
-        row["suspected_levels"] = {stem: str(ratio) for stem, ratio in suspected_levels(named).items()}
+        row["suspected_levels"] = {stem: str(ratio) for stem, ratio in suspected_levels(named, preferred).items()}
         row["irs"] = float(nanmean(np.array(list(row["interval_std"].values())), axis=0))
         row["cbs"], row["cbd"] = row["beat_ratio"], row["error"]
         row["pairs"] = pair_matrices(stems, beats.durations[song], window_size)
@@ -94,9 +94,15 @@ def _song_rows(
     return rows
 
 
+def _preferred_bpm(protocol: str) -> float:
+    """`PREFERRED_BPM` in the times of a protocol: those of `paper` run faster than the truth."""
+    return PREFERRED_BPM * PROTOCOL_FPS.get(protocol, PROTOCOL_FPS["corrected"]) / PROTOCOL_FPS["corrected"]
+
+
 def _add_folded(rows: Mapping[str, dict[str, Any]], beats: StemBeats, protocol: str, window_size: float) -> None:
     """Put `folded_cbs` and `folded_cbd` into the songs' rows."""
-    folded = {song: fold_song(stems) for song, stems in beats.by_song(protocol).items()}
+    preferred = _preferred_bpm(protocol)
+    folded = {song: fold_song(stems, preferred) for song, stems in beats.by_song(protocol).items()}
     synchrony, deviation = cbs(folded, beats.durations, window_size), cbd(folded)
     for song, row in rows.items():
         known = deviation.songs.get(song)
@@ -128,7 +134,7 @@ def summarise(beats: StemBeats, protocol: str, window_size: float, seed: int) ->
         "folded_cbd": float(nanmean(columns["folded_cbd"], axis=0)),
     }
     intervals, reasons = _intervals(columns, _stem_deviations(beats, protocol), seed)
-    chance = chance_floor(songs, beats.durations, window_size, seed, folded=True)
+    chance = chance_floor(songs, beats.durations, window_size, seed, _preferred_bpm(protocol))
     noise = noise_irs(beats.tracker, protocol, float(np.median(list(beats.durations.values()))))
     return {
         **_with_published(values),

@@ -14,6 +14,7 @@ RATIOS = (Fraction(1, 2), Fraction(2), Fraction(2, 3), Fraction(3, 2))
 # Levels differ by a third at least; inter-beat intervals of one level by the tracker's grid of tempi, a few per cent.
 TOLERANCE = 0.06
 PREFERRED_BPM = 120.0
+"""Of true times; times that run faster than the truth need as much more."""
 
 
 def tempo(beats: np.ndarray) -> float:
@@ -21,15 +22,15 @@ def tempo(beats: np.ndarray) -> float:
     return 60.0 / float(np.median(np.diff(beats))) if len(beats) > 1 else np.nan
 
 
-def reference_tempo(tempi: Sequence[float]) -> float:
-    """The tempo that most stems agree on; of equally frequent ones the nearest to 120 BPM; NaN where none is known."""
+def reference_tempo(tempi: Sequence[float], preferred: float = PREFERRED_BPM) -> float:
+    """The tempo of most stems; of equally frequent ones the nearest to `preferred`; NaN where none is known."""
     known = [value for value in tempi if np.isfinite(value)]
     if not known:
         return np.nan
 
     def standing(candidate: float) -> tuple[int, float]:
         agreeing = sum(abs(np.log(value / candidate)) < TOLERANCE for value in known)
-        return agreeing, -abs(np.log(candidate / PREFERRED_BPM))
+        return agreeing, -abs(np.log(candidate / preferred))
 
     return max(known, key=standing)
 
@@ -42,14 +43,15 @@ def suspected_ratio(stem_tempo: float, song_tempo: float) -> Fraction | None:
     return None
 
 
-def suspected_levels(stems: Mapping[str, np.ndarray]) -> dict[str, Fraction]:
+def suspected_levels(stems: Mapping[str, np.ndarray], preferred: float = PREFERRED_BPM) -> dict[str, Fraction]:
     """Stem → ratio of its tempo to the song's, of the stems that are suspected.
 
     Args:
         stems: stem → (beats,) ascending beat times in seconds, of one song.
+        preferred: see `reference_tempo`.
     """
     tempi = {stem: tempo(beats) for stem, beats in stems.items()}
-    song = reference_tempo(list(tempi.values()))
+    song = reference_tempo(list(tempi.values()), preferred)
     ratios = {stem: suspected_ratio(value, song) for stem, value in tempi.items() if np.isfinite(value)}
     return {stem: ratio for stem, ratio in ratios.items() if ratio is not None}
 
@@ -66,7 +68,7 @@ def _distance(beats: np.ndarray, others: np.ndarray) -> float:
     return float(np.median(np.minimum(np.abs(others - beats[after - 1]), np.abs(others - beats[after]))))
 
 
-def fold(stems: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def fold(stems: Mapping[str, np.ndarray], preferred: float = PREFERRED_BPM) -> dict[str, np.ndarray]:
     """The stems' beats, suspected ones brought to the level of the others.
 
     A stem at p/q of the song's tempo is subdivided by q, and every p-th beat is kept, from that one on with which the
@@ -74,8 +76,9 @@ def fold(stems: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Args:
         stems: stem → (beats,) ascending beat times in seconds, of one song.
+        preferred: see `reference_tempo`.
     """
-    levels = suspected_levels(stems)
+    levels = suspected_levels(stems, preferred)
     trusted = np.sort(np.concatenate([beats for stem, beats in stems.items() if stem not in levels] or [np.empty(0)]))
     folded = dict(stems)
     for stem, ratio in levels.items():
