@@ -177,5 +177,7 @@ def test_signals_are_there_throughout_as_in_training_also_where_a_song_ends_with
     assert told.presence.all()
     mix = model.check(mix=np.zeros(RATE, np.float32) + 0.1).plan.told.signals["mix"]
     assert mix.presence.all()
+    # Silence is encoded, which is not a latent of zeros.
+    assert mix.audio.latents(0, len(mix.presence))[0, :, -1].abs().max() > 0
     early = model.check(beats=Beats(np.array([0.1, 0.5, 0.9]), np.array([0.1])), seconds=4.0).plan.told.signals["click"]
     assert not early.presence.all()

@@ -56,6 +56,13 @@ def test_known_beats_behind_the_end_of_the_audio_are_not_missed():
     assert measures["f_measure"] == measures["cmlt"] == 1
 
 
+def test_given_beats_that_stop_early_miss_the_rest():
+    beats = StemBeats(("bass",), {"a": {"bass": FileBeats(10.0, np.nan, {"corrected": TRUTH[TRUTH < 10]})}},
+                      ("corrected",), "none")  # fmt: skip
+    measures = score_truth(beats, {"a": TRUTH})["protocols"]["corrected"]["songs"]["a"]["bass"]
+    assert measures["f_measure"] == pytest.approx(2 / 3, abs=0.05)
+
+
 def test_paper_alone_has_no_true_times():
     file = FileBeats(20.0, 0.5, {"paper": TRUTH * 2 / 3})
     beats = StemBeats(("bass", "drums"), {"a": {"bass": file, "drums": file}}, ("paper",), "none")

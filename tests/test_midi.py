@@ -233,5 +233,5 @@ def test_names_that_no_folder_can_have_are_refused(soundfont, tmp_path):
 def test_names_that_are_no_text_are_refused(soundfont, tmp_path):
     save_song(tmp_path / "songs" / "song.mid", *FOUR_PARTS)
     (tmp_path / "songs" / "song.mid").rename(tmp_path / "songs" / os.fsdecode(b"caf\xe9.mid"))
-    with pytest.raises(InputError, match="its name is no valid text; rename it"):
+    with pytest.raises(InputError, match="its name is not valid text; rename it"):
         write_midi(tmp_path / "songs", tmp_path / "out", soundfont, workers=0)

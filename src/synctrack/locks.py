@@ -38,7 +38,7 @@ def locked(folder: str | Path, part: str = "", clear: bool = True) -> Iterator[b
         clear: remove what killed processes left, if the folder is locked.
 
     Yields:
-        Whether the folder is locked: whether no other process can be writing there.
+        Whether the folder is locked: whether no other process can be writing there, or in this part of it.
 
     Raises:
         InputError: another process holds the folder, or this part of it.

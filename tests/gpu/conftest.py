@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from synctrack.devices import use_tf32
+from synctrack.devices import exact_float32
 
 NO_GPU = "no CUDA GPU on this machine; SYNCTRACK_TEST_DEVICE=cpu runs the same tests on the CPU"
 
@@ -27,14 +27,13 @@ def device() -> torch.device:
 
 
 @pytest.fixture(autouse=True)
-def exact_float32() -> Iterator[None]:
+def exact() -> Iterator[None]:
     """Float32 without TF32, and kernels that give equal bits in equal runs where there are such."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
-    use_tf32(False)
+    before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
-    yield
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[:2]
-    torch.backends.cudnn.deterministic = before[2]
+    with exact_float32():
+        yield
+    torch.backends.cudnn.deterministic = before
 
 
 @pytest.fixture

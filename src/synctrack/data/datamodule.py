@@ -96,10 +96,10 @@ class StemDataModule(pl.LightningDataModule):
         if self.valid is None:
             return []
         # A process without a segment would leave out a validation in which the others wait for it.
-        if 0 < len(self.valid) < self.trainer.world_size:
+        if len(self.valid) < self.trainer.world_size:
             raise InputError(
                 f"data.params.path.valid_data: {len(self.valid)} segments are fewer than the {self.trainer.world_size} "
-                "processes that share them; add songs, or set null"
+                "processes that share them; add songs, or use fewer devices"
             )
         return self._share(range(len(self.valid)))
 

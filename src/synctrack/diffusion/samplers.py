@@ -11,6 +11,7 @@ name. To add one, write one function and one row of the table.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -40,14 +41,25 @@ NoiseSource = Callable[[], torch.Tensor]
 """() -> fresh standard normal noise of x's shape."""
 Renewal = Callable[[torch.Tensor, Step], torch.Tensor]
 """(x, step) -> x of the same noise level, from which the step is taken instead."""
-Sampler = Callable[..., torch.Tensor]
-"""(denoise, x, steps, draw_noise, eta) -> the sample, of x's shape. Where x is resampled, `renew`, a `Renewal` that is
-called before each step, follows."""
 
 
 def unchanged(x: torch.Tensor, step: Step) -> torch.Tensor:
     """The `Renewal` that keeps x."""
     return x
+
+
+class Sampler(Protocol):
+    """(denoise, x, steps, draw_noise, eta) -> the sample, of x's shape; `renew` is called before each step."""
+
+    def __call__(
+        self,
+        denoise: Denoiser,
+        x: torch.Tensor,
+        steps: Iterable[Step],
+        draw_noise: NoiseSource,
+        eta: float,
+        renew: Renewal = unchanged,
+    ) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,8 @@ def _told(request: Request, draft: Draft, model: LatentDiffusion, grid: Grid, nu
         signals["click"] = _click(draft.beats, model, grid, num_samples, frames, draft.loop)
     if draft.mix is not None:
         # As in training, where a mix is there throughout; behind its end it is silent.
-        signals["mix"] = Signal(LinearAudio(model, grid, draft.mix[None]), np.ones(frames, bool))
+        padded = np.pad(draft.mix[None], ((0, 0), (0, frames * grid.frame - num_samples)))
+        signals["mix"] = Signal(LinearAudio(model, grid, padded), np.ones(frames, bool))
     return Told(mask, known, rows, signals, original, strength)
 
 

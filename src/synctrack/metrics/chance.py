@@ -26,7 +26,7 @@ def chance_floor(
 
     Args:
         songs: for each song the beat times in seconds of its stems.
-        durations: for each song its duration in seconds.
+        durations: for each song its duration in seconds, on the clock of the beats.
         window_size: of CBS, in seconds.
         seed: of the pairing.
         folded_towards: the preferred tempo of `tempo.fold`; where it is given, so are `folded_cbs` and `folded_cbd`, of

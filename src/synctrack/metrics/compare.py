@@ -86,21 +86,12 @@ def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:
     return notes
 
 
-def _sides(
-    values: Mapping[str, Any], reference: Mapping[str, Any], metric: str, songs: Sequence[Sequence[str]]
-) -> list[np.ndarray]:
-    """(songs, columns) values of either side: of each stem for IRS, which looks at each alone."""
+def _values(side: Mapping[str, Any], metric: str, stems: Sequence[str], songs: Sequence[str]) -> np.ndarray:
+    """(songs, columns) values of one side: of each stem for IRS, which looks at each alone, else one of the song."""
+    rows = [side["songs"][song] for song in songs]
     if metric != "irs":
-        rows = [
-            [[side["songs"][song][metric]] for song in s] for side, s in zip((values, reference), songs, strict=True)
-        ]
-    else:
-        matched = match_stems(list(values["stems"]), list(reference["stems"]))
-        rows = [
-            [[side["songs"][song]["interval_std"][stem] for stem in stems] for song in s]
-            for side, stems, s in zip((values, reference), (matched.keys(), matched.values()), songs, strict=True)
-        ]
-    return [np.array(row, float) for row in rows]
+        return np.array([[row[metric]] for row in rows], float)
+    return np.array([[row["interval_std"][stem] for stem in stems] for row in rows], float)
 
 
 def compare(
@@ -120,15 +111,19 @@ def compare(
         the interval leaves out 0.
     """
     common = [song for song in values["songs"] if song in reference["songs"]]
+    matched = match_stems(list(values["stems"]), list(reference["stems"])) if "irs" in metrics else {}
+    ours, theirs = list(matched.keys()), list(matched.values())
     result = {}
     for metric in metrics:
         if common:
-            ours, theirs = _sides(values, reference, metric, [common, common])
-            change = ours - theirs
+            change = _values(values, metric, ours, common) - _values(reference, metric, theirs, common)
             known = songs_with_a_value(change)
             difference, interval, reason = float(stem_mean(change)), stem_mean_interval(change, seed), too_few(known)
         else:
-            sets = _sides(values, reference, metric, [list(side["songs"]) for side in (values, reference)])
+            sets = [
+                _values(side, metric, stems, list(side["songs"]))
+                for side, stems in ((values, ours), (reference, theirs))
+            ]
             known, counts = 0, [songs_with_a_value(side) for side in sets]
             difference = float(stem_mean(sets[0]) - stem_mean(sets[1])) if all(counts) else np.nan
             interval, reason = difference_interval(*sets, seed), too_few(min(counts))

@@ -76,7 +76,7 @@ def _song_rows(
     beats: StemBeats, protocol: str, window_size: float, synchrony: BeatSynchrony, deviation: BeatDeviation
 ) -> dict[str, dict[str, Any]]:
     """Per song that every stem has: its values, those of its stems and of its pairs of stems."""
-    rows, preferred = {}, _preferred_bpm(protocol)
+    rows, preferred = {}, PREFERRED_BPM * _speed(protocol)
     for song, stems in beats.by_song(protocol).items():
         named = dict(zip(beats.stems, stems, strict=True))
         known = deviation.songs.get(song)
@@ -94,14 +94,14 @@ def _song_rows(
     return rows
 
 
-def _preferred_bpm(protocol: str) -> float:
-    """`PREFERRED_BPM` in the times of a protocol: those of `paper` run faster than the truth."""
-    return PREFERRED_BPM * PROTOCOL_FPS.get(protocol, PROTOCOL_FPS["corrected"]) / PROTOCOL_FPS["corrected"]
+def _speed(protocol: str) -> float:
+    """How many times as fast as true ones the times of a protocol run: those of `paper` end after 2/3 of a song."""
+    return PROTOCOL_FPS.get(protocol, PROTOCOL_FPS["corrected"]) / PROTOCOL_FPS["corrected"]
 
 
 def _add_folded(rows: Mapping[str, dict[str, Any]], beats: StemBeats, protocol: str, window_size: float) -> None:
     """Put `folded_cbs` and `folded_cbd` into the songs' rows."""
-    preferred = _preferred_bpm(protocol)
+    preferred = PREFERRED_BPM * _speed(protocol)
     folded = {song: fold_song(stems, preferred) for song, stems in beats.by_song(protocol).items()}
     synchrony, deviation = cbs(folded, beats.durations, window_size), cbd(folded)
     for song, row in rows.items():
@@ -134,7 +134,9 @@ def summarise(beats: StemBeats, protocol: str, window_size: float, seed: int) ->
         "folded_cbd": float(nanmean(columns["folded_cbd"], axis=0)),
     }
     intervals, reasons = _intervals(columns, _stem_deviations(beats, protocol), seed)
-    chance = chance_floor(songs, beats.durations, window_size, seed, _preferred_bpm(protocol))
+    speed = _speed(protocol)
+    ends = {song: seconds / speed for song, seconds in beats.durations.items()}
+    chance = chance_floor(songs, ends, window_size, seed, PREFERRED_BPM * speed)
     noise = noise_irs(beats.tracker, protocol, float(np.median(list(beats.durations.values()))))
     return {
         **_with_published(values),

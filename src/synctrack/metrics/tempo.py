@@ -14,7 +14,7 @@ RATIOS = (Fraction(1, 2), Fraction(2), Fraction(2, 3), Fraction(3, 2))
 # Levels differ by a third at least; inter-beat intervals of one level by the tracker's grid of tempi, a few per cent.
 TOLERANCE = 0.06
 PREFERRED_BPM = 120.0
-"""Of true times; times that run faster than the truth need as much more."""
+"""Of true beat times. For beat times scaled by a factor, divide the preferred tempo by it."""
 
 
 def tempo(beats: np.ndarray) -> float:

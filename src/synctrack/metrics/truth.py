@@ -14,7 +14,7 @@ import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, read_beats
 from synctrack.errors import InputError, needs_extra
-from synctrack.metrics.beats.types import FileBeats, StemBeats
+from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.bootstrap import nanmean
 
 MEASURES = ("f_measure", "cmlt", "amlt", "information_gain")
@@ -63,9 +63,10 @@ def beat_measures(truth: np.ndarray, beats: np.ndarray) -> dict[str, float]:
     return dict(zip(MEASURES, map(float, (f_measure, cmlt, amlt, gain)), strict=True))
 
 
-def _file_measures(truth: np.ndarray, file: FileBeats, protocol: str) -> dict[str, float]:
-    """`beat_measures` of a file; known beats behind its end, as of a whole song's excerpt, are not missed."""
-    return beat_measures(truth[truth < file.duration], file.beats[protocol])
+def _within(truth: np.ndarray, beats: StemBeats, song: str) -> np.ndarray:
+    """The known beats up to the end of the song's audio, which may be an excerpt; all where there is no audio."""
+    has_audio = any(np.isfinite(file.peak) for file in beats.files[song].values())
+    return truth[truth < beats.durations[song]] if has_audio else truth
 
 
 def score_truth(beats: StemBeats, truth: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -80,14 +81,15 @@ def score_truth(beats: StemBeats, truth: Mapping[str, np.ndarray]) -> dict[str, 
     """
     if set(beats.protocols) == {"paper"}:
         raise InputError("--truth: times in protocol paper are at 2/3 of the truth; use --protocol corrected or both")
+    known = {song: _within(truth[song], beats, song) for song in beats.songs if song in truth}
     protocols = {}
     for protocol in beats.protocols:
         if protocol == "paper":
             continue
         songs = {
-            song: {stem: _file_measures(truth[song], beats.files[song][stem], protocol) for stem in beats.stems}
+            song: {stem: beat_measures(known[song], beats.files[song][stem].beats[protocol]) for stem in beats.stems}
             for song in beats.songs
-            if song in truth
+            if song in known
         }
         stems = {
             stem: {

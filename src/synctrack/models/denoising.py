@@ -56,17 +56,6 @@ class Denoiser:
     draw_noise: Callable[[], torch.Tensor] | None = None
 
     def __call__(self, x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._estimate(x, step)
-
-    def renew(self, x: torch.Tensor, step: Step) -> torch.Tensor:
-        """x after `resampling` rounds of the step and its noise added again; the last step is taken once."""
-        kept = step.alpha_cumprod / step.next_alpha_cumprod
-        for _ in range(self.resampling if step.next_alpha_cumprod < 1 else 0):
-            below = ddim_step(*self._estimate(x, step), step, self.draw_noise, eta=1.0)
-            x = kept**0.5 * below + (1 - kept) ** 0.5 * self.draw_noise()
-        return x
-
-    def _estimate(self, x: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
         t = torch.full((len(x),), step.t, device=x.device)
         x_0, noise = self.diffusion.clean(self._predict(x, t).float(), x, step.alpha_cumprod)
         replaced = x_0
@@ -77,6 +66,14 @@ class Denoiser:
         if replaced is x_0:
             return x_0, noise
         return replaced, (x - step.alpha_cumprod**0.5 * replaced) / (1 - step.alpha_cumprod) ** 0.5
+
+    def renew(self, x: torch.Tensor, step: Step) -> torch.Tensor:
+        """x after `resampling` rounds of the step and its noise added again; the step to clean is taken once."""
+        kept = step.alpha_cumprod / step.next_alpha_cumprod
+        for _ in range(self.resampling if step.next_alpha_cumprod < 1 else 0):
+            below = ddim_step(*self(x, step), step, self.draw_noise, eta=1.0)
+            x = kept**0.5 * below + (1 - kept) ** 0.5 * self.draw_noise()
+        return x
 
     def _predict(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         if self.condition is None:

@@ -28,6 +28,7 @@ def held_by_first_process(folder: str | Path) -> Iterator[bool]:
     if rank_zero_only.rank != 0:
         yield False
         return
-    alone = all(os.environ.get(name, "1") == "1" for name in PROCESSES)
+    # Lightning sets LOCAL_RANK where it has started processes for an earlier Trainer of this command.
+    alone = all(os.environ.get(name, "1") == "1" for name in PROCESSES) and "LOCAL_RANK" not in os.environ
     with locked(folder, clear=alone) as is_locked:
         yield is_locked

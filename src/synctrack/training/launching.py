@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -27,19 +27,25 @@ LOST = "another process of this run has ended, so that it cannot go on"
 
 
 class Launcher(_SubprocessScriptLauncher):
-    """Starts one process for each further device of this machine; if one of them fails, all end, with one line."""
+    """Starts one process for each further device of this machine; if one of them fails, all end, with one line.
+
+    A command that runs several Trainers, one after the other, starts the processes for the first of them.
+    """
+
+    started: ClassVar[list[subprocess.Popen]] = []
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: pl.Trainer | None = None, **kwargs: Any) -> Any:
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()
+            Launcher.started.extend(self.procs)
             threading.Thread(target=_watch, args=(self.procs,), daemon=True).start()
         # Each process computes in its part of the processors.
         _set_num_threads_if_needed(num_processes=self.num_processes)
         try:
             return function(*args, **kwargs)
         except BaseException:
-            for process in self.procs:
+            for process in Launcher.started:
                 process.terminate()
             raise
 

@@ -234,7 +234,7 @@ class SyncTrackModule(pl.LightningModule):
         """Clips (b, s, n), one for each generator; by the model's own U-Net where `unet` is None."""
         bar = functools.partial(tqdm, desc=task, leave=False, disable=not self.trainer.is_global_zero, position=2)
         latent = self.model.generate(generators, how.sampling, unet, bar)
-        # In float32 as everywhere else: under autocast one checkpoint would sound otherwise in each command.
+        # Outside autocast, as all other commands decode: rounding turns the vocoder's phases.
         with torch.autocast(latent.device.type, enabled=False):
             return self.model.decode(latent.float()).cpu().numpy()
 

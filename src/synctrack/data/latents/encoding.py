@@ -141,7 +141,8 @@ class _Encoder:
         self.device, self.splits = device, {split.folder.name: split for split in splits}
         self.at_once, self.readers = config.data.params.batch_size, config.data.params.num_workers
         self.dtype = DTYPES.get(config.trainer.precision)
-        use_tf32(config.trainer.tf32)
+        # Stored latents are the same whatever trains on them.
+        use_tf32(False)
 
     def write_song(self, folder: Path, job: tuple[str, SongFolder]) -> None:
         split, song = self.splits[job[0]], job[1]

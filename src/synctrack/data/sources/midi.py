@@ -118,7 +118,7 @@ def _midi_files(folder: Path) -> dict[str, Path]:
         try:
             length = len(name.encode())
         except UnicodeEncodeError as error:
-            raise InputError(f"{path}: its name is no valid text; rename it") from error
+            raise InputError(f"{path}: its name is not valid text; rename it") from error
         if length > LONGEST_SONG_NAME:
             raise InputError(f"{path}: its folders and name joined are too long for a folder; shorten them")
         named[name] = taken[name.casefold()] = path

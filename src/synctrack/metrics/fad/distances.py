@@ -44,7 +44,7 @@ def frechet_infinity(first: np.ndarray, second: np.ndarray, seed: int = 0, songs
     if most < FEWEST_SONGS:
         raise ValueError(f"songs: {most} are too few to extrapolate from; {FEWEST_SONGS} or more are needed")
     generator = np.random.default_rng(seed)
-    sizes = np.unique(np.round(1 / np.linspace(1 / most, 4 / most, SUBSETS)).astype(int))
+    sizes = np.unique(np.round(1 / np.linspace(1 / most, min(4 / most, 0.5), SUBSETS)).astype(int))
 
     def subset(values: np.ndarray, owner: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
         return values[np.isin(owner, generator.choice(known, size, replace=False))]

@@ -18,6 +18,7 @@ from synctrack.metrics.summary import SILENCE_PEAK
 
 EMBEDDINGS = ("mel", "vggish", "clap")
 REVISION = 2
+CLAP_REVISION = 3
 CLAP_RATE = 48000
 CLAP_SECONDS = 10
 
@@ -103,7 +104,7 @@ def _clap(folder: Path) -> Embedding:
         # Newer versions of transformers wrap the tensor.
         return getattr(features, "pooler_output", features).numpy()
 
-    return Embedding("clap", f"clap {_content(folder)}, revision {REVISION}", CLAP_RATE, embed)
+    return Embedding("clap", f"clap {_content(folder)}, revision {CLAP_REVISION}", CLAP_RATE, embed)
 
 
 def _content(folder: Path) -> str:

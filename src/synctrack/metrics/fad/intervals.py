@@ -2,7 +2,7 @@
 
 The spread of halves drawn without replacement is that of the whole set: D. Politis, J. Romano and M. Wolf,
 "Subsampling", 1999. Songs drawn with replacement, as a bootstrap does, would bias both distances upwards, because a
-patch would meet itself. Of an odd number of songs, halves are in turn the smaller and the larger one.
+patch would meet itself. Of an odd number of songs, each half is at random the smaller or the larger one.
 
 For sets of the same kind the spread of KAD falls faster than with the root of the number of songs, so that its interval
 is too wide near 0, by about two: it is safe to read from it that sets differ.
@@ -49,14 +49,15 @@ def infinity_interval(value: float | None, first: np.ndarray, second: np.ndarray
         songs: (n,) and (m,), the number of the song of each embedding.
         seed: of the halves.
     """
+    if min(len(np.unique(owner)) for owner in songs) < 2 * FEWEST_SONGS:
+        return None
     generator = np.random.default_rng(seed)
     rounds = ROUNDS_INFINITY if first.shape[1] <= WIDE else ROUNDS_OF_WIDE
     halves = [_halves(owner[-1] + 1, rounds, generator) for owner in songs]
     draws = []
     for chosen in zip(*halves, strict=True):
         kept = [half[owner] for half, owner in zip(chosen, songs, strict=True)]
-        enough = min(mask.sum() for mask in kept) >= FEWEST_PATCHES
-        if enough and min(half.sum() for half in chosen) >= FEWEST_SONGS:
+        if min(mask.sum() for mask in kept) >= FEWEST_PATCHES:
             owners = songs[0][kept[0]], songs[1][kept[1]]
             draws.append(frechet_infinity(first[kept[0]], second[kept[1]], seed, owners))
     return _around(value, np.array(draws))
