@@ -31,7 +31,7 @@ from synctrack.audio.mel import LogMel
 from synctrack.data.sources.grooves import render_groove
 from synctrack.diffusion.samplers import Sampling
 from synctrack.errors import run_command
-from synctrack.files import atomic_path, write_json
+from synctrack.files import atomic_path, write_json, write_text
 from synctrack.metrics.frechet import frechet_distance
 
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -177,8 +177,7 @@ def main() -> None:
     model = SyncTrack.from_pretrained(arguments.model)
     results = measure(model, arguments.clips, arguments.steps, arguments.out)
     text = table(results)
-    with atomic_path(arguments.out / "samplers.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(arguments.out / "samplers.md", text + "\n")
     plot(results, arguments.out / "samplers.png")
     print(text)
 

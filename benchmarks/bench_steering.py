@@ -20,7 +20,7 @@ from steering_measures import interval
 from steering_questions import QUESTIONS, World
 from synctrack import SyncTrack
 from synctrack.errors import InputError, run_command
-from synctrack.files import atomic_path, write_json
+from synctrack.files import write_json, write_text
 from synctrack.metrics.bootstrap import bootstrap_interval
 
 COSTLY = {"long": 4, "best": 4}
@@ -120,8 +120,7 @@ def main() -> None:
         results[name] = summarise(name, world, values)
         print("\n".join(table({name: results[name]}).splitlines()[2:]), flush=True)
         write_json(arguments.out / "steering.json", {"model": world.model.checkpoint.sha256, "results": results})
-    with atomic_path(arguments.out / "steering.md") as temporary:
-        temporary.write_text(table(results) + "\n", encoding="utf-8", newline="\n")
+    write_text(arguments.out / "steering.md", table(results) + "\n")
 
 
 if __name__ == "__main__":

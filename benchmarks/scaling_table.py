@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from synctrack.config import load_config
 from synctrack.errors import run_command
-from synctrack.files import atomic_path
+from synctrack.files import write_text
 from synctrack.models import attention
 from synctrack.models.latent_diffusion import ModelConfig, build_vocoder
 from synctrack.models.unet import UNet
@@ -291,8 +291,7 @@ def main() -> None:
         return
     before, begin, rest = arguments.write.read_text(encoding="utf-8").partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
-    with atomic_path(arguments.write) as temporary:
-        temporary.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8", newline="\n")
+    write_text(arguments.write, f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 
 from steering_measures import HOP, at_and_elsewhere, flux, synchronisation, tracked
 from steering_world import World
+from synctrack.data.sources.grooves import Groove
 
 
 def long(world: World, index: int) -> dict[str, float]:
@@ -17,27 +18,27 @@ def long(world: World, index: int) -> dict[str, float]:
     for begin in np.arange(0, song.seconds - 9, 10.0):
         within = [times[(times >= begin) & (times < begin + 10)] - begin for times in list(beats.values())[:-1]]
         scores.append(synchronisation(within, 10.0))
+    seams = _seams(world, groove)
     return {
         "tempo": abs(tempi[1] / tempi[0] - 1) <= 0.02,
         "slope": float(np.polyfit(np.arange(len(scores)), np.nan_to_num(scores), 1)[0] * (len(scores) - 1)),
         "cbs": float(np.nanmean(scores)),
-        **_at_seams(song.mix, _seams(world, index), rate),
-        **data_at_seams(world, index),
+        **_at_seams(song.mix, seams, rate),
+        **_data_at_seams(world, index, seams),
     }
 
 
-def data_at_seams(world: World, index: int) -> dict[str, float]:
+def _data_at_seams(world: World, index: int, seams: list[int]) -> dict[str, float]:
     """Flux and energy of the groove at the same places in its bars: seams a whole number of beats apart lie on them."""
     groove = world.groove(index, 62.0)
     first = round(groove.beats[0] * world.model.sample_rate)
     mix = np.sum(list(groove.stems.values()), axis=0)[first : first + 60 * world.model.sample_rate]
-    found = _at_seams(mix, _seams(world, index), world.model.sample_rate)
+    found = _at_seams(mix, seams, world.model.sample_rate)
     return {f"data_{name}": value for name, value in found.items()}
 
 
-def _seams(world: World, index: int) -> list[int]:
+def _seams(world: World, groove: Groove) -> list[int]:
     """The frames of HOP samples at which what a window continues ends."""
-    groove = world.groove(index)
     plan = world.model.check(bpm=groove.bpm, meter=groove.meter, seconds=60).plan
     overlap = plan.length - (plan.starts[1] - plan.starts[0])
     return [(start + overlap) * plan.grid.frame // HOP for start in plan.starts[1:]]

@@ -12,7 +12,7 @@ import matplotlib.figure
 from ablation_setup import EPSILON, FULL, VARIANTS, Setup
 from ablation_statistics import Estimate, differences, estimates
 from ablation_tables import describe
-from synctrack.files import atomic_path, write_json
+from synctrack.files import atomic_path, write_json, write_text
 
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7")
 """Of Okabe and Ito, distinct without full colour vision too."""
@@ -88,8 +88,7 @@ def write_report(setup: Setup) -> None:
     write_json(out / "ablation.json", {**facts, "rows": [row.as_dict() for row in rows]})
     _write_csv(out / "ablation.csv", rows, reference)
     content = json.loads((out / "ablation.json").read_text(encoding="utf-8"))
-    with atomic_path(out / "ablation.md") as temporary:
-        temporary.write_text(describe(content), encoding="utf-8", newline="\n")
+    write_text(out / "ablation.md", describe(content))
     write_picture(out / "ablation.png", content)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from ablation_tables import describe
 from synctrack.errors import InputError, run_command
-from synctrack.files import atomic_path, sha256
+from synctrack.files import atomic_path, sha256, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs", "results")
@@ -188,8 +188,7 @@ def differing(root: Path, write: bool) -> list[str]:
         if wanted != text:
             found.append(f"{path} ({name})")
             if write:
-                with atomic_path(root / path) as temporary:
-                    temporary.write_text(wanted, encoding="utf-8", newline="\n")
+                write_text(root / path, wanted)
     return found
 
 

@@ -1,6 +1,7 @@
 """`synctrack evaluate`: a test set's clips from a checkpoint alone, for several numbers of steps."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -38,16 +39,22 @@ def run_folder(tmp_path_factory, grooves):
     return folder
 
 
-@pytest.fixture(scope="module")
-def evaluated(run_folder):
-    """The run, evaluated with two numbers of steps by one command."""
-    words = ["-m", "synctrack.cli.main", "evaluate", "run", "--steps", "2", "3", "evaluation.clips=2"]
-    script = run_folder.parent / "evaluate.py"
+def evaluate_run(run_folder, *words: str) -> subprocess.CompletedProcess:
+    """Evaluate the run with two numbers of steps by one command, in a process of its own."""
+    script = run_folder.parent / "synctrack.py"
+    # Further processes run what the first one was called as.
+    argv = [str(script), "evaluate", run_folder.name, "--steps", "2", "3", *words]
     script.write_text(
-        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r}); sys.argv = ['synctrack', *{words[2:]!r}]\n"
+        f"import sys; sys.path[0] = {str(ROOT / 'src')!r}; sys.argv = {argv!r}\n"
         "from synctrack.cli.main import main; main()\n"
     )
     return run_in(run_folder.parent, str(script))
+
+
+@pytest.fixture(scope="module")
+def evaluated(run_folder):
+    """The run, evaluated with two numbers of steps by one command."""
+    return evaluate_run(run_folder, "evaluation.clips=2")
 
 
 def test_every_number_of_steps_has_its_clips_and_all_share_the_targets(run_folder, evaluated):
@@ -62,12 +69,8 @@ def test_every_number_of_steps_has_its_clips_and_all_share_the_targets(run_folde
 @pytest.mark.slow
 def test_devices_without_a_clip_wait_for_every_number_of_steps(run_folder, evaluated):
     """Of two devices and one clip: the second has nothing to generate, and both have two numbers of steps."""
-    script, keys = run_folder.parent / "evaluate.py", ["evaluation.clips=1", "evaluation.score=false", *TRAINER]
-    words = script.read_text().replace("'evaluation.clips=2'", ", ".join(map(repr, [*keys, "trainer.devices=2"])))
-    path = run_folder.parent / "evaluate_two.py"
-    # Further processes run what the first one was called as.
-    path.write_text(words.replace("'run'", "'run', '--out', 'two'").replace("'synctrack',", f"{str(path)!r},"))
-    run_in(path.parent, str(path))
+    keys = [*TRAINER, "trainer.devices=2", "evaluation.clips=1", "evaluation.score=false"]
+    evaluate_run(run_folder, "--out", "two", *keys)
     for folder in ("steps_002", "steps_003"):
         (one,) = (run_folder.parent / "two" / folder / "mix").iterdir()
         other = run_folder / "evaluation" / folder / "mix" / one.name

@@ -20,7 +20,8 @@
 set -u
 status=0
 # Since Slurm 22.05, srun does not take over --cpus-per-task.
-srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" python train_synctrack.py --config "$@" trainer.resume=auto \
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
+    python train_synctrack.py --config "$@" trainer.resume=auto \
     trainer.num_nodes="$SLURM_NNODES" trainer.devices="$SLURM_NTASKS_PER_NODE" || status=$?
 if [ "$status" -eq 143 ]; then
     scontrol requeue "$SLURM_JOB_ID"

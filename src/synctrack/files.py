@@ -93,10 +93,15 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> str:
     return ", ".join(listed) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write text in UTF-8, its line ends as they are on every system, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def sha256(path: str | Path) -> str:

@@ -7,7 +7,7 @@ from synctrack.checkpoint.commands import write_safetensors
 from synctrack.checkpoint.files import CheckpointFile, read_file
 from synctrack.demo_weights import demo_checkpoint
 from synctrack.errors import InputError
-from synctrack.files import atomic_path, write_json
+from synctrack.files import write_json, write_text
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 RUN_CHECKPOINT = Path("checkpoints", "last.ckpt")
@@ -51,8 +51,7 @@ def write_pretrained(checkpoint: str | Path, folder: str | Path) -> Path:
     folder, file = Path(folder), read_file(checkpoint)
     header, num_values = write_safetensors(file, folder / WEIGHTS, small=True)
     write_json(folder / CONFIG, header)
-    with atomic_path(folder / CARD) as temporary:
-        temporary.write_text(_card(file, num_values), encoding="utf-8")
+    write_text(folder / CARD, _card(file, num_values))
     return folder
 
 

@@ -53,7 +53,7 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         type=whole(1, 64),
         nargs="+",
         default=grooves.METERS,
-        help="beats per bar, one or more (default: 3 4)",
+        help=f"beats per bar, one or more (default: {' '.join(map(str, grooves.METERS))})",
     )
     parser.add_argument(
         "--bpm",
@@ -83,7 +83,7 @@ def _add_slakh(parser: argparse.ArgumentParser) -> None:
     _add_common(parser)
     _add_stem_choice(parser)
     parser.add_argument("--root", required=True, help=f"folder that holds {', '.join(slakh.SPLITS)}")
-    of_slakh = "such as train test, or omitted (default: train validation test)"
+    of_slakh = f"such as train test, or omitted (default: {' '.join(slakh.SPLITS)})"
     parser.add_argument("--split", dest="splits", nargs="+", default=slakh.SPLITS, help=of_slakh)
     parser.add_argument("--format", dest="file_format", choices=("wav", "flac"), default="wav", help="(%(default)s)")
     _add_shard(parser)

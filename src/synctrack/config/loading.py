@@ -15,7 +15,7 @@ from synctrack.bounds import shortened
 from synctrack.config.reading import parse_pair, read_yaml_file
 from synctrack.config.schema import Config
 from synctrack.errors import InputError
-from synctrack.files import atomic_path
+from synctrack.files import write_text
 from synctrack.models.latent_diffusion import ModelConfig
 
 OMEGACONF_DAMAGES = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RecursionError)
@@ -68,8 +68,7 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
 
 def save_config(config: Config, path: str | Path) -> None:
     """Write the configuration, complete, as YAML."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
+    write_text(path, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
 def to_dict(config: Any) -> dict[str, Any]:

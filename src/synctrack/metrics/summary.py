@@ -76,7 +76,7 @@ def _song_rows(
     beats: StemBeats, protocol: str, window_size: float, synchrony: BeatSynchrony, deviation: BeatDeviation
 ) -> dict[str, dict[str, Any]]:
     """Per song that every stem has: its values, those of its stems and of its pairs of stems."""
-    rows, preferred = {}, PREFERRED_BPM * _speed(protocol)
+    rows, preferred = {}, _preferred_bpm(protocol)
     for song, stems in beats.by_song(protocol).items():
         named = dict(zip(beats.stems, stems, strict=True))
         known = deviation.songs.get(song)
@@ -99,9 +99,13 @@ def _speed(protocol: str) -> float:
     return PROTOCOL_FPS.get(protocol, PROTOCOL_FPS["corrected"]) / PROTOCOL_FPS["corrected"]
 
 
+def _preferred_bpm(protocol: str) -> float:
+    return PREFERRED_BPM * _speed(protocol)
+
+
 def _add_folded(rows: Mapping[str, dict[str, Any]], beats: StemBeats, protocol: str, window_size: float) -> None:
     """Put `folded_cbs` and `folded_cbd` into the songs' rows."""
-    preferred = PREFERRED_BPM * _speed(protocol)
+    preferred = _preferred_bpm(protocol)
     folded = {song: fold_song(stems, preferred) for song, stems in beats.by_song(protocol).items()}
     synchrony, deviation = cbs(folded, beats.durations, window_size), cbd(folded)
     for song, row in rows.items():
@@ -134,9 +138,8 @@ def summarise(beats: StemBeats, protocol: str, window_size: float, seed: int) ->
         "folded_cbd": float(nanmean(columns["folded_cbd"], axis=0)),
     }
     intervals, reasons = _intervals(columns, _stem_deviations(beats, protocol), seed)
-    speed = _speed(protocol)
-    ends = {song: seconds / speed for song, seconds in beats.durations.items()}
-    chance = chance_floor(songs, ends, window_size, seed, PREFERRED_BPM * speed)
+    ends = {song: seconds / _speed(protocol) for song, seconds in beats.durations.items()}
+    chance = chance_floor(songs, ends, window_size, seed, _preferred_bpm(protocol))
     noise = noise_irs(beats.tracker, protocol, float(np.median(list(beats.durations.values()))))
     return {
         **_with_published(values),

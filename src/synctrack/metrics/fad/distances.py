@@ -20,6 +20,11 @@ Songs = tuple[np.ndarray, np.ndarray]
 """Of both sets, (n,) and (m,), the number of the song that each embedding comes from, ascending."""
 
 
+def num_songs(songs: Songs) -> int:
+    """How many songs the set with fewer of them has."""
+    return min(len(np.unique(owner)) for owner in songs)
+
+
 def frechet_infinity(first: np.ndarray, second: np.ndarray, seed: int = 0, songs: Songs | None = None) -> float:
     """FAD extrapolated to endless sets. May be slightly below 0 for sets of the same kind.
 

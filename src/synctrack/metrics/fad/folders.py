@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import too_few
@@ -17,6 +15,7 @@ from synctrack.metrics.fad.distances import (
     frechet_infinity,
     gaussian_kernels,
     mean_discrepancy,
+    num_songs,
     thinned,
 )
 from synctrack.metrics.fad.embed import Embedded, Embedding, embed_files
@@ -51,7 +50,7 @@ def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
     if patches < 2:
         raise InputError("Fréchet distance: a folder gives fewer than two patches; it needs more or longer files")
     owners = ours.songs, theirs.songs
-    songs = min(len(np.unique(owner)) for owner in owners)
+    songs = num_songs(owners)
     enough = patches >= FEWEST_PATCHES and songs >= FEWEST_SONGS
     infinity = frechet_infinity(first, second, seed, owners) if enough else None
     few = [thinned(len(values), MOST, seed) for values in (first, second)]

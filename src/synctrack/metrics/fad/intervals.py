@@ -11,7 +11,7 @@ is too wide near 0, by about two: it is safe to read from it that sets differ.
 import numpy as np
 from scipy.special import stdtrit
 
-from synctrack.metrics.fad.distances import FEWEST_PATCHES, FEWEST_SONGS, Kernels, Songs, frechet_infinity
+from synctrack.metrics.fad.distances import FEWEST_PATCHES, FEWEST_SONGS, Kernels, Songs, frechet_infinity, num_songs
 
 ROUNDS_KAD = 200
 ROUNDS_INFINITY = 20
@@ -49,7 +49,7 @@ def infinity_interval(value: float | None, first: np.ndarray, second: np.ndarray
         songs: (n,) and (m,), the number of the song of each embedding.
         seed: of the halves.
     """
-    if min(len(np.unique(owner)) for owner in songs) < 2 * FEWEST_SONGS:
+    if num_songs(songs) < 2 * FEWEST_SONGS:
         return None
     generator = np.random.default_rng(seed)
     rounds = ROUNDS_INFINITY if first.shape[1] <= WIDE else ROUNDS_OF_WIDE

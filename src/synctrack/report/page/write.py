@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 import synctrack
-from synctrack.files import atomic_path
+from synctrack.files import write_text
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.faults import out_of_time
 from synctrack.metrics.score import Scored
@@ -92,8 +92,7 @@ def render_page(
 def write_page(path: str | Path, *arguments: Any, **options: Any) -> None:
     """Write `render_page` to a file, whole or not at all. Raises InputError where that cannot be done."""
     page = render_page(*arguments, **options)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def report_scored(path: str | Path, scored: Scored, source: Path | None, max_mb: float = MAX_MB) -> None:
