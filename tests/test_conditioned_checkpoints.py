@@ -55,6 +55,20 @@ def test_header_says_what_the_model_can_be_told(tmp_path, capsys):
     assert shared.stored_model()[0].conditioning == ConditioningConfig(True, ["click"])
 
 
+def test_header_holds_the_margin_of_the_training_where_it_is_not_the_default(tmp_path):
+    default = ConditioningConfig(True, ["click"])
+    wider = dataclasses.replace(default, margin=5)
+    for conditioning in (default, wider, ConditioningConfig(margin=0)):
+        config = dataclasses.replace(small_config(), conditioning=conditioning)
+        path = save(random_model(config), tmp_path / "a.ckpt")
+        assert read_file(path).stored_model()[0].conditioning == conditioning
+    said = [
+        model_header("synctrack", dataclasses.replace(small_config(), conditioning=c), STEMS) for c in (default, wider)
+    ]
+    assert "margin" not in said[0]["config"]["conditioning"]
+    assert said[1]["config"]["conditioning"]["margin"] == 5
+
+
 @pytest.mark.parametrize("bounds", [[120.0], [160, 70], ["a", "b"], "fast", [0, 100], [float("nan"), 100.0]])
 def test_damaged_tempi_in_a_header_are_refused(bounds, tmp_path):
     path = save(random_model(with_conditioning(False, ["click"])), tmp_path / "a.ckpt", trained_bpm=bounds)

@@ -86,7 +86,7 @@ def test_losses_from_the_store_are_those_from_audio(here):
         generators = module.generators(batch, TRAIN)
         with torch.no_grad():
             latent = module.latent(batch, generators)
-            given = drawn_given(batch, module.config.model.params.given, 0, 4, latent.shape[3])
+            given = drawn_given(batch, module.config.model.params.given, 2, 0, 4, latent.shape[3])
             conditions = module.conditions(given, latent, batch)
             losses.append(module.model.loss(latent, generators, conditions=conditions))
             untold = module.model.loss(latent, module.generators(batch, TRAIN))
@@ -136,7 +136,7 @@ def test_songs_without_beats_are_counted_and_never_give_a_click(place, tmp_path,
     torch.testing.assert_close(batch["click_given"], ~without)
     assert not batch["click"][without].any()
     config = config_with(TOLD, "model.params.given.click=1.0").model.params
-    given = drawn_given(batch, config.given, 0, 4, 8)
+    given = drawn_given(batch, config.given, 2, 0, 4, 8)
     latent = torch.zeros(len(without), 4, 4, 8, 4)
     signals = {name: latent[:, 0] for name in config.conditioning.signals}
     presence = conditions_of(given, latent, config.conditioning, signals, batch).presence["click"]

@@ -8,15 +8,8 @@ from synctrack.errors import InputError
 from synctrack.generation.assembly import Kept, assemble
 from synctrack.generation.grid import Grid, frame_mask, window_starts, without_borders
 from synctrack.generation.timing import bar_ends, bar_span, complement, continued_beats, whole_bars
-from synctrack.models.conditioning import MARGIN
 
 GRID = Grid(sample_rate=8000, frame=320, unit=4, window=32)
-
-
-def test_margin_is_the_one_of_training():
-    from synctrack.config import Config
-
-    assert Config().model.params.given.margin == MARGIN == 2
 
 
 def test_border_frames_of_a_known_span_count_as_unknown_but_not_those_at_the_songs_ends():
@@ -24,14 +17,14 @@ def test_border_frames_of_a_known_span_count_as_unknown_but_not_those_at_the_son
     known[0, 8:12] = False
     expected = np.ones(20, bool)
     expected[6:14] = False
-    np.testing.assert_array_equal(without_borders(known)[0], expected)
+    np.testing.assert_array_equal(without_borders(known, 2)[0], expected)
 
 
 def test_border_of_a_loop_goes_round():
     known = np.ones(12, bool)
     known[0] = False
-    np.testing.assert_array_equal(np.flatnonzero(~without_borders(known, circular=True)), [0, 1, 2, 10, 11])
-    np.testing.assert_array_equal(np.flatnonzero(~without_borders(known)), [0, 1, 2])
+    np.testing.assert_array_equal(np.flatnonzero(~without_borders(known, 2, circular=True)), [0, 1, 2, 10, 11])
+    np.testing.assert_array_equal(np.flatnonzero(~without_borders(known, 2)), [0, 1, 2])
 
 
 def test_frames_are_known_where_they_lie_wholly_in_a_span():

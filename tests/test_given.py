@@ -64,8 +64,8 @@ def test_cells_differ_between_stems_and_spans():
 
 
 def test_shares_are_those_of_the_configuration():
-    shares = GivenConfig(nothing=0.2, stems=0.5, span=0.1, prefix=0.1, cells=0.1, click=0.7, mix=0.25, margin=0)
-    drawn = [draw_given(np.random.default_rng(seed), shares, STEMS, FRAMES) for seed in range(2000)]
+    shares = GivenConfig(nothing=0.2, stems=0.5, span=0.1, prefix=0.1, cells=0.1, click=0.7, mix=0.25)
+    drawn = [draw_given(np.random.default_rng(seed), shares, 0, STEMS, FRAMES) for seed in range(2000)]
     assert np.mean([given.click for given in drawn]) == pytest.approx(0.7, abs=0.04)
     assert np.mean([given.mix for given in drawn]) == pytest.approx(0.25, abs=0.04)
     assert np.mean([not given.mask.any() for given in drawn]) == pytest.approx(0.2, abs=0.04)
@@ -74,7 +74,7 @@ def test_shares_are_those_of_the_configuration():
 
 
 def test_the_same_generator_draws_the_same():
-    one, other = (draw_given(np.random.default_rng(5), GivenConfig(), STEMS, FRAMES) for _ in range(2))
+    one, other = (draw_given(np.random.default_rng(5), GivenConfig(), 2, STEMS, FRAMES) for _ in range(2))
     np.testing.assert_array_equal(one.mask, other.mask)
     assert (one.click, one.mix) == (other.click, other.mix)
 
@@ -93,7 +93,6 @@ def test_any_number_of_stems_and_frames(kind, stems, frames):
         ({"nothing": float("nan")}, "nothing"),
         ({"click": 1.5}, "click"),
         ({"mix": -0.1}, "mix"),
-        ({"margin": -1}, "margin"),
     ],
 )
 def test_shares_out_of_bounds_are_refused(values, message):

@@ -18,6 +18,7 @@ from synctrack.config.loading import OMEGACONF_DAMAGES
 from synctrack.documents import parse_json
 from synctrack.errors import InputError
 from synctrack.files import require_ordinary
+from synctrack.models.conditioning import MARGIN, ConditioningConfig
 from synctrack.models.latent_diffusion import ModelConfig
 from synctrack.models.unet import UNetConfig
 
@@ -120,8 +121,10 @@ def model_header(
     """
     tree = config_tree(config)
     # Later than the format: left out where nothing is set, so that headers are those of earlier versions.
-    if not config.conditioning.any:
+    if config.conditioning == ConditioningConfig():
         del tree["conditioning"]
+    elif config.conditioning.margin == MARGIN:
+        del tree["conditioning"]["margin"]
     if config.diffusion.min_snr_gamma is None:
         del tree["diffusion"]["min_snr_gamma"]
     tempi = {} if trained_bpm is None else {"trained_bpm": list(trained_bpm)}

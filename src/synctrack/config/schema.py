@@ -16,7 +16,6 @@ from synctrack.bounds import (
 from synctrack.config.first_stage import FirstStageConfig
 from synctrack.config.trainer import TrainerConfig
 from synctrack.diffusion.samplers import FINALS, SAMPLERS, SPACINGS, Sampling
-from synctrack.models.conditioning import MARGIN
 from synctrack.models.latent_diffusion import ModelConfig
 
 MAX_SECONDS = 640.0
@@ -88,12 +87,10 @@ class GivenConfig:
     cells: float = 0.1
     click: float = 0.6
     mix: float = 0.15
-    margin: int = MARGIN
 
     def __post_init__(self) -> None:
         for name in (*CONTEXT_KINDS, "click", "mix"):
             check_number(f"model.params.given.{name}", getattr(self, name), 0, 1)
-        check_whole("model.params.given.margin", self.margin, 0, 1000)
         total = sum(getattr(self, name) for name in CONTEXT_KINDS)
         if not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(

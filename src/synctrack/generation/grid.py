@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synctrack.models.conditioning import MARGIN
 from synctrack.models.latent_diffusion import ModelConfig
 
 
@@ -47,7 +46,7 @@ class Grid:
         return first, max(first, last)
 
 
-def without_borders(known: np.ndarray, circular: bool = False, margin: int = MARGIN) -> np.ndarray:
+def without_borders(known: np.ndarray, margin: int, circular: bool = False) -> np.ndarray:
     """A mask (..., t) of known frames without those within `margin` frames of one that is not known.
 
     The beginning and end of the mask are no borders, unless it is circular: what lies beyond is not there.

@@ -190,7 +190,7 @@ def _told(request: Request, draft: Draft, model: LatentDiffusion, grid: Grid, nu
     mask = np.zeros((len(model.stems), frames), bool)
     for stem, spans in kept.spans.items():
         mask[stem] = bool(spans) if draft.loop else frame_mask(spans, frames, grid, num_samples)
-    mask = without_borders(mask, draft.loop)
+    mask = without_borders(mask, model.config.conditioning.margin, draft.loop)
     rows = [stem for stem in stems if mask[stem].any()]
     known = None
     if rows:

@@ -56,11 +56,11 @@ def latents(
     """Scaled latents (b, s, c, t, f) of the songs; what no window covers is zero. See `render`."""
     down, (channels, _, bins) = model.config.vae.downsampling, model.config.latent_shape
     latent = torch.zeros(len(keys), len(model.stems), channels, plan.frames, bins, device=model.scale_factor.device)
-    done = np.zeros(plan.frames, bool)
+    done, margin = np.zeros(plan.frames, bool), model.config.conditioning.margin
     for number, start in enumerate(plan.starts):
         frames = np.arange(start, start + plan.length) % plan.frames
         # What is generated is continued but for its borders, which are like a segment's edges.
-        conditions, original = plan.told.window(frames, latent, without_borders(done, plan.loop))
+        conditions, original = plan.told.window(frames, latent, without_borders(done, margin, plan.loop))
         window = generate(
             [generator(key, number) for key in keys],
             num_frames=plan.length * down,

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 import torch
 from einops import rearrange
 
+from synctrack.bounds import check_whole
+
 SIGNALS = ("click", "mix")
 """Song-level audio that a model can be told: a metronome with accented downbeats, and the sum of the stems."""
 MARGIN = 2
-"""Latent frames at the border of what is known that count as unknown: they have seen the unknown side through the VAE's
-receptive field, or were encoded at an edge. With the demo's weights, these two differ by 0.3 to 0.75 where latents have
-a standard deviation of 1, all further in by 0.05 to 0.08, as any two encodings of a frame in different segments do.
+"""Default of `ConditioningConfig.margin`. The frames at the border of what is known have seen the unknown side through
+the VAE's receptive field, or were encoded at an edge. With the demo's weights, two such frames differ by 0.3 to 0.75
+where latents have a standard deviation of 1, all further in by 0.05 to 0.08, as any two encodings of a frame in
+different segments do.
 """
 
 
@@ -27,6 +30,8 @@ class ConditioningConfig:
     """The known part of each stem's latent, and its mask."""
     signals: list[str] = field(default_factory=list)
     """Some of `SIGNALS`, each the same for every stem."""
+    margin: int = MARGIN
+    """Latent frames at the border of what is known that count as unknown, in training and in generation."""
 
     def __post_init__(self) -> None:
         for name in self.signals:
@@ -34,6 +39,7 @@ class ConditioningConfig:
                 raise ValueError(f"conditioning.signals: {name!r} must be one of {', '.join(SIGNALS)}")
         if len(set(self.signals)) < len(self.signals):
             raise ValueError(f"conditioning.signals: {', '.join(self.signals)} names one twice")
+        check_whole("conditioning.margin", self.margin, 0, 1000)
 
     @property
     def any(self) -> bool:

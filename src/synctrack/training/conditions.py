@@ -26,22 +26,24 @@ def tasks_of(conditioning: ConditioningConfig) -> list[str]:
     return [task for task in TASKS if task in possible]
 
 
-def drawn_given(batch: dict[str, Any], shares: GivenConfig, seed: int, num_stems: int, num_frames: int) -> list[Given]:
+def drawn_given(
+    batch: dict[str, Any], shares: GivenConfig, margin: int, seed: int, num_stems: int, num_frames: int
+) -> list[Given]:
     """What each item of a training batch is given, drawn by its own generator."""
     keys = zip(batch["epoch"].tolist(), batch["index"].tolist(), strict=True)
     generators = [np.random.default_rng(seeding.item_seed(seed, seeding.GIVEN, *key)) for key in keys]
-    return [draw_given(rng, shares, num_stems, num_frames) for rng in generators]
+    return [draw_given(rng, shares, margin, num_stems, num_frames) for rng in generators]
 
 
 def given_for_task(
-    task: str, batch: dict[str, Any], shares: GivenConfig, seed: int, num_stems: int, num_frames: int
+    task: str, batch: dict[str, Any], margin: int, seed: int, num_stems: int, num_frames: int
 ) -> list[Given]:
     """What each item of a validation batch is given in a task, the same every time."""
     context = task if task in CONTEXT_TASKS else NOTHING
     given = []
     for index in batch["index"].tolist():
         rng = np.random.default_rng(seeding.item_seed(seed, seeding.GIVEN, TASKS.index(task), index))
-        mask = without_borders(known_part(context, rng, num_stems, num_frames), margin=shares.margin)
+        mask = without_borders(known_part(context, rng, num_stems, num_frames), margin)
         given.append(Given(mask, click=task == "click", mix=task == "mix"))
     return given
 

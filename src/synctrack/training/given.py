@@ -31,19 +31,20 @@ class Given:
     mix: bool
 
 
-def draw_given(rng: np.random.Generator, shares: GivenConfig, num_stems: int, num_frames: int) -> Given:
+def draw_given(rng: np.random.Generator, shares: GivenConfig, margin: int, num_stems: int, num_frames: int) -> Given:
     """Draw what an item is given (see `Given`), with the shares of the configuration.
 
     Args:
         rng: the item's own generator.
-        shares: of the kinds of known parts, of click and of mix; and the margin at borders.
+        shares: of the kinds of known parts, of click and of mix.
+        margin: latent frames at borders that count as unknown.
         num_stems: s.
         num_frames: t, latent frames.
     """
     kind = rng.choice(CONTEXT_KINDS, p=_normalised([getattr(shares, name) for name in CONTEXT_KINDS]))
     mask = known_part(str(kind), rng, num_stems, num_frames)
     click, mix = rng.random() < shares.click, rng.random() < shares.mix
-    return Given(without_borders(mask, margin=shares.margin), bool(click), bool(mix))
+    return Given(without_borders(mask, margin), bool(click), bool(mix))
 
 
 def known_part(kind: str, rng: np.random.Generator, num_stems: int, num_frames: int) -> np.ndarray:

@@ -135,7 +135,8 @@ class SyncTrackModule(pl.LightningModule):
         latent = self.latent(batch, generators)
         conditions = None
         if self.conditioning.any:
-            given = drawn_given(batch, self.config.model.params.given, self.config.seed, *_stems_and_frames(latent))
+            shares, margin = self.config.model.params.given, self.conditioning.margin
+            given = drawn_given(batch, shares, margin, self.config.seed, *_stems_and_frames(latent))
             conditions = self.conditions(given, latent, batch)
         loss = self.model.loss(latent, generators, self._compiled_unet, conditions).mean()
         self.log("train/loss", loss, batch_size=len(latent))
@@ -184,10 +185,10 @@ class SyncTrackModule(pl.LightningModule):
 
     def _tasks(self, batch: dict[str, Any], latent: torch.Tensor) -> dict[str, tuple[Conditions, torch.Tensor]]:
         """Task -> what the items of a validation batch are given in it, and which of them (b,) count."""
-        shares, seed, signals = self.config.model.params.given, self.config.seed, self._signals(batch)
+        margin, seed, signals = self.conditioning.margin, self.config.seed, self._signals(batch)
         tasks = {}
         for task in tasks_of(self.conditioning):
-            given = given_for_task(task, batch, shares, seed, *_stems_and_frames(latent))
+            given = given_for_task(task, batch, margin, seed, *_stems_and_frames(latent))
             conditions = conditions_of(given, latent, self.conditioning, signals, batch)
             tasks[task] = conditions, has_signal(batch, task, latent.device)
         return tasks
