@@ -125,7 +125,7 @@ def test_without_a_checkpoint_ema_weights_are_a_copy_of_the_unet(tmp_path):
     assert model.scale_factor.isnan()
 
 
-def test_training_needs_a_vae_and_a_vocoder(tmp_path):
+def test_training_needs_a_vae_and_a_vocoder(tmp_path, caplog):
     model, ema = small.new_model()
     with pytest.raises(InputError, match=r"no VAE weights: set model\.params\.vae_ckpt_path .*train_first_stage\.py"):
         initialise(model, ema, small.PARAMS)
@@ -134,6 +134,9 @@ def test_training_needs_a_vae_and_a_vocoder(tmp_path):
         initialise(model, ema, params)
     griffin_lim = dataclasses.replace(params, vocoder=dataclasses.replace(params.vocoder, kind="griffin_lim"))
     initialise(*small.new_model(griffin_lim), griffin_lim)
+    assert "is not read" not in caplog.text
+    initialise(*small.new_model(griffin_lim), dataclasses.replace(griffin_lim, vocoder_ckpt_path="other.ckpt"))
+    assert "other.ckpt: is not read, since model.params.vocoder.kind is griffin_lim" in caplog.text
 
 
 def test_vae_as_start_and_vocoder_as_vae_are_refused(tmp_path):

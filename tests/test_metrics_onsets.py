@@ -48,6 +48,14 @@ def test_stem_with_fewer_onsets_asks_and_the_tolerance_is_kept():
     assert pair_synchrony(eighths, eighths[::2] + 0.031, 30.0, tolerance=0.04)[0] == pytest.approx(1)
 
 
+def test_synchrony_of_two_stems_does_not_depend_on_their_order():
+    # A flam: two onsets of one stem have the same partner in the other, whose second onset has none.
+    first, second = np.array([1.0, 1.02, 4.0, 7.3]), np.array([1.01, 2.5, 4.0, 7.3])
+    one, other = pair_synchrony(first, second, 10.0), pair_synchrony(second, first, 10.0)
+    assert one == other
+    assert one[0] == pytest.approx((7 / 8 - one[1]) / (1 - one[1]))
+
+
 def test_songs_leave_out_stems_that_say_nothing():
     steady = FileOnsets(30.0, 0.5, np.arange(0.5, 29, 0.5), np.ones(57), np.zeros((0, 12)))
     silent = FileOnsets(30.0, 0.0, np.empty(0), np.empty(0), np.zeros((0, 12)))

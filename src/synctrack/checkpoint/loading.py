@@ -145,6 +145,8 @@ def fill_vocoder(
     """
     if isinstance(vocoder, HiFiGAN):
         fill_part("vocoder", vocoder, path, audio, weights)
+    elif path:
+        logger.warning("%s: is not read, since model.params.vocoder.kind is griffin_lim, which needs no weights", path)
 
 
 def differing_keys(

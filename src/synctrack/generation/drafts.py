@@ -100,7 +100,7 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequ
     """
     song, facts = _original(request.original, stems, grid)
     waveforms = np.stack([np.asarray(song[stem], np.float32) for stem in stems])
-    level = float(song.info.get("gain", 1.0))
+    level = song.gain
     beats = asked_beats(request, song.seconds) or song.beats
     if request.extend is not None:
         if tempi is not None and beats is None and request.leaves_beats_open:

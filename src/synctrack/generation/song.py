@@ -95,6 +95,11 @@ class Song:
         return isinstance(steering, Mapping) and steering.get("loop") is True
 
     @property
+    def gain(self) -> float:
+        """What the stems were multiplied by after generation, as `info` says; 1 where it does not."""
+        return float(self.info.get("gain", 1.0))
+
+    @property
     def mix(self) -> np.ndarray:
         """The sum of the stems, float32 (num_samples,), times `info["mix_gain"]` where there is one."""
         mix, gain = new_waveforms((self.num_samples,)), np.float32(self.info.get("mix_gain", 1.0))
@@ -131,7 +136,7 @@ class Song:
         for stem, wave in self.waveforms.items():
             waveforms[stem] = wave if gain == 1 and wave.dtype == np.float32 else new_waveforms((self.num_samples,))
             np.multiply(wave, np.float32(gain), out=waveforms[stem], casting="unsafe")
-        return replace(self, waveforms=waveforms, info=self.info | {"gain": gain * self.info.get("gain", 1.0)})
+        return replace(self, waveforms=waveforms, info=self.info | {"gain": gain * self.gain})
 
     def save(
         self, folder: str | Path, file_format: str = "wav16", *, daw: bool = False, sample_rate: int | None = None

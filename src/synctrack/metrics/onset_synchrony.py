@@ -1,6 +1,6 @@
 """Onset synchrony: how many onsets of one stem have a partner in another, beyond chance. Needs no beat tracker.
 
-For a pair of stems, of the onsets of the one that has fewer:
+For a pair of stems, of the onsets of the one that has fewer (where both have as many, the mean of both ways):
 
     share     = onsets with an onset of the other stem within the tolerance / onsets
     chance    = mean share over circular shifts of the other stem
@@ -47,7 +47,10 @@ def pair_synchrony(
         share that chance meets.
     """
     asking, answering = sorted([np.asarray(first), np.asarray(second)], key=len)
-    share, *shifted = _shares(asking, answering, duration, tolerance)
+    shares = _shares(asking, answering, duration, tolerance)
+    if len(asking) == len(answering):
+        shares = (shares + _shares(answering, asking, duration, tolerance)) / 2
+    share, *shifted = shares
     chance = float(np.mean(shifted))
     return (float((share - chance) / (1 - chance)) if chance < 1 else np.nan), chance
 

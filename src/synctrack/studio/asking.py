@@ -144,7 +144,7 @@ def ask_loop(take: Take, stems: Sequence[str], seed: int) -> Asked:
     settings: dict[str, Any] = {"loop": True, "seconds": song.seconds}
     if kept:
         settings["given"] = {stem: take.song_folder / f"{stem}.wav" for stem in kept}
-        settings["level"] = float(song.info.get("gain", 1.0))
+        settings["level"] = song.gain
     if song.beats is not None:
         settings["beats"] = song.beats
     return Asked(settings, seed, f"{' and '.join(stems)} as a loop", take.number)
