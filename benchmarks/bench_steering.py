@@ -3,8 +3,9 @@
     python benchmarks/bench_steering.py [--songs 100] [--model demo] [--questions tempo drums …] [--out FOLDER]
 
 Each question is measured on as many songs, beside chance and the data's own value, with 95 % bootstrap intervals over
-songs; `long` and `best` cost more and take a quarter of them. Results are kept song by song in `out`, so that a run
-that was stopped resumes; the table is in steering.md, all values in steering.json. The questions are functions in
+songs. `long` and `best` take one to two minutes a song on a core, all others five to fifteen seconds; questions can be
+asked in several processes, in folders of their own. Results are kept song by song in `out`, so that a run that was
+stopped resumes; the table is in steering.md, all values in steering.json. The questions are functions in
 `steering_questions.py`, what they measure is in `steering_measures.py`.
 """
 
@@ -23,9 +24,6 @@ from synctrack.errors import InputError, run_command
 from synctrack.files import write_json, write_text
 from synctrack.metrics.bootstrap import bootstrap_interval
 
-COSTLY = {"long": 4, "best": 4}
-"""Questions that take one song of so many."""
-
 
 def answers(name: str, world: World, songs: int, out: Path) -> list[dict[str, float]]:
     """The values of each song for a question, those of earlier runs kept."""
@@ -34,11 +32,10 @@ def answers(name: str, world: World, songs: int, out: Path) -> list[dict[str, fl
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if kept.get("settings") != settings:
         kept = {"settings": settings, "songs": []}
-    wanted = max(5, songs // COSTLY.get(name, 1))
-    for index in tqdm(range(len(kept["songs"]), wanted), desc=name, leave=False):
+    for index in tqdm(range(len(kept["songs"]), songs), desc=name, leave=False):
         kept["songs"].append({key: float(value) for key, value in QUESTIONS[name].ask(world, index).items()})
         write_json(path, kept)
-    return kept["songs"][:wanted]
+    return kept["songs"][:songs]
 
 
 def row(values: list[float], digits: int = 3) -> str:

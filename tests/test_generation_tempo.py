@@ -9,7 +9,7 @@ from synctrack.audio.beat_files import Beats, regular_beats
 from synctrack.errors import InputError
 from synctrack.generation.detection import detected_beats, is_steady, octave_within
 from synctrack.generation.tempo import drawn_beats
-from synctrack.generation.timing import continued_beats
+from synctrack.generation.timing import continued_beats, preceded_beats
 
 BOUNDS = (70.1, 160.0)
 
@@ -166,6 +166,43 @@ def test_detected_beats_go_on_along_their_line_and_not_by_their_last_rounded_int
     times = np.round(np.arange(0.2, 6.0, 60 / 97), 2)
     longer = continued_beats(Beats(times), 12.0)
     np.testing.assert_allclose(longer.beats[len(times) :], np.arange(0.2, 12.0, 60 / 97)[len(times) :], atol=0.012)
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_detected_beats_that_begin_late_go_back_to_the_beginning(first):
+    every = regular_beats(97, 3, 12.0, first=0.2)
+    noticed = np.round(every.beats[first:], 2)
+    found = preceded_beats(Beats(noticed, noticed[np.isin(every.beats[first:], every.downbeats)]))
+    np.testing.assert_allclose(found.beats, every.beats, atol=0.012)
+    np.testing.assert_allclose(found.downbeats, every.downbeats, atol=0.012)
+
+
+@pytest.mark.medium
+def test_stem_that_enters_late_is_given_a_click_from_the_beginning_on(model):
+    drums = clicks(100, 9.0, first=3.3)
+    plan = model.check(given={"drums": drums}).plan
+    np.testing.assert_allclose(plan.beats.beats, regular_beats(100, 4, 9.0, first=0.3).beats, atol=0.03)
+
+
+@pytest.mark.medium
+def test_song_that_is_extended_may_be_slower_than_its_own_length(model):
+    song = noise_song(0.9)
+    plan = model.check(original=song, extend=8.0, bpm=60).plan
+    np.testing.assert_allclose(plan.beats.beats, np.arange(9))
+
+
+@pytest.mark.medium
+def test_beats_of_an_original_are_not_told_where_none_are_wanted(model, tmp_path):
+    song = noise_song(2.56, beats=regular_beats(100, 4, 2.56))
+    change = {"original": song.save(tmp_path / "song"), "redo": ["piano"], "bars": 1}
+    assert set(model.check(**change).plan.told.signals) == {"click"}
+    plan = model.check(**change, beats="none").plan
+    assert plan.told.signals == {}
+    np.testing.assert_allclose(plan.beats.beats, song.beats.beats)
+    for name, asked in (("told", {}), ("free", {"beats": "none"})):
+        made = model.generate(seed=1, **change, **asked, **QUICK)
+        made.save(tmp_path / name)
+        assert (model.remake(tmp_path / name)["piano"] == made["piano"]).all()
 
 
 def test_signals_are_there_throughout_as_in_training_also_where_a_song_ends_within_a_frame(model):

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from helpers.steered import QUICK, RATE, STEMS, noise_song, save_steered, steered_model
-from synctrack import SyncTrack, load_song
+from synctrack import Song, SyncTrack, load_song
 from synctrack.audio.beat_files import regular_beats
 from synctrack.errors import InputError
 from synctrack.generation import production
@@ -139,8 +139,59 @@ def test_numbers_of_numpy_are_as_good_as_pythons(model, tmp_path):
     assert made.save(tmp_path).joinpath("song.json").is_file()
     with pytest.raises(InputError, match=r"seed: 3\.0 is not a whole number"):
         model.generate(seed=3.0)
-    with pytest.raises(InputError, match="batch_size: 0 is not a whole number of 1 or more"):
+    with pytest.raises(InputError, match="batch_size: 0 is not between 1 and"):
         model.generate(batch_size=0)
+
+
+def test_seeds_in_an_array_are_as_good_as_pythons_and_others_are_refused(model, tmp_path):
+    made = model.generate(seed=np.arange(2), seconds=0.64, **QUICK)
+    assert [song.info["seed"] for song in made] == [0, 1]
+    assert load_song(made[1].save(tmp_path)).info["seed"] == 1
+    for seed in (2**70, [0, 1.5], "12", [None], -1):
+        with pytest.raises(InputError, match="seed: "):
+            model.generate(seed=seed, seconds=0.64, **QUICK)
+    with pytest.raises(InputError, match=r"seed: 1\.5 is not a whole number"):
+        model.separate(noise_song().mix, seed=1.5)
+
+
+def test_seed_of_the_original_is_warned_of(model, caplog):
+    song = model.generate(seed=3, seconds=1.28, **QUICK)
+    model.generate(seed=4, original=song, redo="piano", **QUICK)
+    assert "is that of the original" not in caplog.text
+    model.generate(seed=3, original=song, redo="piano", **QUICK)
+    assert "seed: is that of the original" in caplog.text
+
+
+def test_variation_of_all_stems_is_held_below_full_scale_as_a_new_song_is(model):
+    quiet = noise_song(1.28)
+    loud = Song({stem: 0.9 * wave / np.abs(wave).max() for stem, wave in quiet.waveforms.items()}, RATE, {"gain": 0.5})
+    made = model.generate(seed=1, original=loud, strength=0.5, **QUICK)
+    assert "mix_gain" not in made.info
+    assert np.abs(made.mix).max() <= 10 ** (-1 / 20) + 1e-4
+    assert all(np.abs(made[stem]).max() <= 10 ** (-1 / 20) + 1e-4 for stem in STEMS)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"steering": {"kazoo": 1}},
+        {"steering": "loud"},
+        {"steering": {"bpm": 120, "beats": 5}},
+        {"steering": {"beats": {"beats": [1.0], "downbeats": []}}},
+        {"steering": {"given": {"drums": {"path": 5}}}},
+        {"sampling": {"sampler": "ddim", "steps": "x", "eta": 1}},
+        {"sampling": 7},
+        {"model": "x"},
+        {"model": None},
+    ],
+)
+def test_damaged_song_json_is_one_line(tmp_path, damage):
+    network = steered_model()
+    network.generate(seconds=0.64, **QUICK).save(tmp_path)
+    facts = json.loads((tmp_path / "song.json").read_text())
+    (tmp_path / "song.json").write_text(json.dumps(facts | damage))
+    with pytest.raises(InputError):
+        network.remake(tmp_path)
 
 
 @pytest.mark.parametrize("strength", [0.05, 0.35, 0.45, 0.65, 0.7, 0.9, 0.95, 1.0])

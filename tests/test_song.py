@@ -192,6 +192,18 @@ def test_daw_export_holds_whole_bars_from_the_first_downbeat(tmp_path):
     np.testing.assert_allclose(loaded["bass"], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("first", "length", "said"), [(0.01, 4.0, ""), (0.25, 4.0, ""), (0.25, 4.5, "whole bars")])
+def test_daw_export_of_a_loop_is_turned_to_its_first_downbeat_and_goes_round(tmp_path, caplog, first, length, said):
+    beats = regular_beats(120, 4, length, first=first)
+    original = Song(song(num_samples=round(length * 8000)).waveforms, 8000, {"steering": {"loop": True}}, beats)
+    loaded = load_song(original.save(tmp_path, "float", daw=True))
+    assert loaded.loops
+    np.testing.assert_array_equal(loaded["bass"], np.roll(original["bass"], -round(first * 8000)))
+    np.testing.assert_allclose(loaded.beats.beats, np.arange(len(beats.beats)) / 2, atol=1e-4)
+    np.testing.assert_allclose(loaded.beats.downbeats, np.arange(len(beats.downbeats)) * 2, atol=1e-4)
+    assert bool(said) == ("does not hold whole bars" in caplog.text)
+
+
 def test_daw_export_without_beats_is_whole_and_says_so(tmp_path, caplog):
     song().save(tmp_path, daw=True)
     assert "bars are is not known" in caplog.text

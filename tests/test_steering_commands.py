@@ -14,6 +14,7 @@ from helpers.commands import ROOT
 from helpers.steered import RATE, STEMS, noise_song, save_steered
 from synctrack import load_song, locks
 from synctrack.audio.beat_files import regular_beats
+from synctrack.checkpoint.pretrained import find_recorded
 from synctrack.cli import main as command
 
 pytestmark = pytest.mark.medium
@@ -141,6 +142,42 @@ def test_song_is_made_again_by_its_folder(synctrack, tmp_path):
     more = ("--seed", 5, "--clips", 3, "--eta", 0.3, "--batch-size", 3)
     refused = synctrack("generate", "--out", "x", "--again", "out/clip_000", *more, status=2)
     assert "leave out eta, seed, clips, batch_size" in refused
+
+
+def test_other_files_of_a_song_that_is_made_again_do_not_come_beside_those_that_are_there(synctrack, tmp_path):
+    synctrack("generate", "--out", "out", "--seconds", 0.64)
+    synctrack("generate", "--out", "again", "--again", "out/clip_000")
+    refused = synctrack("generate", "--out", "again", "--again", "out/clip_000", "--daw", status=2)
+    assert "again: was created with different settings (daw" in refused
+    assert not list(tmp_path.glob("again/clip_000/01_*"))
+
+
+def test_song_of_the_demo_is_made_again_where_its_weights_lie_elsewhere(synctrack, tmp_path, checkpoint, monkeypatch):
+    """Another machine, or another environment: the path that the song names is not there."""
+    synctrack("generate", "--out", "out", "--seconds", 0.64)
+    path = tmp_path / "out" / "clip_000" / "song.json"
+    path.write_text(path.read_text().replace(str(checkpoint), "/elsewhere/synctrack.safetensors"))
+    digest = json.loads(path.read_text())["model"]["sha256"]
+    assert find_recorded("/elsewhere/synctrack.safetensors", digest) == "/elsewhere/synctrack.safetensors"
+    monkeypatch.setattr("synctrack.checkpoint.pretrained.demo_checkpoint", lambda: checkpoint)
+    assert find_recorded("/elsewhere/synctrack.safetensors", digest) == "demo"
+    assert find_recorded("/elsewhere/synctrack.safetensors", "0" * 64) == "/elsewhere/synctrack.safetensors"
+    assert find_recorded(str(checkpoint), digest) == str(checkpoint)
+
+
+def test_another_take_has_another_seed_than_the_original_unless_one_is_asked_for(synctrack, tmp_path):
+    def seed_of(name: str) -> int:
+        return json.loads((tmp_path / name / "clip_000" / "song.json").read_text())["seed"]
+
+    synctrack("generate", "--out", "first", "--seconds", 0.64)
+    assert seed_of("first") == 0
+    said = synctrack("generate", "--out", "second", "--from", "first/clip_000", "--redo", "piano")
+    assert "seed 1, as the original has 0" in said
+    synctrack("generate", "--out", "third", "--from", "second/clip_000", "--redo", "piano")
+    assert (seed_of("second"), seed_of("third")) == (1, 2)
+    said = synctrack("generate", "--out", "same", "--from", "first/clip_000", "--redo", "piano", "--seed", 0)
+    assert seed_of("same") == 0
+    assert "seed: is that of the original" in said
 
 
 def test_song_is_made_again_in_its_own_precision(synctrack, tmp_path):

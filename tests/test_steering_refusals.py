@@ -66,6 +66,16 @@ def checkpoint(tmp_path_factory):
         ({"meter": 3}, "meter: goes with bpm"),
         ({"bpm": 120, "meter": 0}, "meter: 0 is not a whole number"),
         ({"beats": "gone.json"}, "gone.json: cannot be read"),
+        ({"beats": [0.5]}, r"beats: \[0.5\] are not beats \(holds 1 beats"),
+        ({"beats": np.array([1.0, 0.5])}, "are not beats .*ascend"),
+        ({"beats": 5}, "beats: 5 are not beats"),
+        ({"loop": 1}, "loop: 1 is not True or False"),
+        ({"original": SONG, "redo": 5}, "redo: 5 is not a name of a stem"),
+        ({"original": SONG, "redo": [5]}, "is not a name of a stem"),
+        ({"original": SONG, "redo": "piano", "mix": WAVE}, "mix: does not go with a song that is there"),
+        ({"original": SONG, "bars": (1, float("inf"))}, "two whole numbers such as 5-8"),
+        ({"original": Song(SONG.waveforms, RATE), "strength": 0.5, "guidance": 3}, "model is told nothing"),
+        ({"original": Song(SONG.waveforms, RATE), "strength": 0.5, "resampling": 2}, "where nothing is known"),
         ({"bars": 2}, "bars: how long a bar is follows from the tempo"),
         ({"bars": 2, "bpm": 100, "seconds": 3}, "bars, seconds: say the length by one"),
         ({"bars": "2-3", "bpm": 100}, "is a part of a song that is there"),
@@ -119,6 +129,12 @@ def test_guidance_without_anything_told_is_refused(plain):
     """The beats only say where the bars are: this model cannot be told a click, and nothing is known either."""
     with pytest.raises(InputError, match="guidance: has no effect where the model is told nothing"):
         plain.check(original=SONG, bars="2-2", bpm=180, meter=3, guidance=3)
+
+
+def test_beats_may_be_a_list_of_seconds(model):
+    plan = model.check(beats=[0.0, 0.5, 1.0], seconds=1.28).plan
+    np.testing.assert_array_equal(plan.beats.beats, [0.0, 0.5, 1.0])
+    assert len(plan.beats.downbeats) == 0
 
 
 def test_unknown_setting_is_a_type_error(model):

@@ -8,6 +8,7 @@ Example:
     (('bass', 'drums', 'guitar', 'piano'), (20480,), 16000)
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from synctrack.bounds import LARGEST_SEED, shortened
 from synctrack.checkpoint.loading import CheckpointInfo, load_model
 from synctrack.checkpoint.pretrained import find_pretrained, write_pretrained
 from synctrack.devices import check_precision, resolve_device
@@ -34,6 +36,7 @@ from synctrack.generation.record import (
 )
 from synctrack.generation.request import MASK_DEFAULTS, Request
 from synctrack.generation.song import Song, load_song
+from synctrack.generation.values import whole
 from synctrack.models.latent_diffusion import LatentDiffusion
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -41,6 +44,9 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 SAMPLER, STEPS = "dpmpp_2m_sde", 20
 """The default: as good in 20 steps as DDIM in 50."""
 GPU_BATCH = 8
+MOST_CLIPS, MOST_AT_ONCE = 100_000, 65_536
+
+logger = logging.getLogger(__name__)
 
 
 class SyncTrack:
@@ -147,10 +153,10 @@ class SyncTrack:
             (True, False)
         """
         if isinstance(seed, Integral):
-            keys = [(int(seed), clip) for clip in range(_at_least_one("clips", 1 if clips is None else clips))]
+            keys = [(int(seed), clip) for clip in range(whole("clips", 1 if clips is None else clips, 1, MOST_CLIPS))]
             several = clips is not None
-        elif not isinstance(seed, Iterable) or not all(isinstance(value, Integral) for value in seed):
-            raise InputError(f"seed: {seed!r} is not a whole number, nor a sequence of such")
+        elif not isinstance(seed, Iterable) or isinstance(seed, str):
+            raise InputError(f"seed: {shortened(seed)} is not a whole number, nor a sequence of such")
         elif clips is not None:
             raise InputError("clips: give one seed and a number of clips, or a sequence of seeds")
         else:
@@ -185,9 +191,9 @@ class SyncTrack:
             InputError: the song was made by another model, or audio that it was made with is gone or has changed.
         """
         old = load_song(folder)
-        settings = recorded_settings(old, str(folder))
-        if old.info.get("model", {}).get("sha256") != self.checkpoint.sha256:
-            raise InputError(f"{folder}: was made by another model, {recorded_model(old, str(folder))}; load that one")
+        settings, name = recorded_settings(old, str(folder)), recorded_model(old, str(folder))
+        if old.info["model"].get("sha256") != self.checkpoint.sha256:
+            raise InputError(f"{folder}: was made by another model, {name}; load that one")
         check_precision_of(old, str(folder), self.precision)
         key, position, size = recorded_key(old, str(folder))
         # Songs do not depend on those beside them, but their last bits do on how many these are.
@@ -240,12 +246,14 @@ class SyncTrack:
             report: is called before the first step and after each with the steps that are done and those of all songs;
                 what it raises stops the generation there.
         """
-        if any(seed < 0 or clip < 0 for seed, clip in keys) or not keys:
-            raise InputError("seed: must be 0 or more, and there must be at least one")
+        keys = [(whole("seed", seed, 0, LARGEST_SEED), whole("clip", clip, 0, LARGEST_SEED)) for seed, clip in keys]
+        if not keys:
+            raise InputError("seed: there must be at least one")
+        if production.plan.original_key in keys:
+            logger.warning("seed: is that of the original, whose noise makes much the same again; choose another")
         default = 1 if self.device.type == "cpu" else GPU_BATCH
-        size = _at_least_one("batch_size", default if batch_size is None else batch_size)
-        total = production.total_steps(len(keys))
-        done = 0
+        size = whole("batch_size", default if batch_size is None else batch_size, 1, MOST_AT_ONCE)
+        total, done = production.total_steps(len(keys)), 0
         with tqdm(total=total, desc="generating", unit="step", disable=not progress) as bar:
 
             def count(steps: int) -> None:
@@ -290,9 +298,3 @@ class SyncTrack:
     def _autocast(self) -> AbstractContextManager:
         kind = PRECISIONS[self.precision]
         return nullcontext() if kind is None else torch.autocast(self.device.type, kind)
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{name}: {value} is not a whole number of 1 or more")
-    return int(value)

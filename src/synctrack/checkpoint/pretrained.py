@@ -7,7 +7,7 @@ from synctrack.checkpoint.commands import write_safetensors
 from synctrack.checkpoint.files import CheckpointFile, read_file
 from synctrack.demo_weights import demo_checkpoint
 from synctrack.errors import InputError
-from synctrack.files import write_json, write_text
+from synctrack.files import sha256, write_json, write_text
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 RUN_CHECKPOINT = Path("checkpoints", "last.ckpt")
@@ -40,6 +40,16 @@ def find_pretrained(name: str | Path, revision: str | None = None) -> Path:
     if HUB_ID.fullmatch(str(name)) and not path.suffix:
         return _download(str(name), revision)
     raise InputError(f"{name}: no such model; name {KINDS}")
+
+
+def find_recorded(name: str, digest: str | None) -> str:
+    """The name by which a model is found that a song was made with.
+
+    Args:
+        name: of the model, as the song says it: the path of a file.
+        digest: SHA-256 of that file. The demo's weights are found wherever they are installed.
+    """
+    return "demo" if not Path(name).exists() and digest == sha256(demo_checkpoint()) else name
 
 
 def write_pretrained(checkpoint: str | Path, folder: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """`synctrack evaluate RUN|FILE`: a test set's clips from a checkpoint alone, without its YAML files."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ def main(argv: Sequence[str], prog: str) -> None:
 
 
 def _steps(text: str, timesteps: int) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= timesteps:
+    if not re.fullmatch("[0-9]{1,40}", text) or not 1 <= int(text) <= timesteps:
         raise InputError(f"--steps {text}: must be whole numbers between 1 and {timesteps}")
     return int(text)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synctrack.arguments import CommandParser, whole
+from synctrack.bounds import LARGEST_SEED
 from synctrack.cli.steering_arguments import (
-    DEFAULT_MODEL,
     DEFAULT_PRECISION,
     add_output,
     add_sampling,
@@ -65,6 +65,8 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
     settings = {name: getattr(arguments, name) for name in SAMPLING}
     # Refuse wrong settings before the folder is claimed.
     checked = model.check(**settings, **asked)
+    if arguments.seed is None:
+        arguments.seed = _free_seed(checked.plan.original_key)
     made_with = {
         "seconds": arguments.seconds,
         **settings,
@@ -80,6 +82,15 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
         claim(out, made_with, "choose another --out")
         _write_missing(arguments, model, checked, [out / f"clip_{clip:03d}" for clip in range(arguments.clips)])
         _report(arguments)
+
+
+def _free_seed(original_key: tuple[Any, Any] | None) -> int:
+    """The seed where none is asked for: 0, or the one after that of the original, whose noise would make it again."""
+    seed = original_key[0] if original_key else None
+    if type(seed) is not int or not 0 <= seed < LARGEST_SEED:
+        return 0
+    logger.info("seed %d, as the original has %d", seed + 1, seed)
+    return seed + 1
 
 
 def _write_missing(arguments: argparse.Namespace, model: SyncTrack, checked: Production, folders: list[Path]) -> None:
@@ -112,17 +123,19 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _again(arguments: argparse.Namespace) -> None:
     """Make one song again, with the model and the settings that its `song.json` names."""
+    from synctrack.checkpoint.pretrained import find_recorded
     from synctrack.generation.record import recorded_model
     from synctrack.generation.song import load_song
 
-    song, name = load_song(arguments.again), arguments.model
-    name = recorded_model(song, arguments.again) if name == DEFAULT_MODEL else name
+    song = load_song(arguments.again)
+    name = arguments.model or find_recorded(recorded_model(song, arguments.again), song.info["model"].get("sha256"))
     model = load_model(arguments, name, str(song.info.get("precision", DEFAULT_PRECISION)))
     if song.info.get("device", model.device.type) != model.device.type:
         logger.warning("%s: was made on %s; samples may differ", arguments.again, song.info["device"])
     out = Path(arguments.out)
     with locked(out):
-        claim(out, {"again": str(Path(arguments.again).resolve())}, "choose another --out")
+        files = {key: getattr(arguments, key) for key in ("format", "daw", "sample_rate") if getattr(arguments, key)}
+        claim(out, {"again": str(Path(arguments.again).resolve())} | files, "choose another --out")
         song = model.remake(arguments.again, progress=True)
         print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
     _report(arguments)
@@ -136,7 +149,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--seconds", type=float, metavar="S", help="length of a clip (default: what the model was trained on)")
     add("--again", metavar="SONGDIR", help="make the song in this folder again, as its song.json says")
     add("--report", action="store_true", help="score the clips too (needs madmom), and write DIR/report.html")
-    add_sampling(parser)
+    seeded = "clip i depends on the seed and i alone (default: 0; with --from, the one after the original's)"
+    add_sampling(parser, seeded=seeded)
+    parser.set_defaults(seed=None)
     add_output(parser)
     add_steering(parser)
     return parser

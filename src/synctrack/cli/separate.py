@@ -38,6 +38,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--best-of", type=int, default=1, metavar="N", help="make N, keep the one whose stems keep time best")
     add("--guidance", type=float, default=1.0, metavar="G", help="above 1: follow the mix more closely (default: 1)")
     add("--long", metavar="HOW", help="beyond the trained length: windows or whole (default: what the model can)")
-    add_sampling(parser, steps="5; 20 for generated stems", seeded="of the draws", batch="draws")
+    add_sampling(parser, steps="5; 20 for generated stems", seeded="of the draws (default: 0)", batch="draws")
     add_output(parser)
     return parser

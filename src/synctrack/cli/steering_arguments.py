@@ -26,7 +26,7 @@ STEERING = ("bpm", "meter", "beats", "redo", "extend", "loop", "best_of", "guida
 def add_sampling(
     parser: ArgumentParser,
     steps: int | str = 20,
-    seeded: str = "clip i depends on the seed and i alone",
+    seeded: str = "of the noise (default: 0)",
     batch: str = "clips",
 ) -> None:
     """Which model, noise, sampler and device.
@@ -34,17 +34,13 @@ def add_sampling(
     Args:
         parser: of the command.
         steps: the default, or what to say of it where it varies.
-        seeded: what the help says of the seed.
+        seeded: what the help says of the seed, with its default.
         batch: what a batch is of.
     """
     add = parser.add_argument
-    add(
-        "--model",
-        default=DEFAULT_MODEL,
-        help="demo, a checkpoint, a run folder, or owner/name on the Hub (default: demo)",
-    )
+    add("--model", help=f"demo, a checkpoint, a run folder, or owner/name on the Hub (default: {DEFAULT_MODEL})")
     add("--revision", help="branch, tag or commit of a model on the Hub")
-    add("--seed", type=seed, default=0, metavar="N", help=f"{seeded} (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help=seeded)
     add("--sampler", default="dpmpp_2m_sde", metavar="NAME", help="dpmpp_2m_sde (default), dpmpp_2m or ddim")
     add("--steps", type=whole(1, 100_000), metavar="N", help=f"calls of the U-Net (default: {steps})")
     parser.set_defaults(steps=steps if isinstance(steps, int) else None)
@@ -73,18 +69,19 @@ def check_output(arguments: Namespace) -> None:
         raise InputError(f"--format {arguments.format}: must be one of {', '.join(FILE_FORMATS)}")
 
 
-def load_model(arguments: Namespace, name: str, precision: str = DEFAULT_PRECISION) -> "SyncTrack":
+def load_model(arguments: Namespace, name: str | None, precision: str = DEFAULT_PRECISION) -> "SyncTrack":
     """The model called `name`, on the device that the options of `add_sampling` say.
 
     Args:
         arguments: of a parser of `add_sampling`.
-        name: of the model.
+        name: of the model; the demo's where None.
         precision: where the options name none.
     """
     from synctrack.pipeline import SyncTrack
 
     precision = precision if arguments.precision is None else arguments.precision
-    return SyncTrack.from_pretrained(name, device=arguments.device, precision=precision, revision=arguments.revision)
+    options = {"device": arguments.device, "precision": precision, "revision": arguments.revision}
+    return SyncTrack.from_pretrained(name or DEFAULT_MODEL, **options)
 
 
 def add_steering(parser: ArgumentParser) -> None:

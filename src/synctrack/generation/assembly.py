@@ -25,6 +25,11 @@ class Kept:
     spans: dict[int, Sequence[tuple[int, int]]]
     level: float = 1.0
 
+    @property
+    def anything(self) -> bool:
+        """Whether any audio is kept."""
+        return any(self.spans.values())
+
     def whole(self, stem: int, num_samples: int) -> bool:
         """Whether all of a stem is kept."""
         return not complement(self.spans.get(stem, ()), num_samples)

@@ -11,12 +11,14 @@ import soxr
 
 from synctrack.audio.beat_files import Beats
 from synctrack.errors import InputError
-from synctrack.generation.timing import END_TOLERANCE, whole_bars
+from synctrack.generation.timing import END_TOLERANCE, bar_ends, whole_bars
 
 if TYPE_CHECKING:
     from synctrack.generation.song import Song
 
 RATES = (8000, 384_000)  # Hz
+BAR_TOLERANCE = 0.05
+"""Seconds by which the beats of a loop of whole bars may go round late or early, as detected ones do."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,13 @@ def at_rate(song: "Song", sample_rate: int) -> "Song":
 
 
 def from_first_bar(song: "Song") -> "Song":
-    """The whole bars of a song, from its first downbeat; all of it where there are none, and says so."""
+    """The whole bars of a song, from its first downbeat; all of it where there are none, and says so.
+
+    Of a loop nothing is cut, as it would no longer go round: it begins with its first downbeat, and what precedes that
+    comes at its end.
+    """
+    if song.loops and song.beats is not None and len(song.beats.downbeats):
+        return _from_downbeat(song)
     bars = whole_bars(song.beats, song.seconds)
     if bars is None:
         logger.warning("daw: where the song's bars are is not known; its files begin where it begins")
@@ -61,6 +69,24 @@ def from_first_bar(song: "Song") -> "Song":
         times[(times >= start) & (times < stop - END_TOLERANCE)] for times in (song.beats.beats, song.beats.downbeats)
     ]
     beats = Beats(*(times - start for times in chosen)) if len(chosen[0]) > 1 else None
+    return replace(song, waveforms=waveforms, beats=beats)
+
+
+def _from_downbeat(song: "Song") -> "Song":
+    """A loop turned so that it begins with its first downbeat."""
+    if abs(bar_ends(song.beats)[-1] - float(song.beats.downbeats[0]) - song.seconds) > BAR_TOLERANCE:
+        logger.warning("daw: the loop of %.3g s does not hold whole bars; its files are as long as it is", song.seconds)
+    shift = round(float(song.beats.downbeats[0]) * song.sample_rate)
+    start = shift / song.sample_rate
+
+    def turned(times: np.ndarray) -> np.ndarray:
+        moved = (times - start) % song.seconds
+        # The downbeat itself, by a rounding before it.
+        moved[song.seconds - moved < END_TOLERANCE] = 0.0
+        return np.unique(moved)
+
+    beats = Beats(turned(song.beats.beats), turned(song.beats.downbeats))
+    waveforms = {stem: np.roll(wave, -shift) for stem, wave in song.waveforms.items()}
     return replace(song, waveforms=waveforms, beats=beats)
 
 

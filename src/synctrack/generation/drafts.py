@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from synctrack.generation.timing import (
     complement,
     continued_beats,
     new_length,
+    preceded_beats,
     until,
 )
 
@@ -42,6 +43,7 @@ class Draft:
         strength: (s,) of the variation.
         facts: of given audio and original, for `song.json`.
         loop: whether its end is to go over into its beginning.
+        original_key: seed and clip of what the song is made from; None without, or where it does not say.
     """
 
     num_samples: int | None
@@ -52,6 +54,7 @@ class Draft:
     strength: list[float] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     loop: bool = False
+    original_key: tuple[Any, Any] | None = None
 
 
 def new_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequence[float] | None = None) -> Draft:
@@ -99,14 +102,16 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequ
             nothing of it would stay, or change.
     """
     song, facts = _original(request.original, stems, grid)
+    key = song.info.get("seed"), song.info.get("clip")
     waveforms = np.stack([np.asarray(song[stem], np.float32) for stem in stems])
     level = song.gain
-    beats = asked_beats(request, song.seconds) or song.beats
+    seconds = song.seconds + (request.extend or 0.0)
+    beats = asked_beats(request, seconds) or song.beats
     if request.extend is not None:
         if tempi is not None and beats is None and request.leaves_beats_open:
-            beats, detected = _detected(list(waveforms), song.sample_rate, song.seconds + request.extend, tempi)
+            beats, detected = _detected(list(waveforms), song.sample_rate, seconds, tempi)
             facts |= detected
-        return _extended(request, song, waveforms, level, beats, facts)
+        return replace(_extended(request, song, waveforms, level, beats, facts), original_key=key)
     start, stop = _part(request, song, beats)
     if start == stop:
         raise InputError(f"span: {request.span} is less than a sample of the song")
@@ -125,7 +130,7 @@ def changed_song(request: Request, stems: Sequence[str], grid: Grid, tempi: Sequ
     original = None if strength is None else waveforms / np.float32(level)
     loop, stays = _loop(song, kept, original is not None)
     facts |= {"loop": True} if stays else {}
-    return Draft(song.num_samples, kept, beats, None, original, strength, facts, loop)
+    return Draft(song.num_samples, kept, beats, None, original, strength, facts, loop, key)
 
 
 def _loop(song: Song, kept: Kept, varied: bool) -> tuple[bool, bool]:
@@ -145,13 +150,13 @@ def _loop(song: Song, kept: Kept, varied: bool) -> tuple[bool, bool]:
 def _detected(
     waveforms: Sequence[np.ndarray], sample_rate: int, seconds: float, tempi: Sequence[float]
 ) -> tuple[Beats | None, dict[str, Any]]:
-    """The beats of what is given, continued to the song's end of `seconds`; and what song.json says of them."""
+    """The beats of what is given, continued over the whole song of `seconds`; and what song.json says of them."""
     length = max(len(wave) for wave in waveforms)
     beats = detected_beats([np.pad(wave, (0, length - len(wave))) for wave in waveforms], sample_rate, tempi)
     if beats is None:
         return None, {}
     try:
-        beats = until(continued_beats(beats, seconds), seconds)
+        beats = until(continued_beats(preceded_beats(beats), seconds), seconds)
     except InputError:
         # What is given goes on beyond the song, which is too short for two beats.
         return None, {}
@@ -203,9 +208,7 @@ def _extended(
     seconds = song.seconds + request.extend
     if seconds > MAX_SECONDS:
         raise InputError(f"extend: the song would be {seconds:g} s long; up to {MAX_SECONDS:g} s are possible")
-    if request.names_beats:
-        beats = asked_beats(request, seconds)
-    elif beats is not None:
+    if beats is not None and not request.names_beats:
         beats = continued_beats(beats, seconds)
     spans = {index: [(0, song.num_samples)] for index in range(len(waveforms))}
     kept, num_samples = Kept(dict(enumerate(waveforms)), spans, level), round(seconds * song.sample_rate)

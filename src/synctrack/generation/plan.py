@@ -46,6 +46,7 @@ class Plan:
         facts: of given audio and original, for `song.json`.
         drawn_bpm: lowest and highest tempo of which each song is told one, drawn by its seed; None where beats are
             known, or nothing is told. See `synctrack.generation.tempo`.
+        original_key: seed and clip of what the song is made from, as its `song.json` says them; None without.
     """
 
     grid: Grid
@@ -61,6 +62,7 @@ class Plan:
     mix: np.ndarray | None
     facts: dict[str, Any]
     drawn_bpm: tuple[float, float] | None = None
+    original_key: tuple[Any, Any] | None = None
 
     @property
     def circular(self) -> bool:
@@ -100,7 +102,8 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         _say_stretch(num_samples, frames, grid)
     told = _told(request, draft, model, grid, num_samples, frames)
     decoded = tuple(stem for stem in range(len(stems)) if not draft.kept.whole(stem, num_samples))
-    unknown = ~told.mask[list(decoded)].all(axis=0)
+    unknown = told.mask if draft.loop else _mask(draft, model, grid, num_samples, frames, to_the_end=True)
+    unknown = ~unknown[list(decoded)].all(axis=0)
     starts, length = _windows(request, draft.loop, model, grid, frames, unknown)
     return Plan(
         grid=grid,
@@ -116,6 +119,7 @@ def make_plan(request: Request, model: LatentDiffusion, trained_bpm: Sequence[fl
         mix=None if request.method == "generated" else draft.mix,
         facts=draft.facts,
         drawn_bpm=drawn_bpm,
+        original_key=draft.original_key,
     )
 
 
@@ -163,10 +167,10 @@ def _check_conditioning(
             f"mix: this model cannot separate (it can be told {able.description}). A mix is no part of the stems, so "
             "that it cannot be put in their place; use a model that was trained with a mix"
         )
-    known = bool(draft.kept.spans)
+    known = draft.kept.anything
     if known and not able.context:
         logger.warning("this model was not trained with context: what is known is put in its place at each step")
-    beats = "click" in able.signals and (draft.beats is not None or draws_tempo)
+    beats = draws_tempo or _told_beats(request, draft, model) is not None
     if request.guidance != 1 and not (draft.mix is not None or beats or (known and able.context)):
         raise InputError("guidance: has no effect where the model is told nothing; add bpm, beats or given")
     if request.resampling and not known:
@@ -186,28 +190,46 @@ def _say_stretch(num_samples: int, frames: int, grid: Grid) -> None:
 
 
 def _told(request: Request, draft: Draft, model: LatentDiffusion, grid: Grid, num_samples: int, frames: int) -> Told:
-    kept, stems = draft.kept, range(len(model.stems))
-    mask = np.zeros((len(model.stems), frames), bool)
-    for stem, spans in kept.spans.items():
-        mask[stem] = bool(spans) if draft.loop else frame_mask(spans, frames, grid, num_samples)
-    mask = without_borders(mask, model.config.conditioning.margin, draft.loop)
-    rows = [stem for stem in stems if mask[stem].any()]
+    mask = _mask(draft, model, grid, num_samples, frames)
+    rows = np.flatnonzero(mask.any(axis=1)).tolist()
     known = None
     if rows:
-        audio = np.stack([kept.waveforms[stem] for stem in rows]) / np.float32(kept.level)
+        audio = np.stack([draft.kept.waveforms[stem] for stem in rows]) / np.float32(draft.kept.level)
         known = LoopAudio(model, grid, audio, frames) if draft.loop else LinearAudio(model, grid, audio)
     original = strength = None
     if draft.original is not None:
         padded = np.pad(draft.original, ((0, 0), (0, frames * grid.frame - num_samples)))
         original, strength = LinearAudio(model, grid, padded), torch.tensor(draft.strength)
     signals = {}
-    if draft.beats is not None and "click" in model.config.conditioning.signals:
-        signals["click"] = _click(draft.beats, model, grid, num_samples, frames, draft.loop)
+    beats = _told_beats(request, draft, model)
+    if beats is not None:
+        signals["click"] = _click(beats, model, grid, num_samples, frames, draft.loop)
     if draft.mix is not None:
         # As in training, where a mix is there throughout; behind its end it is silent.
         padded = np.pad(draft.mix[None], ((0, 0), (0, frames * grid.frame - num_samples)))
         signals["mix"] = Signal(LinearAudio(model, grid, padded), np.ones(frames, bool))
     return Told(mask, known, rows, signals, original, strength)
+
+
+def _mask(
+    draft: Draft, model: LatentDiffusion, grid: Grid, num_samples: int, frames: int, to_the_end: bool = False
+) -> np.ndarray:
+    """(s, frames) where a stem is known, without the margin at borders.
+
+    With `to_the_end`, what is kept up to the song's end is known up to the grid's end too, which is not heard.
+    """
+    mask = np.zeros((len(model.stems), frames), bool)
+    for stem, spans in draft.kept.spans.items():
+        mask[stem] = bool(spans) if draft.loop else frame_mask(spans, frames, grid, num_samples)
+        if to_the_end and spans and spans[-1][1] >= num_samples:
+            mask[stem, grid.inside(*spans[-1])[0] :] = True
+    return without_borders(mask, model.config.conditioning.margin, draft.loop)
+
+
+def _told_beats(request: Request, draft: Draft, model: LatentDiffusion) -> Beats | None:
+    """The beats of which the model is told: those of the song, unless it cannot be told any or is to be told none."""
+    told = "click" in model.config.conditioning.signals and not request.wants_no_beats
+    return draft.beats if told else None
 
 
 @dataclass(frozen=True)

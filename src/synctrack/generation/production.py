@@ -180,7 +180,9 @@ class Production:
             info["steering"] = self.described
         stems = dict(zip(self.model.stems, waveforms, strict=True))
         song = Song(stems, self.plan.grid.sample_rate, info, self._beats(batch[position]))
-        if not (self.plan.kept.spans or self.plan.mix is not None):
-            return song
-        gains = {"gain": self.plan.kept.level, "mix_gain": peak_gain([song.mix])}
+        kept, gains = self.plan.kept, {}
+        if kept.anything or self.plan.mix is not None:
+            gains = {"gain": kept.level, "mix_gain": peak_gain([song.mix])}
+        elif kept.level != 1:
+            gains = {"gain": kept.level}
         return replace(song, info=song.info | gains)

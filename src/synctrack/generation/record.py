@@ -1,5 +1,6 @@
 """What `song.json` says of a request, and the request that it says: enough to make the song again."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from synctrack.manifest import installed_versions
 LARGEST_BATCH = 4096
 AS_RECORDED = ("batch", "steering")
 """What says how a song was asked for, and is kept by a song that is made again."""
+KNOWN = {item.name for item in fields(Request)} | {"drawn_bpm", "detected_beats"}
+"""What `request_json` may say."""
 
 
 def request_json(request: Request, plan: Plan) -> dict[str, Any]:
@@ -42,6 +45,8 @@ def recorded_settings(song: Song, where: str) -> dict[str, Any]:
     """
     try:
         sampling, asked = song.info["sampling"], dict(song.info.get("steering", {}))
+        if unknown := set(asked) - KNOWN:
+            raise InputError(f"{where}: was made with {min(unknown)!r}, which this version does not know")
         settings = {name: sampling[name] for name in ("sampler", "steps")}
         if sampling["sampler"] == "ddim":
             settings["eta"] = sampling["eta"]
@@ -59,14 +64,14 @@ def recorded_settings(song: Song, where: str) -> dict[str, Any]:
         elif "detected_beats" in asked:
             found = asked.pop("detected_beats")
             asked["beats"] = Beats(found["beats"], found["downbeats"])
-        elif "bpm" not in asked and "beats" not in asked:
+        elif not {"bpm", "beats", "original"} & set(asked):
             asked["beats"] = NO_BEATS
         if "original" in asked:
             # Follows from the original.
             asked.pop("loop", None)
         if set(asked) <= {"beats"} and not isinstance(asked.get("beats"), Beats):
             asked["seconds"] = song.seconds
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{where}: does not say how the song was made ({error}); it cannot be made again") from error
     return settings | asked
 
@@ -100,7 +105,7 @@ def recorded_key(song: Song, where: str) -> tuple[tuple[int, int], int, int]:
 def machine_facts(checkpoint: CheckpointInfo, precision: str, device: str) -> dict[str, Any]:
     """The weights, the precision, the kind of device and the packages with which a song is made."""
     return {
-        "model": {"name": checkpoint.path, "sha256": checkpoint.sha256, "step": checkpoint.step},
+        "model": {"name": str(Path(checkpoint.path).absolute()), "sha256": checkpoint.sha256, "step": checkpoint.step},
         "precision": precision,
         "device": device,
         "versions": installed_versions("torch", "numpy"),

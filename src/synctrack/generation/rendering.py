@@ -44,7 +44,7 @@ def render(
     """
     with autocast():
         latent = latents(model, plan, keys, generate)
-    if plan.in_one and not plan.kept.spans and not plan.loop and plan.mix is None:
+    if plan.frames <= plan.grid.window and not plan.kept.spans and not plan.loop and plan.mix is None:
         waveforms = model.decode(latent).cpu().numpy()
         return [waveform[:, : plan.num_samples] for waveform in waveforms]
     return [_song(model, plan, row) for row in latent]
@@ -77,7 +77,7 @@ def latents(
 
 def _song(model: LatentDiffusion, plan: Plan, latent: torch.Tensor) -> np.ndarray:
     """Waveforms (s, n) from the latents (s, c, t, f) of one song."""
-    stems, chunk = list(plan.decoded), max(plan.length, plan.grid.window)
+    stems, chunk = list(plan.decoded), plan.grid.window
     if plan.mix is not None:
         return soft_masks(decode_mel(model, latent, chunk).numpy(), plan.mix, model.config.audio)
     if plan.loop:

@@ -4,16 +4,18 @@ Nothing here knows a model; `synctrack.generation.plan` says what a request mean
 """
 
 import functools
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synctrack.audio.beat_files import Beats, read_beats
+from synctrack.bounds import shortened
 from synctrack.errors import InputError
+from synctrack.generation.values import as_beats, as_names, is_number, is_whole, pair
 
 MAX_SECONDS = 3600.0
 MAX_GUIDANCE = 20.0
@@ -27,7 +29,7 @@ METHODS = ("masks", "generated")
 MASK_DEFAULTS = {"draws": 4, "steps": 5}
 """Draws whose masks separation averages, and calls of the U-Net for each: the calls of one draw of 20."""
 NO_BEATS = "none"
-"""As `beats`: the model is told no beats, neither drawn nor detected ones."""
+"""As `beats`: the model is told no beats."""
 LONG = ("windows", "whole")
 """How songs beyond the trained length are generated: window by window, or in one pass."""
 
@@ -43,7 +45,8 @@ class Request:
         seconds: length, above 0 and up to 3600 s; without steering it is rounded to the model's grid.
         bpm: tempo, 10 to 1000 beats per minute.
         meter: beats per bar, 1 to 64, with `bpm` only; by default 4.
-        beats: `Beats`, the path of a file of beats, or `"none"`: no beats are drawn or detected.
+        beats: `Beats`, seconds of beats of which the bars are not known, the path of a file of beats, or `"none"`: the
+            model is told no beats, neither drawn nor detected ones nor those of the original.
         bars: of a new song, its number of bars; with `original`, the bars to change, counted from 1: `"5-8"`, `(5, 8)`
             or one number.
         given: stem -> path, array of samples (full scale is 1), or pair (array, rate in Hz).
@@ -70,7 +73,7 @@ class Request:
     seconds: float | None = None
     bpm: float | None = None
     meter: int | None = None
-    beats: Beats | str | Path | None = None
+    beats: Beats | Sequence[float] | str | Path | None = None
     bars: int | str | Sequence[int] | None = None
     given: Mapping[str, Waveform] = field(default_factory=dict)
     original: Any = None
@@ -93,8 +96,12 @@ class Request:
         if not isinstance(self.given, Mapping | None):
             raise InputError("given: must say which stem is which audio, such as {'drums': 'drums.wav'}")
         object.__setattr__(self, "given", dict(self.given or {}))
-        redo = [self.redo] if isinstance(self.redo, str) else list(self.redo or ())
-        object.__setattr__(self, "redo", redo)
+        object.__setattr__(self, "redo", as_names("redo", self.redo))
+        if self.beats is not None and not isinstance(self.beats, Beats | str | Path):
+            object.__setattr__(self, "beats", as_beats(self.beats))
+        if not isinstance(self.loop, bool | np.bool_):
+            raise InputError(f"loop: {shortened(self.loop)} is not True or False")
+        object.__setattr__(self, "loop", bool(self.loop))
         for item in fields(self):
             # Numbers of NumPy are as good as Python's, but no JSON.
             value = getattr(self, item.name)
@@ -114,9 +121,9 @@ class Request:
         Raises:
             InputError: it is neither.
         """
-        if self.bars is None or (self.original is None and _is_whole(self.bars)):
+        if self.bars is None or (self.original is None and is_whole(self.bars)):
             return None
-        first, last = _pair("bars", self.bars, "two whole numbers such as 5-8", int)
+        first, last = pair("bars", self.bars, "two whole numbers such as 5-8", int)
         if not 1 <= first <= last <= MAX_BARS:
             raise InputError(f"bars: {first}-{last} is not a range of bars, counted from 1, such as 5-8")
         return first, last
@@ -130,7 +137,7 @@ class Request:
         """
         if self.span is None:
             return None
-        start, stop = _pair("span", self.span, "two numbers of seconds such as 4.0-8.0", float)
+        start, stop = pair("span", self.span, "two numbers of seconds such as 4.0-8.0", float)
         if not 0 <= start < stop <= MAX_SECONDS:
             raise InputError(f"span: {start:g}-{stop:g} s is not a range of seconds such as 4.0-8.0")
         return start, stop
@@ -148,9 +155,14 @@ class Request:
         return result
 
     @property
+    def wants_no_beats(self) -> bool:
+        """Whether it is asked for that the model is told no beats."""
+        return isinstance(self.beats, str) and self.beats == NO_BEATS
+
+    @property
     def names_beats(self) -> bool:
         """Whether a tempo or beats are asked for."""
-        return self.bpm is not None or self.beats not in (None, NO_BEATS)
+        return self.bpm is not None or not (self.beats is None or self.wants_no_beats)
 
     @property
     def leaves_beats_open(self) -> bool:
@@ -170,7 +182,7 @@ class Request:
         Raises:
             InputError: the file of beats is missing or damaged.
         """
-        if self.beats == NO_BEATS:
+        if self.wants_no_beats:
             return None
         return read_beats(self.beats) if isinstance(self.beats, str | Path) else self.beats
 
@@ -183,14 +195,14 @@ class Request:
     def _check_values(self) -> None:
         for name in ("seconds", "extend"):
             value = getattr(self, name)
-            if value is not None and not (_is_number(value) and 0 < value <= MAX_SECONDS):
+            if value is not None and not (is_number(value) and 0 < value <= MAX_SECONDS):
                 raise InputError(f"{name}: {value} is not a number above 0 and up to {MAX_SECONDS:g}")
-        if not (_is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
+        if not (is_number(self.guidance) and 0 <= self.guidance <= MAX_GUIDANCE):
             raise InputError(f"guidance: {self.guidance} is not between 0 and {MAX_GUIDANCE:g}")
         bounds = {"resampling": (0, MAX_RESAMPLING), "best_of": (1, MAX_CANDIDATES), "draws": (1, MAX_DRAWS)}
         for name, (lowest, highest) in bounds.items():
             value = getattr(self, name)
-            if not (_is_whole(value) and lowest <= value <= highest):
+            if not (is_whole(value) and lowest <= value <= highest):
                 raise InputError(f"{name}: {value} is not a whole number from {lowest} to {highest}")
         if self.long is not None and self.long not in LONG:
             raise InputError(f"long: {self.long!r} must be one of {', '.join(LONG)}")
@@ -198,7 +210,7 @@ class Request:
             raise InputError(f"method: {self.method!r} must be one of {', '.join(METHODS)}")
         if self.method is not None and self.mix is None:
             raise InputError("method: says how a mix is separated; leave it out, or give a mix")
-        if not (_is_number(self.level) and 0 < self.level <= MAX_LEVEL):
+        if not (is_number(self.level) and 0 < self.level <= MAX_LEVEL):
             raise InputError(f"level: {self.level} is not a number above 0 and up to {MAX_LEVEL:g}")
         if self.level != 1 and not self.given:
             raise InputError("level: is the gain that given stems have; leave it out, or give stems")
@@ -208,7 +220,7 @@ class Request:
             )
         strengths = self.strength if isinstance(self.strength, Mapping) else {"": self.strength}
         for stem, value in strengths.items():
-            if value is not None and not (_is_number(value) and 0 <= value <= 1):
+            if value is not None and not (is_number(value) and 0 <= value <= 1):
                 raise InputError(f"strength: {f'{stem}=' if stem else ''}{value} is not between 0 and 1")
 
     def _check_beats(self) -> None:
@@ -216,9 +228,9 @@ class Request:
             raise InputError("bpm, beats: say the tempo by one of them, not by both")
         if self.meter is not None and self.bpm is None:
             raise InputError("meter: goes with bpm; a file of beats says where its bars begin")
-        if self.bpm is not None and not (_is_number(self.bpm) and 10 <= self.bpm <= 1000):
+        if self.bpm is not None and not (is_number(self.bpm) and 10 <= self.bpm <= 1000):
             raise InputError(f"bpm: {self.bpm} is not between 10 and 1000")
-        if self.meter is not None and not (_is_whole(self.meter) and 1 <= self.meter <= 64):
+        if self.meter is not None and not (is_whole(self.meter) and 1 <= self.meter <= 64):
             raise InputError(f"meter: {self.meter} is not a whole number from 1 to 64")
 
     def _check_new(self) -> None:
@@ -229,7 +241,7 @@ class Request:
             raise InputError("mix: does not go with given or loop; leave one out")
         if self.bars is None:
             return
-        if not _is_whole(self.bars):
+        if not is_whole(self.bars):
             raise InputError(
                 f"bars: {self.bars} is a part of a song that is there; name its folder (--from, original=)"
             )
@@ -241,8 +253,14 @@ class Request:
             raise InputError("bars: how long a bar is follows from the tempo; add bpm or beats")
 
     def _check_change(self) -> None:
-        for name in ("seconds", "given", "loop", "mix"):
-            if getattr(self, name):
+        asked = {
+            "seconds": self.seconds is not None,
+            "given": self.given,
+            "loop": self.loop,
+            "mix": self.mix is not None,
+        }
+        for name, is_asked in asked.items():
+            if is_asked:
                 raise InputError(f"{name}: does not go with a song that is there (--from, original=); leave one out")
         if self.bars is not None and self.span is not None:
             raise InputError("bars, span: say the part by one of them, not by both")
@@ -252,26 +270,3 @@ class Request:
             raise InputError("extend: does not go with redo, bars, span or strength; change one thing at a time")
         if not part and self.extend is None and self.strength is None:
             raise InputError("original: say what to change: redo, bars, span, extend or strength")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _pair(name: str, value: Any, wanted: str, kind: type) -> tuple[Any, Any]:
-    """Two numbers from `5-8` or from a pair; a single whole number n is n-n."""
-    asked = value
-    if isinstance(value, str):
-        found = re.fullmatch(r"\s*([\d.]+)\s*-\s*([\d.]+)\s*", value) or re.fullmatch(r"\s*(\d+)()\s*", value)
-        value = () if found is None else (found[1], found[2] or found[1])
-    elif _is_whole(value):
-        value = (value, value)
-    try:
-        first, last = (kind(item) for item in value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {asked} is not {wanted}") from error
-    return first, last

@@ -1,5 +1,6 @@
 """Beats and lengths: how many samples a song has, where its beats are, and where its bars are."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -119,6 +120,23 @@ def continued_beats(beats: Beats, seconds: float) -> Beats:
         meter = beats.meters[-1] if beats.meters else DEFAULT_METER
         downbeats = np.concatenate([downbeats, following[(position + np.arange(len(following))) % meter == 0]])
     return Beats(np.concatenate([beats.beats, following]), downbeats)
+
+
+def preceded_beats(beats: Beats) -> Beats:
+    """The beats and what comes before them from 0 on, in the tempo and meter in which they begin."""
+    # Backwards in time, what comes before is what follows.
+    end = float(beats.beats[-1])
+    first, interval = _last_beat(end - beats.beats[::-1])
+    count = max(0, math.floor((end - first) / interval + 1e-9))
+    before = (end - first) - interval * np.arange(count, 0, -1)
+    before = before[before >= 0]
+    downbeats = beats.downbeats
+    if len(downbeats) and len(before):
+        position = int(np.searchsorted(beats.beats, downbeats[0]))
+        meter = beats.meters[0] if beats.meters else DEFAULT_METER
+        numbers = np.arange(-len(before), 0) - position
+        downbeats = np.concatenate([before[numbers % meter == 0], downbeats])
+    return Beats(np.concatenate([before, beats.beats]), downbeats)
 
 
 def _last_beat(times: np.ndarray) -> tuple[float, float]:
