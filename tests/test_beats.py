@@ -148,6 +148,12 @@ def test_annotations_of_every_form_are_read(tmp_path, text, downbeats, suffix):
         ("a.txt", "0.5 0.9 verse\n", "line 1: '0.9' must be the beat's number in its bar"),
         ("a.txt", "0.5 0\n", "line 1: '0' must be the beat's number"),
         ("a.txt", "0.5 x\n", "line 1: 'x' must be the beat's number"),
+        (
+            "a.txt",
+            "0,512\n1,512\n2,512\n",
+            "line 1: '512' must be .* up to 64; .*; a decimal point is written as a point",
+        ),
+        ("a.txt", "0,51\n0,99\n", "line 2: 0 s does not follow 0 s; .*; a decimal point is written as a point"),
         ("a.txt", "", r"a\.txt: holds 0 beats"),
         ("a.txt", "0.5", r"a\.txt: holds 1 beats"),
         ("a.txt", "0.5\n1e6", r"a\.txt: beats: number 2 is 1e\+06 s"),

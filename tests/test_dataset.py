@@ -215,8 +215,25 @@ def test_damaged_index_is_rebuilt(tmp_path, caplog, content):
     whole = index.read_bytes()
     index.write_text(content)
     assert _dataset(tmp_path).segments == segments
-    assert "damaged" in caplog.text
+    assert "all files are read again" in caplog.text
     assert index.read_bytes() == whole
+
+
+def test_index_survives_a_refusal_and_a_scan_of_fewer_stems(tmp_path, monkeypatch):
+    write_song_folder(tmp_path / "one")
+    write_song_folder(tmp_path / "two")
+    soundfile.write(tmp_path / "two" / "bass.wav", np.zeros(50000), 16000)
+    with pytest.raises(InputError, match="differ in length"):
+        _dataset(tmp_path)
+    index = tmp_path / audio_index.INDEX_NAME
+    assert {"one/bass.wav", "one/drums.wav"} <= set(json.loads(index.read_text()))
+    write_song_folder(tmp_path / "two")
+    _dataset(tmp_path)
+    everything = json.loads(index.read_text())
+    (tmp_path / "one" / "pad.wav").write_bytes((tmp_path / "one" / "bass.wav").read_bytes())
+    _dataset(tmp_path, stems=("bass", "pad"))
+    assert json.loads(index.read_text()).items() >= everything.items()
+    assert "one/pad.wav" in json.loads(index.read_text())
 
 
 def test_index_of_impossible_rates_is_rebuilt(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -209,6 +210,38 @@ def test_command_writes_distances_and_names_silent_files(folders, tmp_path, run,
     # From the cache, one of whose entries is damaged: the same.
     next((tmp_path / "cache" / "embeddings").glob("*/*.npz")).write_bytes(b"no archive")
     assert distances("noisy")[0] == noisy
+
+
+@pytest.mark.medium
+def test_command_says_which_stem_stands_for_which(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    for number, stem in enumerate(("bass", "drums")):
+        for song in range(3):
+            path = tmp_path / "numbered" / f"stem_{number}" / f"song {song}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(folders / "ours" / f"song {song}" / f"{stem}.wav", path)
+    out = ["--json", str(tmp_path / "fad.json")]
+    run_fad("", ["--folder", str(tmp_path / "numbered"), "--reference", str(folders / "real"), *out])
+    line = "stems are matched by their order: stem_0 = bass, stem_1 = drums"
+    output = capsys.readouterr().out
+    assert line in output
+    assert "reference: layout: one folder for each song" in output
+    assert json.loads((tmp_path / "fad.json").read_text())["matched"] == [line]
+
+
+@pytest.mark.medium
+def test_damaged_mix_is_said_and_sums_of_stems_are_compared_instead(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SYNCTRACK_CACHE", str(tmp_path / "cache"))
+    for side in ("ours", "real"):
+        shutil.copytree(folders / side, tmp_path / side)
+        for song in (tmp_path / side).iterdir():
+            shutil.copy(song / "bass.wav", song / "mix.wav")
+    (tmp_path / "ours" / "song 2" / "mix.wav").write_bytes(b"no audio")
+    options = ["--subset", "bass,drums", "--json", str(tmp_path / "fad.json")]
+    run_fad("", ["--folder", str(tmp_path / "ours"), "--reference", str(tmp_path / "real"), *options])
+    found = json.loads((tmp_path / "fad.json").read_text())["distances"]
+    assert found["mix"]["fad"] == found["bass+drums"]["fad"]
+    assert re.search(r"mix: sums of stems, as .*song 2/mix.wav cannot be read", capsys.readouterr().out)
 
 
 @pytest.mark.medium

@@ -1,5 +1,6 @@
 """Latents that are pre-encoded once: training from the store against training from audio."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.utils.data import default_collate
 
@@ -19,6 +21,7 @@ from helpers.runs import logged
 from helpers.small_model import SMALL_AUDIO, STEMS, awaken
 from synctrack.audio.mel import LogMel
 from synctrack.data.datamodule import StemDataModule
+from synctrack.data.latents.encoding import write_latents
 from synctrack.data.segments import stored_shifts, stored_starts
 from synctrack.errors import InputError
 from synctrack.models.vae import VAE
@@ -187,6 +190,36 @@ def test_encoding_killed_and_restarted_gives_the_same_store(store_copy, pattern)
     run_here(store_copy, "prepare_data.py", *MAKE, "killed")
     assert contents(killed) == contents(store_copy / "latents")
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_store_goes_on_where_a_song_was_replaced_or_taken_away(store_copy):
+    """A file that cannot be decoded is found while it is encoded, after hours; what was encoded before stays."""
+    spoiled, gone = (store_copy / "data" / "train" / f"Groove0000{number}" for number in (1, 2))
+    whole = (spoiled / "bass.wav").read_bytes()
+    samples, rate = soundfile.read(spoiled / "bass.wav")
+    soundfile.write(spoiled / "bass.wav", np.where(np.arange(len(samples)) == 9000, np.nan, samples), rate, "FLOAT")
+    with pytest.raises(InputError, match=r"bass\.wav: .*replace it or leave it out"):
+        write_latents(config_with(), store_copy / "new", OFFSETS)
+    made = store_copy / "new" / "train" / "Groove00000" / "latents.npy"
+    before = made.stat().st_mtime_ns
+    (spoiled / "bass.wav").write_bytes(whole)
+    shutil.rmtree(gone)
+    report = write_latents(config_with(), store_copy / "new", OFFSETS)
+    assert made.stat().st_mtime_ns == before
+    assert sorted(path.name for path in (store_copy / "new" / "train").iterdir() if path.is_dir()) == [
+        "Groove00000",
+        "Groove00001",
+    ]
+    assert len(StemDataModule(config_with("data.params.path.latents=new")).train.songs) == 2
+    # A song that was encoded and has changed since is encoded again, as long as the store is not complete.
+    manifest = store_copy / "new" / "train" / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    names = {key for key in facts["settings"] if not key.startswith(("track ", "beats "))}
+    manifest.write_text(json.dumps({"complete": False, "settings": {key: facts["settings"][key] for key in names}}))
+    os.utime(store_copy / "data" / "train" / "Groove00000" / "bass.wav", (1, 1))
+    report = write_latents(config_with(), store_copy / "new", OFFSETS)
+    assert any("Groove00000: its song has changed; it is made again" in note for note in report.notes)
+    assert made.stat().st_mtime_ns > before
 
 
 def test_other_commands_read_audio_even_if_latents_are_set(store_copy):

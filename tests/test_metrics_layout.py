@@ -1,5 +1,6 @@
 """Which files of a folder are taken as which stem of which song: right, or refused with the reason."""
 
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -167,6 +168,43 @@ def test_mixes_beside_songs_are_no_song_and_songs_may_be_called_mixture(tmp_path
     assert (find_layout(tmp_path / "b").songs, list(find_layout(tmp_path / "b").mixes)) == (names, names)
     make(tmp_path / "c", *(f"{stem}/track_{n}.wav" for stem in (*STEMS, "mix") for n in range(3)))
     assert list(find_layout(tmp_path / "c", "stems").stems) == list(STEMS)
+
+
+def test_songs_of_slakh_are_songs_and_folders_called_track_alone_are_refused(tmp_path):
+    songs = [f"Track{number:05d}" for number in range(1, 4)]
+    make(tmp_path / "slakh", *(f"{song}/{stem}.flac" for song in songs for stem in STEMS))
+    layout = find_layout(tmp_path / "slakh")
+    assert (layout.kind, list(layout.stems), layout.songs) == ("songs", list(STEMS), songs)
+    make(tmp_path / "quartets", *(f"Track0{n}/{stem}.wav" for n in range(3) for stem in ("violin", "cello", "flute")))
+    with pytest.raises(InputError, match="may be read in two ways"):
+        find_layout(tmp_path / "quartets")
+    assert sorted(find_layout(tmp_path / "quartets", "songs").stems) == ["cello", "flute", "violin"]
+
+
+@pytest.mark.parametrize("stems", [("stem_0", "stem_1"), ("violin", "cello")])
+def test_songs_called_mix_are_songs_where_their_files_are_stems(tmp_path, stems):
+    names = ["mix_01", "song_02", "song_03"]
+    make(tmp_path / "some", *(f"{song}/{stem}.wav" for song in names for stem in stems))
+    assert find_layout(tmp_path / "some", "songs").songs == names
+    names = ["mixture_001", "mixture_002"]
+    make(tmp_path / "all", *(f"{song}/{stem}.wav" for song in names for stem in stems))
+    assert find_layout(tmp_path / "all", "songs").songs == names
+    make(tmp_path / "beside", *(f"one/{stem}.wav" for stem in stems), "mix/one.wav", "mix/two.wav")
+    layout = find_layout(tmp_path / "beside", "songs")
+    assert layout.songs == ["one"]
+    assert "left out: mix (holds mixes)" in layout.describe()
+
+
+def test_name_that_is_no_text_is_refused(tmp_path):
+    folder = os.fsencode(tmp_path / "songs") + b"/caf\xe9"
+    try:
+        os.makedirs(folder)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    for stem in (b"/bass.wav", b"/drums.wav"):
+        open(folder + stem, "wb").close()
+    with pytest.raises(InputError, match="its name is not UTF-8; rename it"):
+        find_layout(tmp_path / "songs")
 
 
 def test_folders_whose_names_are_the_same_but_for_their_writing_are_refused(tmp_path):

@@ -93,7 +93,20 @@ def test_onsets_are_kept_by_content_and_found_again_where_an_entry_is_damaged(tm
         for name in ("times", "strengths", "chroma"):
             np.testing.assert_array_equal(getattr(kept, name), getattr(expected, name))
     assert len(other.times) > len(first.times)
-    for entry in (tmp_path / "cache" / "onsets").rglob("*.npz"):
-        entry.write_bytes(b"PK damaged")
-    np.testing.assert_array_equal(cached_onsets(paths[0]).times, first.times)
-    assert calls == [paths[0], paths[2], paths[0]]
+    calls.clear()
+    for damage in (b"", b"PK damaged", b"\x93NUMPY"):
+        for entry in (tmp_path / "cache" / "onsets").rglob("*.npz"):
+            entry.write_bytes(damage)
+        np.testing.assert_array_equal(cached_onsets(paths[0]).times, first.times)
+    np.savez(next((tmp_path / "cache" / "onsets").rglob("*.npz")), numbers=np.zeros(3), times=np.zeros((2, 2)))
+    cached_onsets(paths[0])
+    assert set(calls) == {paths[0]}
+
+
+def test_onsets_do_not_depend_on_how_many_frames_are_held_at_once(monkeypatch):
+    wave = render_groove(3, 6.0, 16000).stems["piano"]
+    whole = onsets_of(wave, 16000)
+    monkeypatch.setattr("synctrack.metrics.onsets.BLOCK", 37)
+    parts = onsets_of(wave, 16000)
+    np.testing.assert_allclose(parts.times, whole.times, atol=1e-5)
+    np.testing.assert_allclose(parts.chroma, whole.chroma, rtol=1e-4, atol=1e-5)

@@ -1,10 +1,12 @@
 """Tracked beats against known ones: mir_eval's measures, and where the known beats are found."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
 
+from synctrack.cli import score
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import FileBeats, StemBeats
 from synctrack.metrics.truth import beat_measures, read_truth, score_truth
@@ -36,6 +38,22 @@ def test_truth_is_found_in_data_sets_and_beside_annotations(tmp_path):
         read_truth(tmp_path, ["four"])
     with pytest.raises(InputError, match="no such file or folder"):
         read_truth(tmp_path / "nowhere", ["one"])
+
+
+def test_truth_is_found_under_a_name_that_another_system_wrote(tmp_path):
+    decomposed, composed = (unicodedata.normalize(form, "Für Elise") for form in ("NFD", "NFC"))
+    (tmp_path / decomposed).mkdir()
+    (tmp_path / decomposed / "beats.json").write_text(json.dumps({"beats": TRUTH.tolist()}))
+    (tmp_path / f"{decomposed} 2.beats").write_text("0.5\n1.0\n")
+    assert set(read_truth(tmp_path, [composed, f"{composed} 2"])) == {composed, f"{composed} 2"}
+
+
+def test_missing_truth_is_refused_before_anything_is_tracked(tmp_path):
+    for stem in ("bass", "drums"):
+        (tmp_path / "songs" / stem).mkdir(parents=True)
+        (tmp_path / "songs" / stem / "a.wav").write_bytes(b"no audio")
+    with pytest.raises(InputError, match=r"--truth .*nowhere: no such file or folder"):
+        score.main([str(tmp_path / "songs"), "--truth", str(tmp_path / "nowhere")], "synctrack score")
 
 
 def test_paper_is_left_out_and_missing_songs_are_named():

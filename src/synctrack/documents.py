@@ -12,6 +12,8 @@ from synctrack.errors import InputError
 from synctrack.files import require_ordinary
 
 LARGEST_JSON = 64 * 2**20  # bytes
+LARGEST_LIST = 2 * 2**30
+"""Bytes of what this project writes with an entry for each song or file of a data set, which may hold millions."""
 LARGEST_YAML = 2**20  # bytes
 DEEPEST_YAML = 50
 LARGEST_NUMBER = 2**64
@@ -42,18 +44,19 @@ def has_form(value: Any, form: Any) -> bool:
     return isinstance(value, form) and (form is not int or not isinstance(value, bool))
 
 
-def read_json(path: str | Path, form: Any = object) -> Any:
+def read_json(path: str | Path, form: Any = object, largest: int = LARGEST_JSON) -> Any:
     """The content of a JSON file.
 
     Args:
         path: of the file.
         form: that the content must have, see `has_form`.
+        largest: its size in bytes that is still read.
 
     Raises:
-        InputError: it is missing, no ordinary file, larger than 64 MiB, not JSON, holds numbers that are not finite, is
+        InputError: it is missing, no ordinary file, larger, not JSON, holds numbers that are not finite, is
             nested too deeply, or has another form.
     """
-    content = parse_json(read_text(Path(path), LARGEST_JSON), str(path))
+    content = parse_json(read_text(Path(path), largest), str(path))
     if not has_form(content, form):
         raise InputError(f"{path}: is damaged, or a file of another kind; move it away or make it again")
     return content

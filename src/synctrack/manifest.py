@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from synctrack.documents import read_json
+from synctrack.documents import LARGEST_LIST, read_json
 from synctrack.errors import InputError
 from synctrack.files import changes, write_json
 
@@ -57,7 +57,7 @@ def claim(
         if not path.is_file():
             raise InputError(f"{folder}: holds files but no {MANIFEST}; {remedy}")
     try:
-        before = read_json(path, {key: {str: object}})[key]
+        before = read_json(path, {key: {str: object}}, LARGEST_LIST)[key]
     except InputError as error:
         raise InputError(f"{path}: is damaged or not a manifest of this kind; move it away or {remedy}") from error
     changed = describe(before, json.loads(json.dumps(settings)))

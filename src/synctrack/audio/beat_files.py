@@ -8,6 +8,7 @@
 - `.mid`, `.midi`: tempo map and time signatures; needs the extra `midi`.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from synctrack.audio.beats import Beats, regular_beats
+from synctrack.audio.beats import MAX_METER, Beats, regular_beats
 from synctrack.audio.midi_beats import beat_times, read_midi_file, write_midi_beats
 from synctrack.documents import has_form, read_json
 from synctrack.errors import InputError
@@ -101,13 +102,16 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[int, float, int | None
         time = _number(words[0])
         if time is None or not time >= 0:
             raise InputError(f"{path}, line {line}: {words[0][:40]!r} is not a time in seconds from 0 on")
+        # 0,512 is half a second as much of the world writes it, and here a time of 0 s with beat number 512.
+        hint = "; a decimal point is written as a point" if re.match(r"\s*\d+,\d", text) else ""
         if time <= before:
-            raise InputError(f"{path}, line {line}: {time:g} s does not follow {before:g} s; the times must ascend")
+            said = f"{time:g} s does not follow {before:g} s; the times must ascend"
+            raise InputError(f"{path}, line {line}: {said}{hint}")
         before = time
         number = _number(words[1]) if len(words) > 1 else None
-        if len(words) > 1 and (number is None or number < 1 or number != int(number)):
-            wanted = "the beat's number in its bar, 1 for a downbeat"
-            raise InputError(f"{path}, line {line}: {words[1][:40]!r} must be {wanted}; or leave the column out")
+        if len(words) > 1 and (number is None or not 1 <= number <= MAX_METER or number != int(number)):
+            wanted = f"the beat's number in its bar, 1 for a downbeat and up to {MAX_METER}"
+            raise InputError(f"{path}, line {line}: {words[1][:40]!r} must be {wanted}; or leave the column out{hint}")
         yield line, time, None if number is None else int(number)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synctrack.arguments import CommandParser
+from synctrack.arguments import CommandParser, workers
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.errors import InputError
 from synctrack.files import write_json
@@ -36,26 +36,27 @@ def main(argv: Sequence[str], prog: str) -> None:
     parser.add_argument("--all", action="store_true", help="list the stems that are together as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found of every stem there")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the cache of onsets")
+    parser.add_argument("--workers", type=workers, help="files read at once; default: one for each processor")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write the songs there, faulty stems mended")
     arguments = parser.parse_args(argv)
     layout = find_layout(arguments.folder, arguments.layout, arguments.stems)
     print(layout.describe())
-    timings, usual = _check(layout, arguments.folder, not arguments.no_cache)
+    timings, usual = _check(layout, arguments.folder, not arguments.no_cache, arguments.workers)
     _print(timings, usual, arguments.all)
     lags = {stem: round(1000 * found.lag, 2) for stem, found in usual.items()}
     written = {"folder": str(arguments.folder), "usual_lags_ms": lags, "songs": _plain(timings)}
     if arguments.fix:
-        written["fixed"] = _fix(layout, timings, arguments.fix, arguments.all)
+        written["fixed"] = _fix(layout, timings, arguments.fix, arguments.all, arguments.workers)
     if arguments.json:
         write_json(arguments.json, written)
 
 
-def _check(layout: Layout, folder: Path, cache: bool) -> tuple[Timings, Mapping[str, "Usual"]]:
+def _check(layout: Layout, folder: Path, cache: bool, at_once: int | None) -> tuple[Timings, Mapping[str, "Usual"]]:
     # Here and not above: SciPy takes time to import, and help needs none.
     from synctrack.metrics.check.folder import check_songs
     from synctrack.metrics.onset_folder import folder_onsets, with_stems
 
-    found = folder_onsets(layout, cache=cache)
+    found = folder_onsets(layout, at_once, cache)
     songs = with_stems(found, 2)
     unreadable = [str(files[song]) for stem, files in layout.stems.items() for song in files if stem not in found[song]]
     if unreadable:
@@ -96,12 +97,14 @@ def _print(timings: Timings, usual: Mapping[str, "Usual"], everything: bool) -> 
     print(f"{len(timings)} songs, {len(every)} stems: {kinds}")
 
 
-def _fix(layout: Layout, timings: Timings, out: Path, everything: bool) -> dict[str, dict[str, dict]]:
+def _fix(
+    layout: Layout, timings: Timings, out: Path, everything: bool, at_once: int | None
+) -> dict[str, dict[str, dict]]:
     """Mend, check again, and say what is left."""
     from synctrack.metrics.check.mend import mend_folder
 
     mended = mend_folder(layout, timings, out)
     print(f"{out}: {len(mended)} stems mended; checked again:")
-    again, usual = _check(find_layout(out, "songs"), out, cache=False)
+    again, usual = _check(find_layout(out, "songs"), out, False, at_once)
     _print(again, usual, everything)
     return _plain(again)

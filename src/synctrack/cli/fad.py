@@ -8,6 +8,7 @@ from synctrack.arguments import CommandParser, seed
 from synctrack.cli.metric_arguments import stem_list
 from synctrack.files import write_json
 from synctrack.metrics.beats.layout import LAYOUTS, find_layout
+from synctrack.metrics.compare import matching_notes
 from synctrack.metrics.score import plain
 
 
@@ -29,6 +30,7 @@ def run_fad(description: str, argv: Sequence[str] | None = None) -> None:
         "--subset", type=stem_list, action="append", default=[], metavar="A,B", help="sub-FAD of the sum of these"
     )
     parser.add_argument("--layout", choices=LAYOUTS, default="auto", help="of --folder (default: by the names)")
+    parser.add_argument("--reference-layout", choices=LAYOUTS, default="auto", help="of --reference, likewise")
     parser.add_argument("--no-cache", action="store_true", help="neither read nor fill the cache of embeddings")
     parser.add_argument("--seed", type=seed, default=0, help="of subsets and intervals (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
@@ -39,9 +41,10 @@ def run_fad(description: str, argv: Sequence[str] | None = None) -> None:
 
     embedding = make_embedding(arguments.embedding, arguments.weights)
     folder = find_layout(arguments.folder, arguments.layout, arguments.stems)
-    reference = find_layout(arguments.reference, "auto", arguments.stems)
-    print(folder.describe())
+    reference = find_layout(arguments.reference, arguments.reference_layout, arguments.stems)
+    matched = matching_notes(list(folder.stems), list(reference.stems))
+    print(folder.describe(), f"reference: {reference.describe()}", *matched, sep="\n")
     rows = frechet_folders(folder, reference, embedding, arguments.subset, not arguments.no_cache, seed=arguments.seed)
     print(frechet_table(rows))
     if arguments.json:
-        write_json(arguments.json, plain({"embedding": embedding.version, "distances": rows}))
+        write_json(arguments.json, plain({"embedding": embedding.version, "matched": matched, "distances": rows}))

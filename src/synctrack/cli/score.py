@@ -10,12 +10,14 @@ from synctrack.arguments import seed
 from synctrack.cli.metric_arguments import add_fad, fad_embedding, metric_parser, parse, read_arguments, window_size
 from synctrack.errors import InputError
 from synctrack.files import write_json
+from synctrack.metrics.beats.layout import LAYOUTS
 from synctrack.metrics.beats.types import StemBeats
 from synctrack.metrics.cbs import WINDOW_SIZE
 from synctrack.metrics.faults import out_of_time
 from synctrack.metrics.long_csv import write_csv
 from synctrack.metrics.score import Scored, add_frechet, plain, score_sides
 from synctrack.metrics.tables import counts_line, frechet_title, matrix_table, notes, stem_table, table, truth_table
+from synctrack.metrics.truth import read_truth, require_truth, score_truth
 
 DESCRIPTION = """Score the rhythm of stems from any system.
 
@@ -33,6 +35,7 @@ def score_parser(description: str, prog: str | None) -> ArgumentParser:
     parser = metric_parser(description, "both", prog)
     add = parser.add_argument
     add("--reference", type=Path, help="folder of stems (or file of beats) to compare with, song by song")
+    add("--reference-layout", choices=LAYOUTS, default="auto", help="of the reference, as --layout is of the folder")
     add("--truth", type=Path, help="known beats: a folder of songs' beats.json, .beats, .txt or MIDI, or one such file")
     add("--window_size", type=window_size, default=WINDOW_SIZE, help="of CBS, seconds (default: %(default)s)")
     add("--seed", type=seed, default=0, help="of the intervals and the chance column (default: 0)")
@@ -45,7 +48,7 @@ def score_parser(description: str, prog: str | None) -> ArgumentParser:
 def _read_reference(arguments: Namespace, protocols: Sequence[str]) -> StemBeats:
     """The beats of --reference, in the protocols of the beats that it stands beside."""
     source = {"beats": arguments.reference} if arguments.reference.is_file() else {"folder": arguments.reference}
-    settings = {**vars(arguments), "folder": None, "beats": None, "layout": "auto", **source}
+    settings = {**vars(arguments), "folder": None, "beats": None, "layout": arguments.reference_layout, **source}
     reference = read_arguments(Namespace(**settings))
     if set(protocols) - set(reference.protocols):
         raise InputError(f"--reference {arguments.reference}: has no beats in protocol {' and '.join(protocols)}")
@@ -53,8 +56,6 @@ def _read_reference(arguments: Namespace, protocols: Sequence[str]) -> StemBeats
 
 
 def _add_truth(result: dict[str, Any], beats: StemBeats, path: Path) -> None:
-    from synctrack.metrics.truth import read_truth, score_truth
-
     result["truth"] = plain({"path": str(path), **score_truth(beats, read_truth(path, beats.songs))})
 
 
@@ -102,6 +103,8 @@ def score_arguments(arguments: Namespace) -> Scored:
         InputError: as `score_files`.
     """
     embedding = fad_embedding(arguments)
+    if arguments.truth:
+        require_truth(arguments.truth)
     beats = read_arguments(arguments)
     source = str(arguments.folder or arguments.beats)
     reference = _read_reference(arguments, tuple(beats.protocols)) if arguments.reference else None

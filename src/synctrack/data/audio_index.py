@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from synctrack.audio.files import RATES, AudioInfo, audio_info
-from synctrack.documents import read_json
+from synctrack.documents import LARGEST_LIST, read_json
 from synctrack.errors import InputError
 from synctrack.files import write_json
 
@@ -26,10 +26,10 @@ class AudioIndex:
         self._kept: dict[str, list[int]] = {}
         self._used: dict[str, list[int]] = {}
         try:
-            self._kept = read_json(root / INDEX_NAME, {str: ENTRY})
-        except InputError:
+            self._kept = read_json(root / INDEX_NAME, {str: ENTRY}, LARGEST_LIST)
+        except InputError as error:
             if (root / INDEX_NAME).exists():
-                logger.warning("%s: is damaged; all files are read again", root / INDEX_NAME)
+                logger.warning("%s; all files are read again", error)
 
     def info(self, path: Path) -> AudioInfo:
         """As `audio_info`, from the index where the file is unchanged."""
@@ -44,8 +44,10 @@ class AudioIndex:
 
     def save(self) -> None:
         """Write the index; if the folder cannot be written, log a warning."""
-        if self._used != self._kept:
+        # Files that were not asked for this time, of other stems, will be again.
+        entries = self._kept | self._used
+        if entries != self._kept:
             try:
-                write_json(self._root / INDEX_NAME, self._used)
+                write_json(self._root / INDEX_NAME, entries)
             except InputError as error:
                 logger.warning("%s (until then all files are read each time)", error)

@@ -91,14 +91,17 @@ def find_songs(roots: Sequence[Path], rules: SongRules) -> tuple[list[SongFolder
     with tqdm(total=len(names), desc="scanning songs", unit="song", delay=1.0) as bar:
         for position, (root, of_root) in enumerate(zip(roots, folders, strict=True), start=1):
             index, before = AudioIndex(root), len(songs)
-            for folder in of_root:
-                name = f"{position}_{folder.name}" if shared else folder.name
-                try:
-                    songs.append(_read_song_folder(name, folder, index, rules))
-                except LeftOutError as reason:
-                    report.leave_out(reason)
-                bar.update()
-            index.save()
+            try:
+                for folder in of_root:
+                    name = f"{position}_{folder.name}" if shared else folder.name
+                    try:
+                        songs.append(_read_song_folder(name, folder, index, rules))
+                    except LeftOutError as reason:
+                        report.leave_out(reason)
+                    bar.update()
+            finally:
+                # Also where a song is refused or the scan is interrupted, which may have taken an hour.
+                index.save()
             if len(songs) == before:
                 raise InputError(f"{root}: none of its {len(of_root)} folders is usable ({report.lines[-1]})")
     report.songs = len(songs)

@@ -1,5 +1,6 @@
 """Writes data sets: one folder per song, whole or not at all, several at a time, resumed where it stopped."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from synctrack.audio.files import audio_info, write_wav
 from synctrack.data.shards import Shard
 from synctrack.data.songs import STEM_SUFFIXES, LeftOutError, SongReport
-from synctrack.documents import read_json
+from synctrack.documents import LARGEST_LIST, read_json
 from synctrack.errors import InputError
 from synctrack.files import sha256, write_json
 from synctrack.locks import locked
@@ -28,6 +29,8 @@ from synctrack.manifest import MANIFEST, claim
 from synctrack.processors import MOST_PROCESSES, processors
 
 PARTIAL = ".partial"
+OWN_SETTINGS = "made_of.json"
+"""In a song's folder: what its content alone depends on."""
 Job = TypeVar("Job")
 
 
@@ -40,6 +43,7 @@ def write_songs(
     holds: Callable[[Job], Iterable[str]] = lambda job: (),
     is_of: Callable[[Path, Job], bool] = lambda folder, job: True,
     *,
+    own_settings: Callable[[Job], dict[str, Any]] | None = None,
     shard: Shard | None = None,
     setup: Callable[[], None] | None = None,
 ) -> SongReport:
@@ -55,6 +59,8 @@ def write_songs(
         workers: number of processes; None is one for each CPU core, 0 is this process alone.
         holds: the names of the files that a job's complete song holds.
         is_of: whether a complete song's folder was made from this job.
+        own_settings: what the content of a job's song alone depends on, as JSON. Until all songs are there, those whose
+            own settings have changed are made again, and those that are no job any more are removed.
         shard: writes its share of the songs alone; the last of them to finish completes the manifest.
         setup: called in each worker when it starts, which is then a new process and no copy of this one.
 
@@ -65,12 +71,17 @@ def write_songs(
     out = Path(out)
     own = jobs if shard is None else shard.jobs(jobs)
     with locked(out, "" if shard is None else shard.part):
-        _claim(out, settings, None if shard is None else list(own))
+        each = {name: {} if own_settings is None else own_settings(job) for name, job in jobs.items()}
+        everything = settings | {key: value for one in each.values() for key, value in one.items()}
+        complete = _is_complete(out)
+        _claim(out, everything if complete else settings, None if shard is None else list(own))
         report = SongReport(notes=_remove_damaged(out, own, holds))
+        if own_settings is not None and not complete:
+            report.notes += _remove_changed(out, each, own)
         for name, job in own.items():
             if (out / name).is_dir() and not is_of(out / name, job):
                 raise InputError(f"{out / name}: was made from another song than {job}; choose a new or empty folder")
-        _write_all(out, own, write, _parallel_map(workers, len(own), setup), report)
+        _write_all(out, own, each, write, _parallel_map(workers, len(own), setup), report)
         if shard is not None:
             notes = report.notes
             shard.finish(out, report)
@@ -86,13 +97,14 @@ def write_songs(
             counts = ", ".join(f"{count} {reason}" for reason, count in report.left_out.items())
             raise InputError(f"{out}: none of the {len(jobs)} songs is usable: {counts}; such as {report.lines[-1]}")
         report.songs = len(names)
-        write_json(out / MANIFEST, {"settings": settings, "tracks": names, "left_out": report.lines})
+        write_json(out / MANIFEST, {"settings": everything, "tracks": names, "left_out": report.lines})
     return report
 
 
 def _write_all(
     out: Path,
     jobs: Mapping[str, Job],
+    each: Mapping[str, dict[str, Any]],
     write: Callable[[Path, Job], None],
     processes: AbstractContextManager[Callable[..., Iterable[Any]]],
     report: SongReport,
@@ -100,7 +112,8 @@ def _write_all(
     """Make the songs that are not there, and add to the report what is left out."""
     try:
         with processes as parallel_map:
-            outcomes = parallel_map(partial(_write_song_folder, out, write), jobs.keys(), jobs.values())
+            settings = [each[name] for name in jobs]
+            outcomes = parallel_map(partial(_write_song_folder, out, write), jobs.keys(), jobs.values(), settings)
             for reason in tqdm(outcomes, desc=out.name, total=len(jobs), unit="song"):
                 if reason:
                     report.leave_out(reason)
@@ -120,14 +133,45 @@ def _remove_damaged(out: Path, jobs: Mapping[str, Job], holds: Callable[[Job], I
     return lines
 
 
-def _is_whole(file: Path) -> bool:
-    if file.suffix not in STEM_SUFFIXES:
-        return file.is_file() and file.stat().st_size > 0
+def _is_complete(out: Path) -> bool:
+    """Whether the manifest says that all songs are there."""
     try:
-        audio_info(file)
+        read_json(out / MANIFEST, {"tracks": [str]}, LARGEST_LIST)
     except InputError:
         return False
     return True
+
+
+def _remove_changed(out: Path, each: Mapping[str, dict[str, Any]], own: Mapping[str, Any]) -> list[str]:
+    """Remove the songs that are no job any more, and of one's own those with other settings; gives a line for each."""
+    lines = []
+    for folder in sorted(path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if folder.name not in each:
+            lines.append(f"{folder}: is no longer among the songs; it is removed")
+        elif folder.name in own and not _has_settings(folder, each[folder.name]):
+            lines.append(f"{folder}: its song has changed; it is made again")
+        else:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+    return lines
+
+
+def _has_settings(folder: Path, settings: dict[str, Any]) -> bool:
+    try:
+        return read_json(folder / OWN_SETTINGS) == json.loads(json.dumps(settings))
+    except InputError:
+        return False
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        if file.suffix in STEM_SUFFIXES:
+            audio_info(file)
+        elif file.suffix == ".json":
+            read_json(file)
+    except InputError:
+        return False
+    return file.is_file() and file.stat().st_size > 0
 
 
 def scaled_to_peak(stems: dict[str, np.ndarray], peak: float) -> dict[str, np.ndarray]:
@@ -174,7 +218,9 @@ def _claim(out: Path, settings: dict[str, Any], own: list[str] | None) -> None:
         file.unlink()
 
 
-def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str, job: Job) -> LeftOutError | None:
+def _write_song_folder(
+    out: Path, write: Callable[[Path, Job], None], name: str, job: Job, settings: dict[str, Any]
+) -> LeftOutError | None:
     folder, temporary = out / name, out / f".{name}{PARTIAL}"
     if folder.exists():
         return None
@@ -183,6 +229,8 @@ def _write_song_folder(out: Path, write: Callable[[Path, Job], None], name: str,
         temporary.mkdir()
         try:
             write(temporary, job)
+            if settings:
+                write_json(temporary / OWN_SETTINGS, settings)
             temporary.replace(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

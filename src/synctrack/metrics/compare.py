@@ -49,6 +49,14 @@ def match_stems(ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
     return dict(zip(ours, theirs, strict=True))
 
 
+def matching_notes(stems: Sequence[str], reference: Sequence[str]) -> list[str]:
+    """A line that says which stem stands for which, where `match_stems` goes by their order."""
+    if set(stems) == set(reference):
+        return []
+    pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in match_stems(stems, reference).items())
+    return [f"stems are matched by their order: {pairs}"]
+
+
 def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:
     """What is unlike in songs, stems and lengths, one line each."""
     notes, ours, theirs = [], beats.durations, reference.durations
@@ -59,9 +67,7 @@ def pairing_notes(beats: StemBeats, reference: StemBeats) -> list[str]:
             "its difference is not"
         )
     common = [song for song in ours if song in theirs]
-    if set(beats.stems) != set(reference.stems):
-        pairs = ", ".join(f"{a} = {b}" for a, b in zip(beats.stems, reference.stems, strict=True))
-        notes.append(f"stems are matched by their order: {pairs}")
+    notes += matching_notes(beats.stems, reference.stems)
     if not common:
         notes.append("no song of the folder is in the reference: means are compared, not songs")
         ratio = np.mean(list(ours.values())) / np.mean(list(theirs.values()))

@@ -41,9 +41,12 @@ def _read(entry: Path) -> FileOnsets | None:
         with np.load(entry) as kept:
             duration, peak, start = (float(value) for value in kept["numbers"])
             start = None if np.isnan(start) else start
-            return FileOnsets(duration, peak, kept["times"], kept["strengths"], kept["chroma"], start)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            times, strengths, chroma = (kept[name] for name in ("times", "strengths", "chroma"))
+    except (OSError, ValueError, TypeError, EOFError, LookupError, MemoryError, zipfile.BadZipFile):
         return None
+    fits = times.ndim == 1 and times.shape == strengths.shape and chroma.shape[1:] == (12,)
+    whole = fits and all(np.isfinite(array).all() for array in (times, strengths, chroma))
+    return FileOnsets(duration, peak, times, strengths, chroma, start) if whole else None
 
 
 def _write(entry: Path, onsets: FileOnsets) -> None:

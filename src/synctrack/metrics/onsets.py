@@ -5,6 +5,7 @@ filter vibrato suppression for onset detection", DAFx 2013, without the maximum 
 its peak begins to rise, so that a strummed chord begins with its first string.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ CHROMA_RATE = 8000
 CHROMA_HOP = 160
 CHROMA_WINDOW = 2048
 CHROMA_PER_SECOND = CHROMA_RATE / CHROMA_HOP
+BLOCK = 4096  # frames of which spectra are held at once
 FEWEST_ONSETS = 4
 START_LEVEL = 0.001  # of the peak, above which a file is said to sound
 
@@ -86,16 +88,17 @@ def _hann(size: int) -> np.ndarray:
     return np.hanning(size).astype(np.float32)
 
 
-def _spectra(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
-    """(frames, window / 2 + 1) magnitudes of samples (n,); frame i is centred on sample i · hop."""
+def _spectra(samples: np.ndarray, window: int, hop: int) -> Iterator[np.ndarray]:
+    """(frames, window / 2 + 1) magnitudes of samples (n,), in blocks; frame i is centred on sample i · hop."""
     padded = np.pad(samples, (window // 2, window // 2))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * _hann(window)
-    return np.abs(scipy.fft.rfft(frames, axis=1))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+    for first in range(0, len(frames), BLOCK):
+        yield np.abs(scipy.fft.rfft(frames[first : first + BLOCK] * _hann(window), axis=1))
 
 
 def onset_envelope(samples: np.ndarray) -> np.ndarray:
     """Spectral flux (frames,) of samples (n,) at SAMPLE_RATE; FRAMES_PER_SECOND frames per second."""
-    mel = _spectra(samples, WINDOW, HOP) @ _mel_bands()
+    mel = np.concatenate([block @ _mel_bands() for block in _spectra(samples, WINDOW, HOP)])
     loud = np.percentile(mel.max(axis=1), 95) + 1e-9
     level = np.log1p(mel * np.float32(100 / loud))
     flux = np.zeros(len(level))
@@ -140,8 +143,12 @@ def pick_onsets(envelope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _chroma(samples: np.ndarray) -> np.ndarray:
     """(frames, 12) log magnitudes of the pitch classes of samples (n,) at CHROMA_RATE."""
-    spectra = _spectra(samples, CHROMA_WINDOW, CHROMA_HOP)
-    return np.log1p(spectra * np.float32(100 / (spectra.max() + 1e-9))) @ _chroma_bands()
+    # Twice, as all of them take 0.2 MB for each second.
+    loudest = max(float(block.max()) for block in _spectra(samples, CHROMA_WINDOW, CHROMA_HOP))
+    scale = np.float32(100 / (loudest + 1e-9))
+    return np.concatenate(
+        [np.log1p(block * scale) @ _chroma_bands() for block in _spectra(samples, CHROMA_WINDOW, CHROMA_HOP)]
+    )
 
 
 def find_onsets(path: Path) -> FileOnsets:

@@ -233,6 +233,7 @@ def score_files(
     strict: bool = False,
     workers: int | None = None,
     layout: str = "auto",
+    reference_layout: str = "auto",
     stems: Sequence[str] | None = None,
     seed: int = 0,
     fad: str | None = None,
@@ -251,7 +252,8 @@ def score_files(
         cache: use and fill the cache of beats and onsets.
         strict: refuse unreadable files instead of skipping them.
         workers: files tracked at once; all processors where None.
-        layout: of the folder, see `find_layout`; that of the reference is found from its names.
+        layout: of the folder, see `find_layout`.
+        reference_layout: of the reference.
         stems: the stems to score; all where None.
         seed: of the bootstrap intervals and the chance level.
         fad: an embedding, `mel`, `vggish` or `clap`, to add the Fréchet audio distances to the reference with.
@@ -276,7 +278,7 @@ def score_files(
         return replace(beats, protocols=protocols)
 
     beats = track(folder, layout)
-    other = None if reference is None else track(reference, "auto")
+    other = None if reference is None else track(reference, reference_layout)
     options = {"window_size": window_size, "seed": seed, "workers": workers, "cache": cache}
     result = score_sides(beats, str(folder), other, str(reference), **options)
     if embedding is not None:

@@ -5,6 +5,7 @@ Degara, M. Plumbley, "Evaluation methods for musical audio beat tracking algorit
 seconds count too, since songs here are short. Protocol `paper` is left out: its times are at 2/3 of the truth.
 """
 
+import unicodedata
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,15 +38,26 @@ def read_truth(path: str | Path, songs: list[str]) -> dict[str, np.ndarray]:
         return dict.fromkeys(songs, read_beats(path).beats)
     if not path.is_dir():
         raise InputError(f"--truth {path}: no such file or folder")
+    # Songs are named in one spelling; the same ä may be one character or two, depending on the system.
+    there = {unicodedata.normalize("NFC", entry.name): entry for entry in path.iterdir()}
     found = {}
     for song in songs:
-        places = [path / song / BEATS_FILE, *(path / f"{song}{suffix}" for suffix in SUFFIXES)]
+        places = [there[song] / BEATS_FILE] if song in there else []
+        places += [there[name] for name in (f"{song}{suffix}" for suffix in SUFFIXES) if name in there]
         place = next((place for place in places if place.is_file()), None)
         if place:
             found[song] = read_beats(place).beats
     if not found:
         raise InputError(f"--truth {path}: holds no {songs[0]}/{BEATS_FILE}, nor {songs[0]}.beats, .txt, .json or .mid")
     return found
+
+
+def require_truth(path: Path) -> None:
+    """Raise InputError, before anything is tracked, where known beats could not be compared with."""
+    if not path.exists():
+        raise InputError(f"--truth {path}: no such file or folder")
+    with needs_extra("truth", "--truth"):
+        import mir_eval  # noqa: F401 - whether it is there
 
 
 def beat_measures(truth: np.ndarray, beats: np.ndarray) -> dict[str, float]:

@@ -19,7 +19,7 @@ from synctrack.audio.mel import LogMel
 from synctrack.checkpoint.loading import load_vae
 from synctrack.config import Config, ModelParams
 from synctrack.data.dataset import StemDataset
-from synctrack.data.latents.store import LATENTS, MOST_OFFSETS, signal_file, store_settings, vae_sha256
+from synctrack.data.latents.store import LATENTS, MOST_OFFSETS, signal_file, song_settings, store_settings, vae_sha256
 from synctrack.data.segments import stored_starts
 from synctrack.data.shards import Shard
 from synctrack.data.songs import SongFolder, SongReport
@@ -92,13 +92,18 @@ def write_latents(config: Config, out: str | Path, offsets: int = 8, shard: Shar
         if several:
             how = {"write": _encode_in_worker, "workers": len(devices), "setup": _worker_setup(config, splits, devices)}
         holds = partial(_files, split)
-        report.add(write_songs(split.folder, settings, jobs, holds=holds, shard=shard, **how))
+        own = partial(_song_settings, split)
+        report.add(write_songs(split.folder, settings, jobs, holds=holds, own_settings=own, shard=shard, **how))
     return report
 
 
 def _signals(split: _Split, song: SongFolder) -> list[str]:
     """The signals that a song has: a click only where its beats are known."""
     return [name for name in split.songs.signals if name != "click" or song.beats is not None]
+
+
+def _song_settings(split: _Split, job: tuple[str, SongFolder]) -> dict[str, Any]:
+    return song_settings(job[1], split.songs.signals)
 
 
 def _files(split: _Split, job: tuple[str, SongFolder]) -> list[str]:

@@ -20,7 +20,7 @@ from synctrack.data.dataset import StemDataset
 from synctrack.data.segments import stored_starts
 from synctrack.data.shards import missing_shards
 from synctrack.data.songs import SongFolder
-from synctrack.documents import has_form, read_json
+from synctrack.documents import LARGEST_LIST, has_form, read_json
 from synctrack.errors import InputError
 from synctrack.files import changes, require_ordinary
 from synctrack.manifest import MANIFEST
@@ -56,7 +56,7 @@ def store_settings(
     signals: Sequence[str],
     precision: str = FULL_PRECISION,
 ) -> dict[str, Any]:
-    """All that latents depend on, as JSON: of each song, too, its samples and every file's bytes and modification time.
+    """All that latents depend on, as JSON, but for the songs themselves, of which `song_settings` are.
 
     Args:
         songs: what is encoded.
@@ -73,11 +73,15 @@ def store_settings(
         settings["precision"] = precision
     for part in ("audio", "vae"):
         settings |= {f"{part}.{key}": value for key, value in asdict(getattr(model, part)).items()}
-    for song in songs.songs:
-        status = [file and file.stat() for file in song.files]
-        settings[f"track {song.name}"] = [song.samples, [s and [s.st_size, s.st_mtime_ns] for s in status]]
-        if "click" in signals and song.beats is not None:
-            settings[f"beats {song.name}"] = [song.beats.stat().st_size, song.beats.stat().st_mtime_ns]
+    return settings
+
+
+def song_settings(song: SongFolder, signals: Sequence[str]) -> dict[str, Any]:
+    """What the latents of a song depend on, as JSON: its samples, and every file's bytes and modification time."""
+    status = [file and file.stat() for file in song.files]
+    settings = {f"track {song.name}": [song.samples, [s and [s.st_size, s.st_mtime_ns] for s in status]]}
+    if "click" in signals and song.beats is not None:
+        settings[f"beats {song.name}"] = [song.beats.stat().st_size, song.beats.stat().st_mtime_ns]
     return settings
 
 
@@ -108,7 +112,8 @@ class LatentDataset(StemDataset):
                 f"{folder}: holds no {', '.join(lacking)}; create latents with this model.params.conditioning elsewhere"
             )
         precision = made.get("precision", FULL_PRECISION)
-        changed = changes(made, store_settings(self, model, self.offsets, self.vae_hash, stored, precision))
+        own = store_settings(self, model, self.offsets, self.vae_hash, stored, precision)
+        changed = changes(made, own | {k: v for song in self.songs for k, v in song_settings(song, stored).items()})
         if changed:
             raise InputError(
                 f"{folder}: its latents were created with different settings ({changed}); create them again elsewhere"
@@ -168,7 +173,7 @@ class LatentDataset(StemDataset):
 def _read_manifest(folder: Path) -> tuple[dict[str, Any], int, str]:
     """A store's settings, its offsets and the hash of its VAE; the list of songs is written when all are there."""
     try:
-        settings = read_json(folder / MANIFEST, FORM)["settings"]
+        settings = read_json(folder / MANIFEST, FORM, LARGEST_LIST)["settings"]
     except InputError as error:
         reason = missing_shards(folder) or "prepare_data.py latents makes them"
         raise InputError(f"{folder}: holds no complete latents; {reason}") from error

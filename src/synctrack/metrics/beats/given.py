@@ -14,7 +14,7 @@ import numpy as np
 
 from synctrack.audio.beat_files import BEATS_FILE, Beats, read_beats
 from synctrack.audio.beats import LONGEST_SECONDS
-from synctrack.documents import has_form, read_json
+from synctrack.documents import LARGEST_LIST, has_form, read_json
 from synctrack.errors import InputError
 from synctrack.metrics.beats.types import FileBeats, StemBeats
 
@@ -92,7 +92,7 @@ def read_given_beats(path: str | Path) -> StemBeats:
     path = Path(path)
     if path.is_dir():
         return _songs_of(_song_files(path), path.resolve().name)
-    content = None if path.suffix.lower() in SONG_SUFFIXES else read_json(path)
+    content = None if path.suffix.lower() in SONG_SUFFIXES else read_json(path, largest=LARGEST_LIST)
     if content is None or _of_one_song(content):
         name = path.resolve().parent.name if path.name == BEATS_FILE else path.stem
         return _songs_of({name: path}, path.name)

@@ -81,8 +81,13 @@ def _plain(name: str) -> str:
 
 
 def is_stem_name(name: str) -> bool:
-    """Whether a name is one that stems have: `stem_3`, `bass`, `02 Bass`, `guitar_1`."""
-    return _plain(name) in STEM_NAMES or re.fullmatch(r"(stem|track)[_ -]?\d+", name.lower()) is not None
+    """Whether a name is one that files of stems have: `stem_3`, `bass`, `02 Bass`, `guitar_1`, `track 2`."""
+    return is_stem_folder(name) or re.fullmatch(r"track[_ -]?\d+", name.lower()) is not None
+
+
+def is_stem_folder(name: str) -> bool:
+    """Whether a name is one that folders of stems have; `Track00001` is a song of Slakh as well."""
+    return _plain(name) in STEM_NAMES or re.fullmatch(r"stem[_ -]?\d+", name.lower()) is not None
 
 
 def is_mix(name: str) -> bool:
@@ -100,11 +105,20 @@ def audio_files(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
             # The same ä may be one character or two, depending on the system that wrote the name.
-            name = unicodedata.normalize("NFC", path.stem)
+            name = _normal(path, path.stem)
             if name in files:
                 raise InputError(f"{path}: {files[name].name} beside it has the same name; keep one of them")
             files[name] = path
     return files
+
+
+def _normal(path: Path, name: str) -> str:
+    """A name of `path` in one spelling. Raises InputError where it cannot be written as text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: its name is not UTF-8; rename it") from error
+    return unicodedata.normalize("NFC", name)
 
 
 def _children(folder: Path) -> dict[str, dict[str, Path]]:
@@ -113,7 +127,7 @@ def _children(folder: Path) -> dict[str, dict[str, Path]]:
         raise InputError(f"{folder}: no such folder")
     children: dict[str, dict[str, Path]] = {}
     for path in sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural(path.name)):
-        name = unicodedata.normalize("NFC", path.name)
+        name = _normal(path, path.name)
         if name in children:
             raise InputError(f"{path}: another folder beside it has the same name, written otherwise; rename one")
         if not name.startswith("."):
@@ -123,7 +137,7 @@ def _children(folder: Path) -> dict[str, dict[str, Path]]:
 
 def _is_mix_folder(name: str, files: Iterable[str]) -> bool:
     """Whether a folder holds mixes of songs, as `mix/song.wav`; `mixture_001/bass.wav` is of a song called so."""
-    return is_mix(name) and not any(_plain(file) in STEM_NAMES for file in files)
+    return is_mix(name) and not any(map(is_stem_folder, files))
 
 
 def _is_numbered(name: str) -> bool:
@@ -152,7 +166,7 @@ def layout_of(folder: Path) -> str:
 def _refuse_songs_beside_stems(folder: Path, children: Mapping[str, Iterable[str]]) -> None:
     numbered = [name for name in children if _is_numbered(name)]
     for name, files in children.items():
-        if name not in numbered and any(map(is_stem_name, files)) and not is_stem_name(name):
+        if name not in numbered and any(map(is_stem_name, files)) and not is_stem_folder(name):
             raise InputError(
                 f"{folder}: holds stems ({', '.join(numbered)}) and songs ({name}) side by side; "
                 "move the one or the other away, or add --layout stems or --layout songs"
@@ -161,7 +175,7 @@ def _refuse_songs_beside_stems(folder: Path, children: Mapping[str, Iterable[str
 
 def _by_names(folder: Path, children: Mapping[str, Sequence[str]]) -> str:
     """`stems` or `songs`, from the names of sub-folders and of the files in them."""
-    stem_like = [name for name in children if is_stem_name(name)]
+    stem_like = [name for name in children if is_stem_folder(name)]
     inside = sorted({file for files in children.values() for file in files}, key=natural)
     known = [file for file in inside if is_stem_name(file)]
     song_like = [name for name, files in children.items() if files and 2 * sum(map(is_stem_name, files)) >= len(files)]
@@ -209,7 +223,7 @@ def find_layout(folder: str | Path, layout: str = "auto", stems: Sequence[str] |
     if kind == "stems":
         found, mixes, left_out = _stem_folders(folder)
     else:
-        found, mixes = _song_folders(folder, kind)
+        found, mixes, left_out = _song_folders(folder, kind)
     if stems is not None:
         missing = [stem for stem in stems if stem not in found]
         if missing:
@@ -226,11 +240,20 @@ def find_layout(folder: str | Path, layout: str = "auto", stems: Sequence[str] |
     return Layout(kind, found, left_out, mixes)
 
 
-def _song_folders(folder: Path, kind: str) -> tuple[dict[str, dict[str, Path]], dict[str, Path]]:
-    """Stem → song → file, and song → mix; stems that differ in case alone are one."""
+def _song_folders(folder: Path, kind: str) -> tuple[dict[str, dict[str, Path]], dict[str, Path], dict[str, str]]:
+    """Stem → song → file, song → mix, and what is left out → why; stems that differ in case alone are one."""
     songs = {unicodedata.normalize("NFC", folder.resolve().name): audio_files(folder)}
+    left_out = {}
     if kind == "songs":
-        songs = {name: files for name, files in _children(folder).items() if not _is_mix_folder(name, files)}
+        songs = _children(folder)
+        of_songs = {file for name, files in songs.items() if not _is_mix_folder(name, files) for file in files}
+        # A song may be called a mixture; its files are then called as those of other songs, if there are any.
+        mixed = [
+            name for name, files in songs.items() if _is_mix_folder(name, files) and of_songs - set(files) == of_songs
+        ]
+        if of_songs:
+            left_out = {name: "holds mixes" for name in mixed if songs[name]}
+            songs = {name: files for name, files in songs.items() if name not in mixed}
     stems: dict[str, dict[str, Path]] = {}
     spelling: dict[str, str] = {}
     mixes: dict[str, Path] = {}
@@ -243,7 +266,7 @@ def _song_folders(folder: Path, kind: str) -> tuple[dict[str, dict[str, Path]], 
             if song in stems.get(stem, {}):
                 raise InputError(f"{path}: {stems[stem][song].name} beside it is the same stem; keep one of them")
             stems.setdefault(stem, {})[song] = path
-    return dict(sorted(stems.items(), key=lambda item: natural(item[0]))), mixes
+    return dict(sorted(stems.items(), key=lambda item: natural(item[0]))), mixes, left_out
 
 
 def _stem_folders(folder: Path) -> tuple[dict[str, dict[str, Path]], dict[str, Path], dict[str, str]]:

@@ -1,5 +1,6 @@
 """What a beat tracker is and what it gives: the types that trackers, cache and metrics share."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,7 +57,7 @@ class StemBeats:
             stems = ", ".join(self.stems)
             raise InputError(f"no file name is common to all of the stems {stems}: nothing to compare{skipped}")
 
-    @property
+    @functools.cached_property
     def songs(self) -> list[str]:
         """The songs that every stem has."""
         return [song for song, stems in self.files.items() if len(stems) == len(self.stems)]
@@ -71,7 +72,7 @@ class StemBeats:
         """The files, without the unreadable ones; None where beats were given without audio."""
         return self.layout.without(self.unreadable) if self.layout is not None else None
 
-    @property
+    @functools.cached_property
     def durations(self) -> dict[str, float]:
         """Per song that every stem has, the duration of its longest stem in seconds."""
         return {song: max(file.duration for file in self.files[song].values()) for song in self.songs}

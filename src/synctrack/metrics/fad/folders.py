@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from synctrack.audio.files import audio_info
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import too_few
@@ -33,15 +34,27 @@ def _groups(layout: Layout, stems: Sequence[str]) -> list[list[Path]]:
     return [[layout.stems[stem][song] for stem in stems] for song in songs]
 
 
-def _mix_groups(folder: Layout, reference: Layout) -> list[list[list[Path]]]:
-    """The mixes of both sides: their files where both have them of all songs and stems, or else sums of stems.
+def _mix_groups(folder: Layout, reference: Layout) -> tuple[list[list[list[Path]]], list[str]]:
+    """The mixes of both sides, and what is to be known of them.
 
-    A mix file may have a gain of its own, which must not stand against a plain sum.
+    They are files where both sides have readable ones of all songs and stems, or else sums of stems: a mix file may
+    have a gain of its own, which must not stand against a plain sum.
     """
-    sides = (folder, reference)
+    sides, notes = (folder, reference), []
     if all(set(side.mixes) == set(side.songs) and not side.left_out for side in sides):
-        return [[[path] for path in side.mixes.values()] for side in sides]
-    return [_groups(side, list(side.stems)) for side in sides]
+        damaged = [path for side in sides for path in side.mixes.values() if not _is_readable(path)]
+        if not damaged:
+            return [[[path] for path in side.mixes.values()] for side in sides], []
+        notes = [f"sums of stems, as {damaged[0]} cannot be read"]
+    return [_groups(side, list(side.stems)) for side in sides], notes
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        audio_info(path)
+    except InputError:
+        return False
+    return True
 
 
 def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
@@ -130,14 +143,16 @@ def frechet_folders(
         if missing:
             raise InputError(f"subset {name}: there is no stem {missing[0]}; the stems are {', '.join(folder.stems)}")
         sides[name] = _groups(folder, stems), _groups(reference, [theirs[stem] for stem in stems])
-    sides[MIX] = _mix_groups(folder, reference)
+    sides[MIX], mix_notes = _mix_groups(folder, reference)
     for name, groups in sides.items():
         if not all(groups):
             side = "reference" if groups[0] else "folder"
             raise InputError(f"Fréchet distance of {name}: no song of the {side} has all of its stems")
     embedded = [tuple(embed_files(groups, embedding, cache) for groups in both) for both in sides.values()]
     rows = in_threads(lambda both: _compare(*both, seed), embedded)
-    return dict(zip(sides, rows, strict=True))
+    distances = dict(zip(sides, rows, strict=True))
+    distances[MIX]["notes"] += mix_notes
+    return distances
 
 
 def frechet_cells(row: dict[str, Any]) -> dict[str, str]:
