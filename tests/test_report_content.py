@@ -12,6 +12,7 @@ from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import find_layout
 from synctrack.report.page.content import metric_rows
 from synctrack.report.page.made import folder_facts
+from synctrack.report.page.songs import unscored
 from synctrack.report.page.sound import audio_lines, choose, embed_audio
 from synctrack.report.plots import plot_mels
 
@@ -19,6 +20,12 @@ from synctrack.report.plots import plot_mels
 def test_worst_best_and_middle_come_first():
     assert choose(["a", "b", "c", "d", "e"]) == ["a", "e", "c", "b", "d"]
     assert choose([]) == []
+
+
+def test_songs_without_scores_are_neither_best_nor_worst():
+    values = {"a": 0.1, "b": 0.9, "c": None, "d": None, "e": 0.5}
+    songs = {song: {"cbs": value} for song, value in values.items()}
+    assert unscored({"protocols": {"corrected": {"songs": songs}}}) == {"c", "d"}
 
 
 def test_large_set_embeds_the_worst_the_best_and_a_sample_and_cuts_long_songs(tmp_path):
@@ -31,6 +38,8 @@ def test_large_set_embeds_the_worst_the_best_and_a_sample_and_cuts_long_songs(tm
     # A second of noise takes 42 kB in base 64: three songs of two stems.
     audio = embed_audio(songs, layout, None, 0.27)
     assert list(audio) == ["song 0", "song 8", "song 4"]
+    audio_of_scored = embed_audio(songs, layout, None, 0.27, {"song 8", "song 0"})
+    assert list(audio_of_scored) == ["song 1", "song 7", "song 4"]
     line = audio_lines(songs, audio, 0.27)[0]
     assert "6 of 9 songs have no audio here: the worst, the best and a sample" in line
     cut = embed_audio(songs, layout, None, 0.1)

@@ -1,6 +1,7 @@
 """The report page in a real browser: it opens from disk, plays in step, and shows every name as text."""
 
 import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -64,6 +65,7 @@ def page(place):
 @pytest.fixture
 def first(page):
     """The page with its first song opened anew."""
+    page.locator("#list button").nth(1).click()
     page.locator("#list button").first.click()
     page.wait_for_selector("#player [data-ready]")
     return page
@@ -210,7 +212,48 @@ def test_buttons_and_keys_work(first):
     first.locator("#list button").nth(1).click()
     first.wait_for_selector("#player [data-ready]")
     assert first.evaluate(f"{state}.side") == "stems"
+    # The button has the focus: it is the song that is open, which the key plays.
+    first.evaluate("synctrack.player.flip('mute', 'bass')")
+    first.keyboard.press("Space")
+    until(first, "synctrack.player.playing.length > 0")
+    first.keyboard.press("Space")
+    assert first.evaluate(f"[synctrack.player.playing.length, {state}.mute.size]") == [0, 1]
     assert first.problems == []
+
+
+LENGTHS = """<style>{style}</style><div id="here"></div><script type="module">{script}
+const song = {{ name: "short", rate: 44100, stems: {{ bass: "{short}" }}, target: {{ bass: "{long}" }} }};
+window.regions = [];
+window.player = mountPlayer(document.getElementById("here"), song, {{ onRegion: (region) => regions.push(region) }});
+</script>"""
+
+
+def flac(seconds: float) -> str:
+    """A tone as a data URL."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, 0.5 * np.sin(np.arange(round(seconds * RATE)) / 20), RATE, format="FLAC")
+    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_song_beside_a_longer_target_has_its_own_length(page):
+    tab = page.context.browser.new_page()
+    tab.set_content(LENGTHS.format(style=player_style(), script=player_script(), short=flac(1.0), long=flac(3.0)))
+    tab.wait_for_selector("#here[data-ready]")
+    assert tab.evaluate("player.duration") == pytest.approx(1.0)
+    tab.evaluate("player.setLoop(true)")
+    assert tab.evaluate("player.state.region") == pytest.approx([0, 1.0])
+    # Looping all marks nothing that is to be changed.
+    assert tab.evaluate("regions") == []
+    tab.evaluate("player.setLoop(false), player.setRegion(null), player.swap()")
+    assert tab.evaluate("player.duration") == pytest.approx(3.0)
+    tab.evaluate("player.setRegion([0.5, 2.5]), player.seek(2.0), player.swap()")
+    region, now = tab.evaluate("[player.state.region, player.now()]")
+    assert region == pytest.approx([0.5, 1.0])
+    assert now == pytest.approx(1.0)
+    loud = tab.evaluate("(player.seek(0), player.render(3)).then(s => [0.5, 2].map(t => Math.abs(s[t * 44100 + 7])))")
+    assert loud[0] > 0.01
+    assert loud[1] == 0
+    tab.close()
 
 
 def test_every_control_has_a_name_for_screen_readers(page):

@@ -1,7 +1,9 @@
 """The studio's queue: one job at a time, in order, each of which can be cancelled."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -27,7 +29,7 @@ def blocked(queue):
         while not go.wait(0.01):
             job.report(1, 10)
 
-    job = queue.submit(work)
+    job = queue.submit(work, "first")
     assert started.wait(PATIENCE)
     yield job, go
     go.set()
@@ -47,7 +49,7 @@ def test_jobs_run_one_at_a_time_in_their_order(queue):
 
         return run
 
-    jobs = [queue.submit(work(number)) for number in range(8)]
+    jobs = [queue.submit(work(number), f"owner {number}") for number in range(8)]
     assert all(job.wait(PATIENCE) for job in jobs)
     assert order == list(range(8))
     assert together == [1] * 8
@@ -56,8 +58,8 @@ def test_jobs_run_one_at_a_time_in_their_order(queue):
 
 def test_background_job_runs_after_jobs_that_were_submitted_later(queue, blocked):
     order = []
-    first = queue.submit(lambda job: order.append("background"), background=True)
-    second = queue.submit(lambda job: order.append("foreground"))
+    first = queue.submit(lambda job: order.append("background"), "a", background=True)
+    second = queue.submit(lambda job: order.append("foreground"), "b")
     assert (queue.before(second), queue.before(first)) == (1, 2)
     blocked[1].set()
     assert first.wait(PATIENCE)
@@ -66,23 +68,23 @@ def test_background_job_runs_after_jobs_that_were_submitted_later(queue, blocked
 
 def test_cancelled_job_stops_at_its_next_step_and_the_next_one_runs(queue, blocked):
     job, _ = blocked
-    after = queue.submit(lambda job: "made")
-    assert queue.cancel(job.name)
+    after = queue.submit(lambda job: "made", "after")
+    assert queue.cancel("first")
     assert job.wait(PATIENCE)
     assert job.state == CANCELLED
     assert after.wait(PATIENCE)
     assert after.result == "made"
-    assert not queue.cancel(job.name)
+    assert not queue.cancel("first")
     assert not queue.cancel("unknown")
 
 
 def test_waiting_job_that_is_cancelled_never_runs(queue, blocked):
     ran = []
-    waiting = queue.submit(lambda job: ran.append(1))
-    assert queue.cancel(waiting.name)
+    waiting = queue.submit(lambda job: ran.append(1), "waiting")
+    assert queue.cancel("waiting")
     assert waiting.wait(0)
     blocked[1].set()
-    assert queue.submit(lambda job: None).wait(PATIENCE)
+    assert queue.submit(lambda job: None, "next").wait(PATIENCE)
     assert ran == []
 
 
@@ -93,8 +95,8 @@ def test_failing_job_says_why_and_the_worker_lives_on(queue, caplog):
     def crash(job):
         raise ZeroDivisionError
 
-    refused, crashed = queue.submit(refuse), queue.submit(crash)
-    assert queue.submit(lambda job: 1).wait(PATIENCE)
+    refused, crashed = queue.submit(refuse, "a"), queue.submit(crash, "b")
+    assert queue.submit(lambda job: 1, "c").wait(PATIENCE)
     assert (refused.state, refused.message) == (FAILED, "steps: 0 is not possible")
     assert crashed.state == FAILED
     assert crashed.message.startswith("ZeroDivisionError")
@@ -102,10 +104,50 @@ def test_failing_job_says_why_and_the_worker_lives_on(queue, caplog):
 
 
 def test_full_queue_refuses(queue, blocked):
-    jobs = [queue.submit(lambda job: None) for _ in range(MOST_WAITING)]
+    jobs = [queue.submit(lambda job: None, f"owner {number}") for number in range(MOST_WAITING)]
     with pytest.raises(InputError, match="try again"):
-        queue.submit(lambda job: None)
+        queue.submit(lambda job: None, "one more")
     assert {job.state for job in jobs} == {WAITING}
+
+
+def test_scoring_in_the_background_takes_no_place_of_others(queue, blocked):
+    for number in range(MOST_WAITING):
+        queue.submit(lambda job: None, f"scoring {number}", background=True)
+    with pytest.raises(InputError, match="try again"):
+        queue.submit(lambda job: None, "another", background=True)
+    assert queue.submit(lambda job: None, "a song").state == WAITING
+
+
+def test_owner_has_one_job_at_a_time(queue, blocked):
+    job, go = blocked
+    assert queue.find("first") is job
+    assert queue.find("second") is None
+    with pytest.raises(InputError, match="something is being made already"):
+        queue.submit(lambda job: None, "first")
+    go.set()
+    assert job.wait(PATIENCE)
+    assert queue.find("first") is None
+    assert queue.submit(lambda job: "again", "first").wait(PATIENCE)
+
+
+def test_job_that_has_ended_holds_nothing_of_what_it_worked_with(queue, blocked):
+    class Stems:
+        pass
+
+    def of(stems: Stems):
+        return lambda job: bool(stems)
+
+    ran, waiting = Stems(), Stems()
+    kept = [weakref.ref(ran), weakref.ref(waiting)]
+    jobs = [queue.submit(of(ran), "ran"), queue.submit(of(waiting), "waiting")]
+    del ran, waiting
+    queue.cancel("waiting")
+    blocked[1].set()
+    assert all(job.wait(PATIENCE) for job in jobs)
+    # The worker's own frame lets go with the next job.
+    assert queue.submit(lambda job: None, "next").wait(PATIENCE)
+    gc.collect()
+    assert [reference() for reference in kept] == [None, None]
 
 
 def test_time_left_is_the_pace_of_the_steps_times_those_left(queue, monkeypatch):
@@ -121,7 +163,7 @@ def test_time_left_is_the_pace_of_the_steps_times_those_left(queue, monkeypatch)
             job.report(3, 10)
             left.append(job.seconds_left)
 
-    assert queue.submit(work).wait(PATIENCE)
+    assert queue.submit(work, "a").wait(PATIENCE)
     assert left == [14.0]
 
 
@@ -130,7 +172,7 @@ def test_closed_queue_stops_its_jobs(blocked, queue):
     queue.close()
     assert job.state == CANCELLED
     with pytest.raises(InputError):
-        queue.submit(lambda job: None)
+        queue.submit(lambda job: None, "late")
 
 
 def test_time_left_of_songs_that_are_made_together(queue, monkeypatch):
@@ -144,5 +186,5 @@ def test_time_left_of_songs_that_are_made_together(queue, monkeypatch):
             job.report(done, 160)
             left.append(job.seconds_left)
 
-    assert queue.submit(work).wait(PATIENCE)
+    assert queue.submit(work, "a").wait(PATIENCE)
     assert left == [None, pytest.approx(18), pytest.approx(17)]

@@ -4,6 +4,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,42 @@ def test_cancel_in_mid_run_stops_and_the_next_song_is_made(page, studio):
     assert page.problems == []
 
 
+def test_page_that_is_loaded_again_follows_the_job_and_can_cancel_it(page, studio, browser):
+    page.quick(seconds=5.12, steps=STEPS_OF_A_LONG_RUN)
+    page.press("make")
+    page.until(lambda: page.status().startswith("Step "))
+    other = StudioPage(browser, studio.address, page.session)
+    other.until(lambda: other.status().startswith("Step "))
+    other.quick()
+    other.press("make")
+    other.until(lambda: other.tab.get_by_text("being made in this session already").count())
+    other.press("cancel")
+    for tab in (page, other):
+        tab.until(lambda tab=tab: tab.status() == "Cancelled.")
+    number = other.make()
+    assert other.take == number
+    assert page.problems == other.problems == []
+    other.tab.close()
+
+
+def test_take_is_packed_without_a_report_where_it_cannot_be_scored(page, studio, monkeypatch):
+    def refuse(*arguments, **options):
+        raise InputError("madmom: is not installed")
+
+    monkeypatch.setattr("synctrack.studio.workbench.score_folder", refuse)
+    page.quick()
+    number = page.make()
+    page.choose_tab("Take along")
+    page.press("pack")
+    page.until(lambda: "It has no report: madmom: is not installed" in page.status())
+    with page.tab.expect_download() as download:
+        page.tab.locator("#zip").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = archive.namelist()
+    assert f"take_{number:04d}/song/mix.wav" in names
+    assert not any(name.endswith("report.html") for name in names)
+
+
 def answer(studio, path: str, data: bytes | None = None) -> tuple[int, str]:
     request = urllib.request.Request(studio.address + path, data=data)
     try:
@@ -255,6 +292,17 @@ def test_nothing_is_written_outside_the_folder_of_the_session(studio, takes, pag
     files = [path for path in studio.bench.root.rglob("*") if path.is_file()]
     assert files
     assert all(path.is_relative_to(sessions / page.session) for path in files)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://evil.example"}]
+)
+def test_page_of_another_site_cannot_send_anything(studio, place, headers):
+    path = f"studio/20260101-000000-{'A' * 16}/uploads?kind=audio&name=a.wav"
+    request = urllib.request.Request(studio.address + path, data=b"hello", headers=headers)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)
+    assert not list(place.glob(f"root/sessions/20260101-000000-{'A' * 16}"))
 
 
 def test_page_is_refused_under_the_name_of_another_site(studio):

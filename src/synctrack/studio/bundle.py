@@ -2,7 +2,7 @@
 
 take_0003/song/bass.wav, …, mix.wav, song.json     stems and mix
 take_0003/daw/01_bass.wav, …, 00_beats.mid         the same for music programs: whole bars, names that sort
-take_0003/report.html                              scores and player
+take_0003/report.html                              scores and player, where there are scores
 """
 
 import shutil
@@ -24,13 +24,13 @@ from synctrack.studio.sessions import FILE_FORMAT, SONG, Session, Take
 REPORT = "report.html"
 
 
-def write_bundle(session: Session, take: Take, scores: Mapping[str, Any], check: Callable[[], None]) -> Path:
+def write_bundle(session: Session, take: Take, scores: Mapping[str, Any] | None, check: Callable[[], None]) -> Path:
     """Write the zip file of a take into the session's folder, and return its path.
 
     Args:
         session: that the take is of.
         take: to pack.
-        scores: of `score_take`.
+        scores: of `score_take`; without them there is no report.
         check: raises where the job is to stop.
 
     Raises:
@@ -46,11 +46,12 @@ def write_bundle(session: Session, take: Take, scores: Mapping[str, Any], check:
         shutil.copytree(take.song_folder, place / "made" / SONG)
         facts = read_json(take.song_folder / SONG_FILE)
         write_json(place / "made" / SONG / SONG_FILE, without_places(facts, session.folder))
-        write_page(place / REPORT, scores, find_layout(place / "made", "songs"))
+        if scores is not None:
+            write_page(place / REPORT, scores, find_layout(place / "made", "songs"))
         check()
         folders = {SONG: place / "made" / SONG, "daw": place / "daw"}
         with atomic_path(path) as temporary:
-            _zip(temporary, f"take_{take.number:04d}", folders, place / REPORT)
+            _zip(temporary, f"take_{take.number:04d}", folders, None if scores is None else place / REPORT)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); free or choose a place") from error
     finally:
@@ -73,10 +74,11 @@ def without_places(value: Any, folder: Path) -> Any:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _zip(path: Path, name: str, folders: Mapping[str, Path], report: Path) -> None:
+def _zip(path: Path, name: str, folders: Mapping[str, Path], report: Path | None) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for inner, folder in folders.items():
             for file in sorted(folder.iterdir()):
                 if not file.name.startswith("."):
                     archive.write(file, f"{name}/{inner}/{file.name}")
-        archive.write(report, f"{name}/{REPORT}")
+        if report is not None:
+            archive.write(report, f"{name}/{REPORT}")

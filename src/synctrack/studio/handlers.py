@@ -1,11 +1,12 @@
 """What happens when something on the page is pressed: jobs are started and followed, and the page is told.
 
-Every handler takes the hidden fields `where` (session and take, as JSON) and `job`, and gives status, job and `where`
-anew; `where` only where another take is to be shown, as the person may have chosen one while a job ran. Nothing of a
-session is kept in memory, so that a page that is open survives a restart.
+Every handler takes the hidden field `where` (session and take, as JSON), and gives status and `where` anew; `where`
+only where another take is to be shown, as the person may have chosen one while a job ran. A session has one job at a
+time, whatever page asked for it. Nothing else of a session is kept in memory, so that an open page survives a restart.
 """
 
 import asyncio
+import contextlib
 import html
 import json
 import secrets
@@ -28,11 +29,11 @@ from synctrack.studio.asking import (
 )
 from synctrack.studio.jobs import CANCELLED, DONE, FAILED, WAITING, Job
 from synctrack.studio.sessions import Session, Take
-from synctrack.studio.workbench import Workbench, known_scores
+from synctrack.studio.workbench import Workbench, known_scores, scoring
 
 PERIOD = 0.25  # seconds between two looks at a job
-Shown = tuple[str, str, Any]
-"""Status as HTML, name of the job that can be cancelled, and `where`, or Gradio's word for no change."""
+Shown = tuple[str, Any]
+"""Status as HTML, and `where`, or Gradio's word for no change."""
 SAME = gradio.skip()
 
 
@@ -63,9 +64,10 @@ class Handlers:
             choices,
         )
 
-    def reopen(self, name: str | None) -> tuple[Any, Any]:
+    def reopen(self, where: str, name: str | None) -> tuple[Any, Any]:
         """Open a session of the list: status and `where`."""
-        if not (name and self.listed):
+        # The take that is being made would be shown in the session that is opened.
+        if not (name and self.listed) or self._busy(where):
             return SAME, SAME
         try:
             session = self.bench.session(name)
@@ -90,47 +92,61 @@ class Handlers:
         """Go back to the take before."""
         return self._moved(where, lambda session, number: session.undo(number))
 
-    def cancel(self, job: str) -> None:
-        """Stop the job that runs for this page; who follows it says so."""
-        self.bench.queue.cancel(job)
+    def cancel(self, where: str) -> None:
+        """Stop the job of this session, or else the scoring of the take; who follows it says so."""
+        with contextlib.suppress(InputError):
+            session, number = self._place(where)
+            if not self.bench.queue.cancel(session.name) and number is not None:
+                self.bench.queue.cancel(scoring(session, number))
 
-    async def make(self, where: str, now: str, *fields: Any) -> AsyncIterator[Shown]:
+    async def follow(self, where: str) -> AsyncIterator[Shown]:
+        """Say how a job goes that the session has already, such as after the page was loaded again."""
+
+        def start() -> Job | None:
+            return self.bench.queue.find(self._place(where)[0].name)
+
+        async for job, shown in self._follow(where, start, "Making it"):
+            # A zip file that is packed is no take.
+            made = job is not None and job.state == DONE and isinstance(job.result, Take)
+            yield self._made(self._place(where)[0], job.result) if made else shown
+
+    async def make(self, where: str, *fields: Any) -> AsyncIterator[Shown]:
         """A new song, from the fields of `Form` in their order."""
 
         def ask(session: Session, number: int | None) -> Asked:
             return ask_new(session, Form(*fields[:-1], uploads=_uploads(fields[-1])), number)
 
-        async for shown in self._take(where, now, ask):
+        async for shown in self._take(where, ask):
             yield shown
 
-    async def separate(self, where: str, now: str, uploads: str) -> AsyncIterator[Shown]:
+    async def separate(self, where: str, uploads: str) -> AsyncIterator[Shown]:
         """The stems of the mix that was given."""
 
         def ask(session: Session, number: int | None) -> Asked:
             return ask_separation(session, _uploads(uploads).get("mix", ""), number)
 
-        async for shown in self._take(where, now, ask):
+        async for shown in self._take(where, ask):
             yield shown
 
-    async def again(self, where: str, now: str, stems: Sequence[str], bars: str, span: str) -> AsyncIterator[Shown]:
+    async def again(self, where: str, stems: Sequence[str], bars: str, span: str) -> AsyncIterator[Shown]:
         """Another take of some stems."""
-        async for shown in self._change(where, now, lambda take, seed: ask_again(take, stems, bars, span, seed)):
+        async for shown in self._change(where, lambda take, seed: ask_again(take, stems, bars, span, seed)):
             yield shown
 
-    async def longer(self, where: str, now: str, seconds: float | None) -> AsyncIterator[Shown]:
+    async def longer(self, where: str, seconds: float | None) -> AsyncIterator[Shown]:
         """The song and what follows it."""
-        async for shown in self._change(where, now, lambda take, seed: ask_longer(take, seconds, seed)):
+        async for shown in self._change(where, lambda take, seed: ask_longer(take, seconds, seed)):
             yield shown
 
-    async def vary(self, where: str, now: str, *strengths: float) -> AsyncIterator[Shown]:
+    async def vary(self, where: str, *strengths: float) -> AsyncIterator[Shown]:
         """A variation; the strengths are in the order of the model's stems."""
         by_stem = dict(zip(self.bench.model.stems, strengths, strict=True))
-        async for shown in self._change(where, now, lambda take, seed: ask_variation(take, by_stem, seed)):
+        async for shown in self._change(where, lambda take, seed: ask_variation(take, by_stem, seed)):
             yield shown
 
-    async def loop(self, where: str, now: str, stems: Sequence[str]) -> AsyncIterator[Shown]:
+    async def loop(self, where: str, stems: Sequence[str]) -> AsyncIterator[Shown]:
         """Some stems anew, as a loop."""
-        async for shown in self._change(where, now, lambda take, seed: ask_loop(take, stems, seed)):
+        async for shown in self._change(where, lambda take, seed: ask_loop(take, stems, seed)):
             yield shown
 
     async def score(self, where: str) -> AsyncIterator[str]:
@@ -139,16 +155,16 @@ class Handlers:
         def start() -> Job | None:
             session, number = self._place(where)
             take = session.take(number) if number is not None else None
-            return None if take is None or known_scores(take) else self.bench.score(take)
+            return None if take is None or known_scores(take) else self.bench.score(session, take)
 
         # Known scores need no job; what was said of another take goes.
         yield ""
         async for job, (status, *_) in self._follow(where, start, "Scoring"):
             yield status if job is None or not job.ended or job.state == FAILED else ""
 
-    async def pack(self, where: str, now: str) -> AsyncIterator[tuple[str, str, Any, Any]]:
+    async def pack(self, where: str) -> AsyncIterator[tuple[str, Any, Any]]:
         """Pack the take that is shown; gives the link to the zip file as well."""
-        if self._busy(now):
+        if self._busy(where):
             return
 
         def start() -> Job:
@@ -158,22 +174,25 @@ class Handlers:
         async for job, shown in self._follow(where, start, "Packing"):
             if job is not None and job.state == DONE:
                 session, number = self._place(where)
-                text = f"take_{number:04d}.zip: stems, mix, DAW pack, report and song.json"
+                _, reason = job.result
+                report = "" if reason else ", report"
+                text = f"take_{number:04d}.zip: stems, mix, DAW pack{report} and song.json"
                 link = f'<a id="zip" download href="studio/{session.name}/bundles/{number}.zip">{text}</a>'
-                yield said("Packed: the link takes it along."), "", SAME, link
+                without = f" It has no report: {reason}" if reason else ""
+                yield said(f"Packed: the link takes it along.{without}"), SAME, link
             else:
                 yield *shown, SAME
 
-    async def _change(self, where: str, now: str, ask: Callable[[Take, int], Asked]) -> AsyncIterator[Shown]:
+    async def _change(self, where: str, ask: Callable[[Take, int], Asked]) -> AsyncIterator[Shown]:
         def ask_here(session: Session, number: int | None) -> Asked:
             # Not that of a take before, whose noise would make the same again; song.json tells it.
             return ask(session.take(number), secrets.randbelow(MAX_SEED))
 
-        async for shown in self._take(where, now, ask_here):
+        async for shown in self._take(where, ask_here):
             yield shown
 
-    async def _take(self, where: str, now: str, ask: Callable[[Session, int | None], Asked]) -> AsyncIterator[Shown]:
-        if self._busy(now):
+    async def _take(self, where: str, ask: Callable[[Session, int | None], Asked]) -> AsyncIterator[Shown]:
+        if self._busy(where):
             return
         session: Session | None = None
 
@@ -183,10 +202,10 @@ class Handlers:
             return self.bench.make(session, ask(session, number))
 
         async for job, shown in self._follow(where, start, "Making it"):
-            if job is not None and job.state == DONE:
-                take: Take = job.result
-                shown = (said(" ".join([f"Take {take.number}: {take.label}.", *take.notes])), "", _where(session, take))
-            yield shown
+            yield self._made(session, job.result) if job is not None and job.state == DONE else shown
+
+    def _made(self, session: Session, take: Take) -> Shown:
+        return said(" ".join([f"Take {take.number}: {take.label}.", *take.notes])), _where(session, take)
 
     async def _follow(
         self, where: str, start: Callable[[], Job | None], doing: str
@@ -195,19 +214,19 @@ class Handlers:
         try:
             job = await asyncio.to_thread(start)
         except InputError as error:
-            yield None, (problem(error), "", SAME)
+            yield None, (problem(error), SAME)
             return
         if job is None:
             return
         while not job.ended:
-            yield job, (said(self._progress(job, doing)), job.name, SAME)
+            yield job, (said(self._progress(job, doing)), SAME)
             await asyncio.sleep(PERIOD)
         if job.state == FAILED:
-            yield job, (problem(job.message), "", SAME)
+            yield job, (problem(job.message), SAME)
         elif job.state == CANCELLED:
-            yield job, (said("Cancelled."), "", SAME)
+            yield job, (said("Cancelled."), SAME)
         else:
-            yield job, (said("Done."), "", SAME)
+            yield job, (said("Done."), SAME)
 
     def _progress(self, job: Job, doing: str) -> str:
         if job.state == WAITING:
@@ -225,14 +244,18 @@ class Handlers:
             session, number = self._place(where)
             take = move(session, number)
         except InputError as error:
-            return problem(error), SAME, SAME
-        return said(f"Take {take.number}: {take.label}."), SAME, _where(session, take)
+            return problem(error), SAME
+        return said(f"Take {take.number}: {take.label}."), _where(session, take)
 
-    def _busy(self, now: str) -> bool:
-        """Whether a job of this page is under way; says so."""
-        busy = self.bench.queue.running(now)
+    def _busy(self, where: str) -> bool:
+        """Whether a job of this session is under way; says so."""
+        try:
+            busy = self.bench.queue.find(self._place(where)[0].name) is not None
+        except InputError:
+            # Who goes on says what is wrong.
+            return False
         if busy:
-            gradio.Warning("Something is being made for this page already; wait for it, or cancel it first.")
+            gradio.Warning("Something is being made in this session already; wait for it, or cancel it first.")
         return busy
 
     def _place(self, where: str) -> tuple[Session, int | None]:

@@ -1,7 +1,6 @@
 """A queue of jobs for one worker: one job runs at a time, whoever asked for it, and each can be cancelled."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +8,7 @@ from typing import Any
 
 from synctrack.errors import InputError
 
-MOST_WAITING = 16
-MOST_KEPT = 256  # finished jobs that can still be asked for
+MOST_WAITING = 16  # in the background as many again
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 
 logger = logging.getLogger(__name__)
@@ -24,18 +22,19 @@ class Job:
     """Something that the worker does.
 
     Attributes:
-        name: cannot be guessed; who knows it may cancel the job.
+        owner: what it is done for, such as a session; an owner has one job at a time, and may cancel it.
+        background: whether it comes after all other work.
         state: `waiting`, `running`, `done`, `failed` or `cancelled`.
         result: what the work returned, once it is done.
         message: what went wrong, in one line, once it has failed.
     """
 
-    def __init__(self, work: Callable[["Job"], Any]) -> None:
-        self.name = secrets.token_urlsafe(12)
+    def __init__(self, work: Callable[["Job"], Any], owner: str, background: bool) -> None:
+        self.owner, self.background = owner, background
         self.state, self.message = WAITING, ""
         self.result: Any = None
         self.done = self.total = 0
-        self._work = work
+        self._work: Callable[[Job], Any] | None = work
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._first_step, self._first_done = 0.0, 0
@@ -89,6 +88,11 @@ class Job:
             # The worker must live on for the next job; the terminal has the traceback.
             logger.exception("a job of the studio failed")
             self.state, self.message = FAILED, f"{type(error).__name__}; the terminal that runs the studio says more"
+        self._end()
+
+    def _end(self) -> None:
+        # What it worked with, such as the stems of a long song, goes; who follows the job may keep it for longer.
+        self._work = None
         self._ended.set()
 
 
@@ -97,36 +101,42 @@ class JobQueue:
 
     def __init__(self) -> None:
         self._waiting: list[Job] = []
-        self._background: set[Job] = set()
-        self._known: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._current: Job | None = None
         self._closed = False
         self._worker = threading.Thread(target=self._run, name="studio", daemon=True)
         self._worker.start()
 
-    def submit(self, work: Callable[[Job], Any], background: bool = False) -> Job:
+    def submit(self, work: Callable[[Job], Any], owner: str, background: bool = False) -> Job:
         """Put work at the end of the queue.
 
         Args:
             work: is called with its job, whose `report` and `check` it calls now and then.
+            owner: what it is done for.
             background: whether it comes after all other work, also that which is submitted later.
 
         Raises:
-            InputError: too many jobs are waiting, or the queue is closed.
+            InputError: the owner has a job already, too many are waiting, or the queue is closed.
         """
         with self._changed:
-            if self._closed or len(self._waiting) >= MOST_WAITING:
-                raise InputError(f"queue: {len(self._waiting)} jobs are waiting; try again when some of them are done")
-            job = Job(work)
+            if self._find(owner) is not None:
+                raise InputError("queue: something is being made already; wait for it, or cancel it first")
+            waiting = sum(job.background == background for job in self._waiting)
+            if self._closed or waiting >= MOST_WAITING:
+                raise InputError(f"queue: {waiting} jobs are waiting; try again when some of them are done")
+            job = Job(work, owner, background)
             self._waiting.append(job)
-            if background:
-                self._background.add(job)
-            self._known[job.name] = job
-            for name in [name for name, old in self._known.items() if old.ended][:-MOST_KEPT]:
-                del self._known[name]
             self._changed.notify_all()
         return job
+
+    def find(self, owner: str) -> Job | None:
+        """The job of an owner that waits or runs; None where there is none."""
+        with self._changed:
+            return self._find(owner)
+
+    def _find(self, owner: str) -> Job | None:
+        jobs = [job for job in (self._current, *self._waiting) if job is not None]
+        return next((job for job in jobs if job.owner == owner and not job.ended), None)
 
     def before(self, job: Job) -> int:
         """How many jobs come before one that waits."""
@@ -135,33 +145,27 @@ class JobQueue:
             place = order.index(job) if job in order else 0
             return place + (self._current is not None and self._current is not job)
 
-    def running(self, name: str) -> bool:
-        """Whether a job of this name waits or runs."""
+    def cancel(self, owner: str) -> bool:
+        """Take an owner's job out of the queue, or stop it at its next step; gives whether there was one to stop."""
         with self._changed:
-            return name in self._known and not self._known[name].ended
-
-    def cancel(self, name: str) -> bool:
-        """Take a job out of the queue, or stop it at its next step; gives whether there was such a job to stop."""
-        with self._changed:
-            job = self._known.get(name)
-            if job is None or job.ended:
+            job = self._find(owner)
+            if job is None:
                 return False
             job._stop.set()
             if job in self._waiting:
                 self._waiting.remove(job)
-                self._background.discard(job)
                 job.state = CANCELLED
-                job._ended.set()
+                job._end()
             return True
 
     def close(self, timeout: float = 10.0) -> None:
         """Stop all jobs and the worker."""
         with self._changed:
             self._closed = True
-            names = [job.name for job in (self._current, *self._waiting) if job is not None]
+            owners = [job.owner for job in (self._current, *self._waiting) if job is not None]
             self._changed.notify_all()
-        for name in names:
-            self.cancel(name)
+        for owner in owners:
+            self.cancel(owner)
         self._worker.join(timeout)
 
     def _run(self) -> None:
@@ -173,9 +177,8 @@ class JobQueue:
                     return
                 self._current = self._order()[0]
                 self._waiting.remove(self._current)
-                self._background.discard(self._current)
             self._current._run()
 
     def _order(self) -> list[Job]:
         """The waiting jobs in the order in which they will run."""
-        return sorted(self._waiting, key=lambda job: job in self._background)
+        return sorted(self._waiting, key=lambda job: job.background)

@@ -32,7 +32,6 @@ class Page:
         with gradio.Blocks(title="SyncTrack studio", analytics_enabled=False, fill_width=True) as self.blocks:
             self.where = gradio.Textbox(elem_id="where", label="session and take", **HIDDEN)
             self.files = gradio.Textbox(elem_id="files", label="uploads", **HIDDEN)
-            self.job = gradio.Textbox(elem_id="job", label="job", **HIDDEN)
             gradio.HTML("<h1>SyncTrack studio</h1>")
             with gradio.Row():
                 with gradio.Column(scale=2, min_width=340), gradio.Tabs():
@@ -110,28 +109,32 @@ class Page:
         )
 
     def _connect(self) -> None:
-        do, shown = self.handlers, [self.status, self.job, self.where]
-        opened = [self.status, self.where, self.sessions]
-        self._show(self.blocks.load(do.open, [self.where], opened, js=ASKED, **QUIET))
+        do, shown = self.handlers, [self.status, self.where]
         # The handlers check what is chosen: a server that was restarted does not know the lists of an open page.
         chosen = {**QUIET, "preprocess": False}
-        self._show(self.sessions.input(do.reopen, [self.sessions], [self.status, self.where], **chosen))
+        for opened in (
+            self.blocks.load(do.open, [self.where], [*shown, self.sessions], js=ASKED, **QUIET),
+            self.sessions.input(do.reopen, [self.where, self.sessions], shown, **chosen),
+        ):
+            self._show(opened)
+            # A job that goes on while the page was away.
+            self._show(opened.then(do.follow, [self.where], shown, **QUIET))
         form = [self.seed, self.bpm, self.meter, self.unit, self.length, self.looped, self.best_of, self.sampler]
         form += [self.steps, self.guidance, self.files]
         rows = [
-            (self.make, do.make, [self.job, *form], WITH_FILES),
-            (self.separate, do.separate, [self.job, self.files], WITH_FILES),
-            (self.again, do.again, [self.job, self.redo, self.bars, self.span], None),
-            (self.loop, do.loop, [self.job, self.redo], None),
-            (self.longer, do.longer, [self.job, self.more_seconds], None),
-            (self.vary, do.vary, [self.job, *self.strengths], None),
+            (self.make, do.make, form, WITH_FILES),
+            (self.separate, do.separate, [self.files], WITH_FILES),
+            (self.again, do.again, [self.redo, self.bars, self.span], None),
+            (self.loop, do.loop, [self.redo], None),
+            (self.longer, do.longer, [self.more_seconds], None),
+            (self.vary, do.vary, self.strengths, None),
             (self.undo, do.undo, [], None),
         ]
         for button, handler, fields, script in rows:
             self._show(button.click(handler, [self.where, *fields], shown, js=script, **QUIET))
         self._show(self.takes.input(do.choose, [self.where, self.takes], shown, **chosen))
-        self.pack.click(do.pack, [self.where, self.job], [*shown, self.link], **QUIET)
-        self.cancel.click(do.cancel, [self.job], None, **QUIET)
+        self.pack.click(do.pack, [self.where], [*shown, self.link], **QUIET)
+        self.cancel.click(do.cancel, [self.where], None, **QUIET)
         self.tap.click(None, [self.bpm], [self.bpm], js="(bpm) => studio.tap(bpm)")
         parts = [self.redo, self.bars, self.span]
         self.picked.click(None, parts, parts, js="(...now) => studio.picked(...now)")
@@ -140,7 +143,9 @@ class Page:
         """After an event: the take of `where` in the player and the history, then its scores."""
         event = event.then(None, [self.where], None, js=SHOW)
         event = event.then(self.handlers.history, [self.where], [self.takes], **QUIET)
-        event = event.then(self.handlers.score, [self.where], [self.scoring], **QUIET)
+        # Of takes that are chosen while another is scored, the last one is scored next.
+        last = {**QUIET, "trigger_mode": "always_last"}
+        event = event.then(self.handlers.score, [self.where], [self.scoring], **last)
         event.then(None, [self.where], None, js=SHOW)
 
 

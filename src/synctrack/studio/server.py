@@ -7,9 +7,10 @@ import time
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import gradio
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -28,6 +29,7 @@ from synctrack.studio.words import score_lines, stem_beats
 from synctrack.studio.workbench import Workbench, known_scores
 
 LOOPBACK = ("127.0.0.1", "localhost")
+READING = ("GET", "HEAD", "OPTIONS")
 REFUSED = ("/gradio_api/upload", "/gradio_api/component_server", "/gradio_api/proxy")
 """Routes of Gradio that are not served: files are taken up by ours alone."""
 
@@ -59,6 +61,9 @@ class Studio:
         if private:
             # Pages of other sites must not reach this one by a name of theirs that leads to this machine.
             middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)))
+        # Gradio asks its own page whether it is there, which a proxy does not know.
+        for name in ("NO_PROXY", "no_proxy"):
+            os.environ[name] = ",".join(filter(None, [os.environ.get(name), host, *LOOPBACK]))
         self.blocks.queue(default_concurrency_limit=None, api_open=False)
         try:
             _, local, public = self.blocks.launch(
@@ -75,8 +80,13 @@ class Studio:
                 app_kwargs={"routes": _routes(bench), "middleware": middleware},
                 max_file_size=1,
             )
-        except OSError as error:
-            raise InputError(f"--port {port}: cannot be listened on ({error}); choose another") from error
+        except Exception as error:
+            # Gradio has no error of its own for an address that is not this machine's, a port that is taken, or a
+            # page that it cannot reach itself.
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"--host {host} --port {port}: cannot be listened on ({reason}); choose another"
+            ) from error
         if share and not public:
             raise InputError("--share on: Gradio could not open a public address; is there a network?")
         self.address = public or local
@@ -93,7 +103,7 @@ class Studio:
 
 
 class Refuse:
-    """Middleware that answers 404 on routes of Gradio that the studio does not use."""
+    """Middleware that answers 404 on routes that the studio does not use, and 403 to what pages of other sites send."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -101,8 +111,19 @@ class Refuse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and any(part in scope["path"] for part in REFUSED):
             await Response(status_code=404)(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] not in READING and _is_foreign(Headers(scope=scope)):
+            await Response(status_code=403)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a page of another site sends a request: browsers say so, and other programs say nothing."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
 def _routes(bench: Workbench) -> list[Route]:

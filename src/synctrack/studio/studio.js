@@ -46,7 +46,13 @@ async function show(where) {
   }
   const answer = await fetch(`studio/${session}/takes/${take}/player.json`), song = await answer.json();
   if (shown.take !== take || shown.session !== session) return;
-  if (!answer.ok) { find("stage").replaceChildren(line(song.error, "problem")); return; }
+  if (!answer.ok) {
+    shown.player?.destroy();
+    shown.player = null;
+    find("stage").replaceChildren(line(song.error, "problem"));
+    find("words").replaceChildren();
+    return;
+  }
   if (same && shown.player) {
     Object.assign(shown.player.song, { beats: song.beats });
     if (shown.player.tracks.length) shown.player.paint();
@@ -81,14 +87,14 @@ async function send(input) {
   try {
     const answer = await fetch(`studio/${session}/uploads?${query}`, { method: "POST", body: file });
     const found = await answer.json();
-    // Another session was opened meanwhile: the file is of the one before.
-    if (shown.session !== session) return;
+    // Another session was opened or another file chosen meanwhile: this one is not wanted any more.
+    if (shown.session !== session || input.files[0] !== file) return;
     if (found.error) throw new Error(found.error);
     files[name] = found.token;
     tell(name, found.text);
     document.querySelector(`[data-remove="${CSS.escape(name)}"]`).hidden = false;
   } catch (error) {
-    if (shown.session !== session) return;
+    if (shown.session !== session || input.files[0] !== file) return;
     input.value = "";
     tell(name, error.message, true);
   }

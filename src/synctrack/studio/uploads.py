@@ -3,6 +3,7 @@
 The name that a file had is never used for a path; it is only shown.
 """
 
+import asyncio
 import os
 import re
 import tempfile
@@ -70,12 +71,20 @@ async def take_upload(
     try:
         with os.fdopen(handle, "wb") as file:
             await _receive(file, chunks, limit, shown)
-        text = _check_audio(path, shown, max_seconds) if kind == "audio" else _check_beats(path, shown)
-        return Upload(_keep(path, folder, suffix if kind == "beats" else _audio_suffix(path)), text)
+        # In a thread: the pages of others go on meanwhile.
+        return await asyncio.to_thread(_checked, path, folder, kind, suffix, shown, max_seconds)
     except OSError as error:
         raise InputError(f"{shown}: cannot be kept ({error.strerror or error}); is there room?") from error
     finally:
         path.unlink(missing_ok=True)
+
+
+def _checked(path: Path, folder: Path, kind: str, suffix: str, shown: str, max_seconds: float) -> Upload:
+    if kind == "beats":
+        text = _check_beats(path, shown)
+    else:
+        text, suffix = _check_audio(path, shown, max_seconds), _audio_suffix(path)
+    return Upload(_keep(path, folder, suffix), text)
 
 
 def find_upload(session: Session, token: str) -> Path:

@@ -49,33 +49,57 @@ class Workbench:
     def make(self, session: Session, asked: Asked) -> Job:
         """Make a song; the job's result is its take.
 
+        It fails where the model cannot do what is asked, or the song would be too long.
+
         Raises:
-            InputError: the model cannot do what is asked, the song would be too long, or the queue is full.
+            InputError: the session has a job already, or the queue is full.
         """
-        with _warnings() as notes:
-            production = self.model.check(**asked.settings)
-        seconds = production.plan.num_samples / self.model.sample_rate
-        if seconds > self.max_seconds:
-            raise InputError(f"length: {seconds:g} s are asked for; up to {self.max_seconds:g} s are possible here")
 
         def work(job: Job) -> Take:
+            # Here and not before: given audio is read and its beats are detected, which takes seconds and memory.
+            with _warnings() as notes:
+                production = self.model.check(**asked.settings)
+            seconds = production.plan.num_samples / self.model.sample_rate
+            if seconds > self.max_seconds:
+                raise InputError(f"length: {seconds:g} s are asked for; up to {self.max_seconds:g} s are possible here")
+            job.check()
             (song,) = self.model.produce(production, [(asked.seed, 0)], report=job.report)
             job.check()
             return session.add(song, asked.label, asked.before, notes)
 
-        return self.queue.submit(work)
+        return self.queue.submit(work, session.name)
 
-    def score(self, take: Take) -> Job:
-        """Score a take; the job's result is that of `score_take`."""
-        return self.queue.submit(lambda job: score_take(take, job.check), background=True)
+    def score(self, session: Session, take: Take) -> Job:
+        """Score a take; the job's result is that of `score_take`. A job that does so already is given."""
+        owner = scoring(session, take.number)
+        known = self.queue.find(owner)
+        return known or self.queue.submit(lambda job: score_take(take, job.check), owner, background=True)
 
     def pack(self, session: Session, take: Take) -> Job:
-        """Pack a take to take along; the job's result is the path of the zip file."""
-        return self.queue.submit(lambda job: write_bundle(session, take, score_take(take, job.check), job.check))
+        """Pack a take to take along; the job's result is the path of the zip file, and why it has no report.
+
+        Raises:
+            InputError: the session has a job already, or the queue is full.
+        """
+
+        def work(job: Job) -> tuple[Path, str]:
+            try:
+                scores, reason = score_take(take, job.check), ""
+            except InputError as error:
+                # The stems are there all the same, such as those of a model with one stem.
+                scores, reason = None, str(error)
+            return write_bundle(session, take, scores, job.check), reason
+
+        return self.queue.submit(work, session.name)
 
     def close(self) -> None:
         """Stop all jobs."""
         self.queue.close()
+
+
+def scoring(session: Session, number: int) -> str:
+    """The owner of the job that scores a take."""
+    return f"{session.name}/{number}"
 
 
 @contextmanager

@@ -15,7 +15,7 @@
 // Returns a Player: play, pause, toggle, seek, flip, setVolume, setRegion, setLoop, swap, render, destroy. Styles are in
 // player.css; the colours are its custom properties.
 
-import { RATE, decode, level, start } from "./tracks.js";
+import { RATE, decode, lasting, level, start } from "./tracks.js";
 
 const SHORTEST = 0.05; // seconds of a region; a shorter drag is a click
 
@@ -57,7 +57,7 @@ class Player {
     if (!this.gone) this.place.append(element("p", { role: "alert", className: "fault", textContent: error.message }));
   }
 
-  get duration() { return this.tracks.length ? this.tracks[0].buffer.duration : 0; }
+  get duration() { return lasting(this.tracks, this.state.side); }
 
   now() {
     if (!this.playing.length) return this.position;
@@ -117,7 +117,12 @@ class Player {
   // From stems to target and back, at the same place.
   swap() {
     if (!this.song.target) return;
+    const before = this.duration, time = this.now();
     this.state.side = this.state.side === "stems" ? "target" : "stems";
+    if (this.duration !== before) {
+      if (this.state.region) this.mark(this.state.region);
+      this.seek(time);
+    }
     this.change();
     this.paint();
   }
@@ -129,16 +134,21 @@ class Player {
 
   // Marks [from, to] in seconds, in either order, or nothing with null; `loop` says whether it is repeated.
   setRegion(region, loop = this.state.loop) {
+    this.mark(region, loop);
+    this.options.onRegion?.(this.state.region);
+  }
+
+  mark(region, loop = this.state.loop) {
     const [first, last] = (region || []).map((time) => Math.min(Math.max(0, time), this.duration)).sort((a, b) => a - b);
     const place = this.now();
     this.state.region = region && last - first > SHORTEST ? [first, last] : null;
     this.state.loop = Boolean(loop && this.state.region);
     if (this.running) this.seek(place);
     this.show();
-    this.options.onRegion?.(this.state.region);
   }
 
-  setLoop(loop) { this.setRegion(this.state.region || (loop ? [0, this.duration] : null), loop); }
+  // Repeats what is marked, or all. It marks no part to change: nobody is told of it.
+  setLoop(loop) { this.mark(this.state.region || (loop ? [0, this.duration] : null), loop); }
 
   // One end of the region (0 or 1) at the present place, for those who do not drag.
   setEnd(end) {
@@ -263,7 +273,8 @@ class Player {
       row.canvas.setAttribute("aria-label", `waveform of ${row.stem}${track ? "" : ": none"}, ${own.length} beats`);
       if (!track) continue;
       pen.fillStyle = style.getPropertyValue("--wave");
-      paintWave(pen, track.buffer.getChannelData(0), width, height);
+      const heard = Math.round(this.duration * track.buffer.sampleRate);
+      paintWave(pen, track.buffer.getChannelData(0).subarray(0, heard), width, height);
       for (const [times, colour, thick] of [[this.song.downbeats || [], "--bar", 1], [own, "--beat", 2]]) {
         pen.fillStyle = style.getPropertyValue(colour);
         for (const time of times) pen.fillRect((time / this.duration) * width - thick / 2, 0, thick, height);

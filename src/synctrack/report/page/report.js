@@ -28,6 +28,8 @@ for (const song of DATA.songs) {
   const about = [song.scores.slice(0, 2).map(([name, value]) => `${name} ${value}`).join(" "), ...song.faults, ...(song.audio ? [] : ["no audio"])];
   const button = element("button", {}, element("span", { textContent: song.name }), element("small", { textContent: about.join(" · ") }));
   button.addEventListener("click", () => {
+    // The space bar on the song that is open plays it, as it does elsewhere on the page.
+    if (button.getAttribute("aria-current")) { player?.toggle(); return; }
     for (const other of list.querySelectorAll("button")) other.removeAttribute("aria-current");
     button.setAttribute("aria-current", "true");
     open(song);

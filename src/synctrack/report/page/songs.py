@@ -22,6 +22,12 @@ def song_order(result: Mapping[str, Any]) -> list[str]:
     return sorted(songs, key=key)
 
 
+def unscored(result: Mapping[str, Any]) -> set[str]:
+    """The songs of which CBS has no value."""
+    songs = next(iter(result["protocols"].values()))["songs"]
+    return {song for song, values in songs.items() if values["cbs"] is None}
+
+
 def song_entries(result: Mapping[str, Any], order: Sequence[str], audio: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the page's script needs of each song: its scores and faults as text, beats, and audio where there is any.
 

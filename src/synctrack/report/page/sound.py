@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,11 @@ def song_audio(song: str, folder: Layout, reference: Layout | None, most: float 
 
 
 def embed_audio(
-    order: Sequence[str], folder: Layout | None, reference: Layout | None, max_mb: float
+    order: Sequence[str],
+    folder: Layout | None,
+    reference: Layout | None,
+    max_mb: float,
+    last: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Song → `song_audio`, of the songs that fit into `max_mb` megabytes, taken as `choose` says.
 
@@ -99,14 +103,16 @@ def embed_audio(
         folder: their files; None gives no audio.
         reference: files of the targets, where there are any.
         max_mb: of the text of the page that audio may take.
+        last: songs that come after all others, such as those without scores, which are neither best nor worst.
 
     Raises:
         InputError: a file cannot be read.
     """
+    chosen = [*choose([song for song in order if song not in last]), *(song for song in order if song in last)]
     audio: dict[str, dict[str, Any]] = {}
     room, misfits = max_mb * MEGABYTE, 0
     most = room / max(1, min(FEWEST, len(order)))
-    for song in choose(order) if folder is not None and max_mb > 0 else ():
+    for song in chosen if folder is not None and max_mb > 0 else ():
         found = song_audio(song, folder, reference, most)
         size = _size(found)
         if size <= room:

@@ -18,7 +18,8 @@ export async function decode(song) {
   const wanted = ["stems", "target"].flatMap((side) => Object.entries(song[side] || {}).map((one) => [side, ...one]));
   const tracks = await Promise.all(wanted.map(async ([side, stem, audio]) => {
     try {
-      return { side, stem, buffer: await context.decodeAudioData(await read(audio)) };
+      const buffer = await context.decodeAudioData(await read(audio));
+      return { side, stem, buffer, seconds: buffer.duration };
     } catch (error) {
       throw new Error(`${stem} cannot be played (${error.message})`);
     }
@@ -33,6 +34,11 @@ export async function decode(song) {
   return tracks;
 }
 
+// The length of a song, or of what it is played against: that of its longest track, in seconds.
+export function lasting(tracks, side) {
+  return Math.max(0, ...tracks.filter((track) => track.side === side).map((track) => track.seconds));
+}
+
 export function level(state, track) {
   if (track.side !== state.side || state.mute.has(track.stem)) return 0;
   if (state.solo.size && !state.solo.has(track.stem)) return 0;
@@ -41,13 +47,16 @@ export function level(state, track) {
 
 // Connects the tracks to the context's output and starts them all at `when`, at `from` seconds of the song.
 export function start(context, tracks, state, when, from) {
+  const left = Math.max(0, lasting(tracks, state.side) - from);
   return tracks.map((track) => {
     const source = context.createBufferSource(), gain = context.createGain();
     source.buffer = track.buffer;
     if (state.loop) Object.assign(source, { loop: true, loopStart: state.region[0], loopEnd: state.region[1] });
     gain.gain.value = level(state, track);
     source.connect(gain).connect(context.destination);
-    source.start(when, from);
+    // What is played against a song may be longer than it.
+    if (state.loop) source.start(when, from);
+    else source.start(when, from, left);
     return { source, gain, track };
   });
 }

@@ -16,7 +16,7 @@ from synctrack.metrics.score import Scored
 from synctrack.metrics.tables import counts_line, notes, stem_rows
 from synctrack.report.page.content import frechet_rows, matrices, metric_rows, strips, truth_rows
 from synctrack.report.page.made import folder_facts, song_facts
-from synctrack.report.page.songs import song_entries, song_order
+from synctrack.report.page.songs import song_entries, song_order, unscored
 from synctrack.report.page.sound import audio_lines, embed_audio
 
 MAX_MB = 40.0
@@ -63,7 +63,7 @@ def render_page(
         InputError: an audio file cannot be read.
     """
     order = song_order(result)
-    audio = embed_audio(order, folder, reference, max_mb)
+    audio = embed_audio(order, folder, reference, max_mb, unscored(result))
     songs = song_entries(result, order, audio)
     for entry in songs:
         entry["made"] = song_facts(folder, entry["name"])
