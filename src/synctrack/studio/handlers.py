@@ -165,6 +165,7 @@ class Handlers:
     async def pack(self, where: str) -> AsyncIterator[tuple[str, Any, Any]]:
         """Pack the take that is shown; gives the link to the zip file as well."""
         if self._busy(where):
+            yield SAME, SAME, SAME
             return
 
         def start() -> Job:
@@ -193,6 +194,7 @@ class Handlers:
 
     async def _take(self, where: str, ask: Callable[[Session, int | None], Asked]) -> AsyncIterator[Shown]:
         if self._busy(where):
+            yield SAME, SAME
             return
         session: Session | None = None
 
@@ -217,6 +219,8 @@ class Handlers:
             yield None, (problem(error), SAME)
             return
         if job is None:
+            # Gradio empties the fields of a handler that yields nothing.
+            yield None, (SAME, SAME)
             return
         while not job.ended:
             yield job, (said(self._progress(job, doing)), SAME)
