@@ -227,7 +227,7 @@ def test_index_survives_a_refusal_and_a_scan_of_fewer_stems(tmp_path, monkeypatc
         _dataset(tmp_path)
     index = tmp_path / audio_index.INDEX_NAME
     assert {"one/bass.wav", "one/drums.wav"} <= set(json.loads(index.read_text()))
-    write_song_folder(tmp_path / "two")
+    soundfile.write(tmp_path / "two" / "bass.wav", np.zeros(32000), 16000)
     _dataset(tmp_path)
     everything = json.loads(index.read_text())
     (tmp_path / "one" / "pad.wav").write_bytes((tmp_path / "one" / "bass.wav").read_bytes())
