@@ -108,7 +108,7 @@ class Handlers:
         async for job, shown in self._follow(where, start, "Making it"):
             # A zip file that is packed is no take.
             made = job is not None and job.state == DONE and isinstance(job.result, Take)
-            yield self._made(self._place(where)[0], job.result) if made else shown
+            yield _made(self._place(where)[0], job.result) if made else shown
 
     async def make(self, where: str, *fields: Any) -> AsyncIterator[Shown]:
         """A new song, from the fields of `Form` in their order."""
@@ -204,10 +204,7 @@ class Handlers:
             return self.bench.make(session, ask(session, number))
 
         async for job, shown in self._follow(where, start, "Making it"):
-            yield self._made(session, job.result) if job is not None and job.state == DONE else shown
-
-    def _made(self, session: Session, take: Take) -> Shown:
-        return said(" ".join([f"Take {take.number}: {take.label}.", *take.notes])), _where(session, take)
+            yield _made(session, job.result) if job is not None and job.state == DONE else shown
 
     async def _follow(
         self, where: str, start: Callable[[], Job | None], doing: str
@@ -282,6 +279,10 @@ def problem(error: Exception | str) -> str:
 
 def _where(session: Session, take: Take | None) -> str:
     return json.dumps({"session": session.name, "take": take.number if take else None})
+
+
+def _made(session: Session, take: Take) -> Shown:
+    return said(" ".join([f"Take {take.number}: {take.label}.", *take.notes])), _where(session, take)
 
 
 def _uploads(text: str) -> dict[str, str]:
