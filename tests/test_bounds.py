@@ -41,8 +41,8 @@ WRONG = {
     list[str]: [["nonsense"], ["click", "click"], [""]],
 }
 """Type of a key -> values that no key of this type accepts."""
-FREE = [("unet", "attention_resolutions", [])]
-"""Exceptions: a U-Net may have no attention."""
+FREE = [("unet", "attention_resolutions", []), ("conditioning", "margin", 0)]
+"""Exceptions: a U-Net may have no attention, and borders no margin."""
 
 
 def cases() -> list[tuple[str, str, object]]:

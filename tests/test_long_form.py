@@ -14,6 +14,7 @@ from helpers.steered import (
     RATE,
     STEMS,
     WINDOW,
+    noise_song,
     steered_config,
     steered_model,
     steered_network,
@@ -189,8 +190,6 @@ def test_long_loop_closes_over_its_beginning():
 @pytest.mark.parametrize("seconds", [12.8, 12.9])
 def test_change_of_a_long_song_generates_only_around_it(seconds):
     """Whether or not the song's length is one of the model's grid, beyond which nothing is heard."""
-    from helpers.steered import noise_song
-
     song, model = noise_song(seconds), steered_model()
     plan = model.check(original=song, redo="piano", span="6.0-6.3").plan
     assert plan.in_one
@@ -198,6 +197,17 @@ def test_change_of_a_long_song_generates_only_around_it(seconds):
     changed = np.flatnonzero(made["piano"] != song["piano"])
     assert round(5.98 * RATE) <= changed[0] <= 6.0 * RATE
     assert changed[-1] < 6.3 * RATE
+
+
+@pytest.mark.parametrize("margin", [0, 2, 5])
+def test_as_many_frames_at_borders_count_as_unknown_as_in_training(margin):
+    song = noise_song(2.56)
+    part = {"original": song, "redo": ["piano"], "span": (1.0, 1.6)}
+    told = steered_model(dataclasses.replace(ALL, margin=margin)).check(**part).plan.told
+    assert told.mask[[0, 1, 2]].all()
+    unknown = np.flatnonzero(~told.mask[3])
+    exact = np.flatnonzero(~steered_model(dataclasses.replace(ALL, margin=0)).check(**part).plan.told.mask[3])
+    assert (unknown == np.arange(exact[0] - margin, exact[-1] + margin + 1)).all()
 
 
 def test_zero_initialised_condition_channels_change_no_bit():

@@ -1,7 +1,6 @@
 """The report page in a real browser: it opens from disk, plays in step, and shows every name as text."""
 
 import base64
-import io
 import json
 import re
 from pathlib import Path
@@ -16,7 +15,7 @@ from helpers.metrics_corpus import clicks
 from synctrack.cli import report
 from synctrack.metrics.score import Scored, score_files
 from synctrack.report.figures import plot_scores
-from synctrack.report.page.write import player_script, player_style, render_page, report_scored
+from synctrack.report.page.write import render_page, report_scored
 
 pytestmark = pytest.mark.medium
 
@@ -221,41 +220,6 @@ def test_buttons_and_keys_work(first):
     assert first.problems == []
 
 
-LENGTHS = """<style>{style}</style><div id="here"></div><script type="module">{script}
-const song = {{ name: "short", rate: 44100, stems: {{ bass: "{short}" }}, target: {{ bass: "{long}" }} }};
-window.regions = [];
-window.player = mountPlayer(document.getElementById("here"), song, {{ onRegion: (region) => regions.push(region) }});
-</script>"""
-
-
-def flac(seconds: float) -> str:
-    """A tone as a data URL."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, 0.5 * np.sin(np.arange(round(seconds * RATE)) / 20), RATE, format="FLAC")
-    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def test_song_beside_a_longer_target_has_its_own_length(page):
-    tab = page.context.browser.new_page()
-    tab.set_content(LENGTHS.format(style=player_style(), script=player_script(), short=flac(1.0), long=flac(3.0)))
-    tab.wait_for_selector("#here[data-ready]")
-    assert tab.evaluate("player.duration") == pytest.approx(1.0)
-    tab.evaluate("player.setLoop(true)")
-    assert tab.evaluate("player.state.region") == pytest.approx([0, 1.0])
-    # Looping all marks nothing that is to be changed.
-    assert tab.evaluate("regions") == []
-    tab.evaluate("player.setLoop(false), player.setRegion(null), player.swap()")
-    assert tab.evaluate("player.duration") == pytest.approx(3.0)
-    tab.evaluate("player.setRegion([0.5, 2.5]), player.seek(2.0), player.swap()")
-    region, now = tab.evaluate("[player.state.region, player.now()]")
-    assert region == pytest.approx([0.5, 1.0])
-    assert now == pytest.approx(1.0)
-    loud = tab.evaluate("(player.seek(0), player.render(3)).then(s => [0.5, 2].map(t => Math.abs(s[t * 44100 + 7])))")
-    assert loud[0] > 0.01
-    assert loud[1] == 0
-    tab.close()
-
-
 def test_every_control_has_a_name_for_screen_readers(page):
     unnamed = page.evaluate(
         "[...document.querySelectorAll('button, input, canvas, svg')]"
@@ -276,45 +240,6 @@ def test_audio_beyond_the_limit_is_left_out_and_said(place):
 def test_scores_are_drawn(place, tmp_path, suffix):
     plot_scores(tmp_path / f"scores.{suffix}", place[1].result)
     assert (tmp_path / f"scores.{suffix}").stat().st_size > 5000
-
-
-ALONE = """<style>{style}</style><div id="here"></div><script type="module">{script}
-const song = {{ name: "alone", rate: 44100, stems: {{ bass: "bass.flac", drums: "{drums}" }}, beats: {{ bass: [1] }} }};
-window.regions = [];
-window.player = mountPlayer(document.getElementById("here"), song, {{ onRegion: (region) => regions.push(region) }});
-</script>"""
-
-
-@pytest.mark.parametrize("drums", ["drums.flac", "missing.flac"])
-def test_player_alone_takes_urls_and_keys_of_its_own_element(page, place, drums):
-    tab = page.context.browser.new_page()
-    html = ALONE.format(style=player_style(), script=player_script(), drums=drums)
-
-    def answer(route):
-        name = route.request.url.rsplit("/", 1)[1]
-        stem = name.split(".")[0]
-        if stem in TONES:
-            route.fulfill(body=(place[0] / "songs" / "two" / f"{stem}.wav").read_bytes())
-        else:
-            route.fulfill(body=html, content_type="text/html", status=404 if name == "missing.flac" else 200)
-
-    tab.route("http://player.test/**", answer)
-    tab.goto("http://player.test/page")
-    if drums == "missing.flac":
-        assert tab.get_by_role("alert").text_content().startswith("drums cannot be played (404")
-        tab.close()
-        return
-    tab.wait_for_selector("#here[data-ready]")
-    assert tab.get_by_role("group", name="player of alone").count() == 1
-    tab.keyboard.press("1")
-    assert tab.evaluate("player.state.mute.size") == 0
-    tab.locator("#here").focus()
-    tab.keyboard.press("1")
-    tab.evaluate("player.setRegion([2, 1])")
-    assert tab.evaluate("[player.state.mute.has('bass'), ...regions.at(-1)]") == [True, 1, 2]
-    tab.evaluate("player.destroy()")
-    assert tab.locator("#here").inner_html() == ""
-    tab.close()
 
 
 def test_command_writes_the_page(place, monkeypatch, tmp_path, capsys):

@@ -100,16 +100,6 @@ def test_given_stem_comes_out_bit_equal_and_decides_the_length(request, kind, tm
     assert np.abs(soundfile.read(tmp_path / "song" / "mix.wav")[0]).max() <= 10 ** (-1 / 20) + 1e-4
 
 
-@pytest.mark.parametrize("margin", [0, 2, 5])
-def test_as_many_frames_at_borders_count_as_unknown_as_in_training(song, margin):
-    part = {"original": song, "redo": ["piano"], "span": (1.0, 1.6)}
-    told = steered_model(dataclasses.replace(ALL, margin=margin)).check(**part).plan.told
-    assert told.mask[[0, 1, 2]].all()
-    unknown = np.flatnonzero(~told.mask[3])
-    exact = np.flatnonzero(~steered_model(dataclasses.replace(ALL, margin=0)).check(**part).plan.told.mask[3])
-    assert (unknown == np.arange(exact[0] - margin, exact[-1] + margin + 1)).all()
-
-
 def test_given_stem_changes_the_others(model, song):
     one, other = (model.generate(given={"drums": s["drums"][:10240]}, **QUICK) for s in (song, noise_song(seed=8)))
     assert np.abs(one["bass"] - other["bass"]).max() > 1e-6

@@ -294,33 +294,6 @@ def test_nothing_is_written_outside_the_folder_of_the_session(studio, takes, pag
     assert all(path.is_relative_to(sessions / page.session) for path in files)
 
 
-@pytest.mark.parametrize(
-    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://evil.example"}]
-)
-def test_page_of_another_site_cannot_send_anything(studio, place, headers):
-    path = f"studio/20260101-000000-{'A' * 16}/uploads?kind=audio&name=a.wav"
-    request = urllib.request.Request(studio.address + path, data=b"hello", headers=headers)
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(request)
-    assert not list(place.glob(f"root/sessions/20260101-000000-{'A' * 16}"))
-
-
-def test_page_is_refused_under_the_name_of_another_site(studio):
-    request = urllib.request.Request(studio.address, headers={"Host": "evil.example"})
-    with pytest.raises(urllib.error.HTTPError, match="400"):
-        urllib.request.urlopen(request)
-
-
-def test_port_that_is_taken_is_one_line(studio, place):
-    from synctrack.studio.server import Studio
-    from synctrack.studio.workbench import Workbench
-
-    bench = Workbench(studio.bench.model, place / "other")
-    with pytest.raises(InputError, match="choose another"):
-        Studio(bench, port=int(studio.address.rstrip("/").rpartition(":")[2]))
-    bench.close()
-
-
 def test_all_jobs_of_the_studio_run_in_one_thread(studio):
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("studio") == 1
