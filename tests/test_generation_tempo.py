@@ -193,7 +193,7 @@ def test_song_that_is_extended_may_be_slower_than_its_own_length(model):
 
 @pytest.mark.medium
 def test_beats_of_an_original_are_not_told_where_none_are_wanted(model, tmp_path):
-    song = noise_song(2.56, beats=regular_beats(100, 4, 2.56))
+    song = noise_song(1.28, beats=regular_beats(180, 3, 1.28))
     change = {"original": song.save(tmp_path / "song"), "redo": ["piano"], "bars": 1}
     assert set(model.check(**change).plan.told.signals) == {"click"}
     plan = model.check(**change, beats="none").plan

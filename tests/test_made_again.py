@@ -1,6 +1,7 @@
 """Songs made again, loops that are changed or exported, and given audio of another scale."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -25,6 +26,12 @@ def model():
 @pytest.fixture(scope="module")
 def loop(model):
     return model.generate(seed=1, bpm=180, bars=1, meter=3, loop=True, **QUICK)
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    """A song's folder."""
+    return model.generate(seconds=0.64, **QUICK).save(tmp_path_factory.mktemp("saved") / "song")
 
 
 def test_song_of_whole_bars_is_made_again_in_its_own_length(model, tmp_path):
@@ -185,13 +192,12 @@ def test_variation_of_all_stems_is_held_below_full_scale_as_a_new_song_is(model)
         {"model": None},
     ],
 )
-def test_damaged_song_json_is_one_line(tmp_path, damage):
-    network = steered_model()
-    network.generate(seconds=0.64, **QUICK).save(tmp_path)
-    facts = json.loads((tmp_path / "song.json").read_text())
-    (tmp_path / "song.json").write_text(json.dumps(facts | damage))
+def test_damaged_song_json_is_one_line(model, saved, tmp_path, damage):
+    shutil.copytree(saved, tmp_path / "song")
+    path = tmp_path / "song" / "song.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(InputError):
-        network.remake(tmp_path)
+        model.remake(tmp_path / "song")
 
 
 @pytest.mark.parametrize("strength", [0.05, 0.35, 0.45, 0.65, 0.7, 0.9, 0.95, 1.0])

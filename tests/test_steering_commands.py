@@ -111,7 +111,10 @@ def test_complete_clips_are_kept_and_other_steering_is_refused(synctrack):
     assert "was created with different settings (bpm 120.0, now 130.0)" in refused
 
 
-@pytest.mark.parametrize("damage", ["song.json", "mix.wav", "empty bass.wav", "cut drums.wav"])
+@pytest.mark.parametrize(
+    "damage",
+    ["song.json", "cut drums.wav", *(pytest.param(d, marks=pytest.mark.slow) for d in ("mix.wav", "empty bass.wav"))],
+)
 def test_damaged_clip_is_generated_again(synctrack, tmp_path, damage):
     arguments = ("generate", "--out", "out", "--bpm", 120, "--bars", 1)
     synctrack(*arguments)
