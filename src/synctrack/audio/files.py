@@ -86,6 +86,15 @@ def audio_info(path: str | Path) -> AudioInfo:
         return AudioInfo(file.samplerate, file.frames)
 
 
+def is_complete(path: str | Path) -> bool:
+    """Whether `audio_info` finds nothing wrong with a file."""
+    try:
+        audio_info(path)
+    except InputError:
+        return False
+    return True
+
+
 def read_audio(path: str | Path, start: int, num_samples: int, sample_rate: int) -> np.ndarray:
     """Read `num_samples` samples at `sample_rate` Hz from sample `start` on, as mono float32 (num_samples,).
 

@@ -73,15 +73,19 @@ def _generate(arguments: argparse.Namespace, asked: dict[str, Any]) -> None:
         "seed": arguments.seed,
         "model_sha256": model.checkpoint.sha256,
         "precision": model.precision,
-        "format": arguments.format,
         **{key: value for key, value in checked.described.items() if key != "seconds"},
-        **{key: getattr(arguments, key) for key in ("daw", "sample_rate") if getattr(arguments, key)},
+        **_files(arguments),
     }
     out = Path(arguments.out)
     with locked(out):
         claim(out, made_with, "choose another --out")
         _write_missing(arguments, model, checked, [out / f"clip_{clip:03d}" for clip in range(arguments.clips)])
         _report(arguments)
+
+
+def _files(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that decide the files of a song, which are not to be mixed in a folder."""
+    return {key: getattr(arguments, key) for key in ("format", "daw", "sample_rate") if getattr(arguments, key)}
 
 
 def _free_seed(original_key: tuple[Any, Any] | None) -> int:
@@ -134,8 +138,8 @@ def _again(arguments: argparse.Namespace) -> None:
         logger.warning("%s: was made on %s; samples may differ", arguments.again, song.info["device"])
     out = Path(arguments.out)
     with locked(out):
-        files = {key: getattr(arguments, key) for key in ("format", "daw", "sample_rate") if getattr(arguments, key)}
-        claim(out, {"again": str(Path(arguments.again).resolve())} | files, "choose another --out")
+        made_of = {"again": str(Path(arguments.again).resolve())}
+        claim(out, made_of | _files(arguments), "choose another --out")
         song = model.remake(arguments.again, progress=True)
         print(song.save(out / "clip_000", arguments.format, daw=arguments.daw, sample_rate=arguments.sample_rate))
     _report(arguments)

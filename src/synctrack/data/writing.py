@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from synctrack.audio.files import audio_info, write_wav
+from synctrack.audio.files import is_complete, write_wav
 from synctrack.data.shards import Shard
 from synctrack.data.songs import STEM_SUFFIXES, LeftOutError, SongReport
 from synctrack.documents import LARGEST_LIST, read_json
@@ -164,10 +164,10 @@ def _has_settings(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def _is_whole(file: Path) -> bool:
+    if file.suffix in STEM_SUFFIXES:
+        return is_complete(file)
     try:
-        if file.suffix in STEM_SUFFIXES:
-            audio_info(file)
-        elif file.suffix == ".json":
+        if file.suffix == ".json":
             read_json(file)
     except InputError:
         return False

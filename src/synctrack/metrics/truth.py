@@ -36,8 +36,7 @@ def read_truth(path: str | Path, songs: list[str]) -> dict[str, np.ndarray]:
     path = Path(path)
     if path.is_file():
         return dict.fromkeys(songs, read_beats(path).beats)
-    if not path.is_dir():
-        raise InputError(f"--truth {path}: no such file or folder")
+    _require_place(path)
     # Songs are named in one spelling; the same ä may be one character or two, depending on the system.
     there = {unicodedata.normalize("NFC", entry.name): entry for entry in path.iterdir()}
     found = {}
@@ -52,10 +51,14 @@ def read_truth(path: str | Path, songs: list[str]) -> dict[str, np.ndarray]:
     return found
 
 
+def _require_place(path: Path) -> None:
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"--truth {path}: no such file or folder")
+
+
 def require_truth(path: Path) -> None:
     """Raise InputError, before anything is tracked, where known beats could not be compared with."""
-    if not path.exists():
-        raise InputError(f"--truth {path}: no such file or folder")
+    _require_place(path)
     with needs_extra("truth", "--truth"):
         import mir_eval  # noqa: F401 - whether it is there
 

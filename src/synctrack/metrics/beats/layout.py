@@ -246,13 +246,12 @@ def _song_folders(folder: Path, kind: str) -> tuple[dict[str, dict[str, Path]], 
     left_out = {}
     if kind == "songs":
         songs = _children(folder)
-        of_songs = {file for name, files in songs.items() if not _is_mix_folder(name, files) for file in files}
-        # A song may be called a mixture; its files are then called as those of other songs, if there are any.
-        mixed = [
-            name for name, files in songs.items() if _is_mix_folder(name, files) and of_songs - set(files) == of_songs
-        ]
+        mixed = {name: files for name, files in songs.items() if _is_mix_folder(name, files)}
+        of_songs = {file for name, files in songs.items() if name not in mixed for file in files}
         if of_songs:
-            left_out = {name: "holds mixes" for name in mixed if songs[name]}
+            # A song may be called a mixture; its files are then called as those of other songs.
+            mixed = {name: files for name, files in mixed.items() if of_songs.isdisjoint(files)}
+            left_out = {name: "holds mixes" for name, files in mixed.items() if files}
             songs = {name: files for name, files in songs.items() if name not in mixed}
     stems: dict[str, dict[str, Path]] = {}
     spelling: dict[str, str] = {}

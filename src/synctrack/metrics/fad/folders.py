@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synctrack.audio.files import audio_info
+from synctrack.audio.files import is_complete
 from synctrack.errors import InputError
 from synctrack.metrics.beats.layout import Layout
 from synctrack.metrics.bootstrap import too_few
@@ -42,19 +42,11 @@ def _mix_groups(folder: Layout, reference: Layout) -> tuple[list[list[list[Path]
     """
     sides, notes = (folder, reference), []
     if all(set(side.mixes) == set(side.songs) and not side.left_out for side in sides):
-        damaged = [path for side in sides for path in side.mixes.values() if not _is_readable(path)]
+        damaged = [path for side in sides for path in side.mixes.values() if not is_complete(path)]
         if not damaged:
             return [[[path] for path in side.mixes.values()] for side in sides], []
         notes = [f"sums of stems, as {damaged[0]} cannot be read"]
     return [_groups(side, list(side.stems)) for side in sides], notes
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        audio_info(path)
-    except InputError:
-        return False
-    return True
 
 
 def _compare(ours: Embedded, theirs: Embedded, seed: int) -> dict[str, Any]:
